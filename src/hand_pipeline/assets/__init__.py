@@ -1,0 +1,1 @@
+"""Data that ships with the package: the open hand and its licence."""

@@ -1,0 +1,1 @@
+"""Kedro data sets of our own: checkpoints, shards, pictures."""

@@ -1,0 +1,1 @@
+"""Photos, crops, shards, views, synthetic hands and the batches that leave them."""

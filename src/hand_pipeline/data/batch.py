@@ -1,0 +1,99 @@
+"""What leaves a loader: frozen bundles of tensors that can move to a device."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Shaped, UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A bundle of tensors with a common first dimension, and the ids of its samples."""
+
+    ids: tuple[str, ...]
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> Self:
+        """The same batch with every tensor on `device`."""
+        moved = {
+            field.name: value.to(device, non_blocking=non_blocking)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> Self:
+        """The same batch in page-locked memory; called by torch's DataLoader."""
+        pinned = {
+            field.name: value.pin_memory()
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **pinned)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class ImageBatch(Batch):
+    """Unlabelled crops.
+
+    Attributes:
+        images: RGB, 0 to 255.
+    """
+
+    images: UInt8[Tensor, "batch 3 height width"]
+
+
+@dataclass(frozen=True)
+class HandBatch(Batch):
+    """Labelled right hands (left hands are mirrored before they come here).
+
+    Camera frame is OpenCV (+x right, +y down, +z forward), lengths are metres, joints are in
+    OpenPose order (`geometry.joints`). Where a label is missing its values are zero and its flag
+    is False; a loss must use the flags.
+
+    Attributes:
+        images: RGB; uint8 0 to 255 as loaded, or float and ImageNet-normalised once augmented.
+        intrinsics: maps camera points to pixels of `images`.
+        joints_2d: pixels of `images`; pixel centres at .5 (the left edge of the image is 0).
+        joints_3d: camera frame, metres.
+        vertices: camera frame, metres.
+        mano_pose: rotation matrices of wrist and 15 joints, MANO's joint order, full pose
+            (relative to the flat hand, mean pose already added).
+        betas: shape coefficients, in standard deviations.
+        has_joints_2d, has_joints_3d: which joints are labelled.
+        has_mano: whether `mano_pose`, `betas` are labelled.
+        has_vertices: whether `vertices` are labelled.
+    """
+
+    images: Shaped[Tensor, "batch 3 height width"]
+    intrinsics: Float[Tensor, "batch 3 3"]
+    joints_2d: Float[Tensor, "batch 21 2"]
+    joints_3d: Float[Tensor, "batch 21 3"]
+    vertices: Float[Tensor, "batch 778 3"]
+    mano_pose: Float[Tensor, "batch 16 3 3"]
+    betas: Float[Tensor, "batch 10"]
+    has_joints_2d: Bool[Tensor, "batch 21"]
+    has_joints_3d: Bool[Tensor, "batch 21"]
+    has_mano: Bool[Tensor, " batch"]
+    has_vertices: Bool[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class HandPrediction(Batch):
+    """Reconstructed right hands, in the camera of `intrinsics`; same conventions as `HandBatch`.
+
+    Attributes:
+        intrinsics: camera the hand was placed in; maps to pixels of the network's input image.
+        joints_2d: projection of `joints_3d`, pixels of the network's input image.
+    """
+
+    intrinsics: Float[Tensor, "batch 3 3"]
+    joints_2d: Float[Tensor, "batch 21 2"]
+    joints_3d: Float[Tensor, "batch 21 3"]
+    vertices: Float[Tensor, "batch 778 3"]
+    mano_pose: Float[Tensor, "batch 16 3 3"]
+    betas: Float[Tensor, "batch 10"]

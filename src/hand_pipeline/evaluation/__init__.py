@@ -1,0 +1,1 @@
+"""Errors, curves, benchmarks, prediction over a loader and submission files."""

@@ -1,0 +1,70 @@
+"""Files that are written whole or not at all, and hashes of what they hold."""
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class DiskFullError(OSError):
+    """The disk has no room left; what was being written has been removed, all else is intact."""
+
+
+@contextmanager
+def atomic_write(path: Path | str) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends without error.
+
+    On an error the temporary file is removed and `path` stays as it was.
+
+    Raises:
+        DiskFullError: the disk is full, with the path and what to do.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                error.errno,
+                f"no room left on the disk while writing {path}; nothing already made was touched. "
+                "Free some space and run the same command again: it goes on where it stopped",
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write_bytes(path: Path | str, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def atomic_write_text(path: Path | str, content: str) -> None:
+    """Write UTF-8 `content` to `path`, whole or not at all."""
+    atomic_write_bytes(path, content.encode())
+
+
+def file_hash(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def files_hash(paths: Iterable[Path]) -> str:
+    """One SHA-256 for many files: of their names and bytes, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f"{path.name}\0{file_hash(path)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Networks and their parts. They compute no losses."""

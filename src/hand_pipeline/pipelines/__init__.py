@@ -1,0 +1,1 @@
+"""Thin Kedro pipelines: build objects, call the library, return artefacts."""

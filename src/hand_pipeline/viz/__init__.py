@@ -1,0 +1,1 @@
+"""Figures only: functions that return a picture and never save it."""
