@@ -58,17 +58,17 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     backends: list[Backend] = ["fragments"] + (["numba"] if arguments.device == "cpu" else [])
-    dense_images = min(arguments.batch, 2 if arguments.device == "cpu" else arguments.batch)
-    dense, expected = seconds_per_image("dense", dense_images, arguments.size, 0.0, arguments.device)
+    few = min(arguments.batch, 2 if arguments.device == "cpu" else arguments.batch)
+    dense, expected = seconds_per_image("dense", few, arguments.size, 0.0, arguments.device)
     result = {"size": arguments.size, "batch": arguments.batch, "threads": torch.get_num_threads(),
               "dense_ms": round(dense * 1e3, 2)}  # fmt: skip
     print(f"{'backend':<12}{'ms/image':>12}{'ratio':>10}\n{'dense':<12}{dense * 1e3:>12.2f}{1:>10}")
     slow = False
     for backend in backends:
-        taken, found = seconds_per_image(
+        taken, _ = seconds_per_image(
             backend, arguments.batch, arguments.size, arguments.seconds, arguments.device
         )
-        same = seconds_per_image(backend, dense_images, arguments.size, 0.0, arguments.device)[1]
+        same = seconds_per_image(backend, few, arguments.size, 0.0, arguments.device)[1]
         if not torch.equal(same, expected):
             raise SystemExit(f"{backend} does not draw what dense draws")
         ratio = dense / taken

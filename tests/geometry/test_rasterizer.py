@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from hand_pipeline.geometry.rasterizer import (
-    edge_topology,
     interpolate,
     rasterize,
     render,
     silhouette,
 )
+from hand_pipeline.geometry.topology import edge_faces
 from hand_pipeline.geometry.visibility import NEAR
 
 CAMERA = torch.tensor([[100.0, 0.0, 20.0], [0.0, 100.0, 16.0], [0.0, 0.0, 1.0]])
@@ -196,7 +196,7 @@ def test_vertices_on_the_camera_plane_leave_gradients_finite() -> None:
     faces = torch.tensor([[0, 1, 2], [1, 2, 3]])
     found = rasterize(vertices, faces, CAMERA[None], SIZE)
     picture, depth = interpolate(found, vertices, faces, CAMERA[None], vertices)
-    alpha = silhouette(found, vertices, faces, CAMERA[None], edge_topology(faces))
+    alpha = silhouette(found, vertices, faces, CAMERA[None], edge_faces(faces))
     (picture.sum() + depth.sum() + alpha.sum()).backward()
     assert torch.isfinite(vertices.grad).all()
 
@@ -204,7 +204,7 @@ def test_vertices_on_the_camera_plane_leave_gradients_finite() -> None:
 def test_the_silhouette_has_the_gradient_of_its_values() -> None:
     corners = on_image_plane([[8.35, 7.1], [31.6, 9.2], [28.4, 26.7], [6.2, 22.9]], [0.5] * 4)
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
-    topology = edge_topology(faces)
+    topology = edge_faces(faces)
     weights = torch.rand(SIZE, generator=torch.Generator().manual_seed(0)).double()
 
     def score(vertices: torch.Tensor) -> torch.Tensor:
@@ -220,19 +220,10 @@ def test_the_area_of_the_silhouette_is_the_area_of_the_outline() -> None:
     vertices, faces = sphere(20, 40)
     placed = (vertices * 0.05 + torch.tensor([0.0, 0.0, 0.5]))[None]
     found = rasterize(placed, faces, CAMERA[None], SIZE)
-    alpha = silhouette(found, placed, faces, CAMERA[None], edge_topology(faces))
+    alpha = silhouette(found, placed, faces, CAMERA[None], edge_faces(faces))
     radius = 100 * 0.05 / np.sqrt(0.5**2 - 0.05**2)
     assert alpha.sum().item() == pytest.approx(np.pi * radius**2, rel=0.01)
     assert 0 <= alpha.min() <= alpha.max() <= 1
-
-
-def test_edges_know_the_faces_beside_them() -> None:
-    topology = edge_topology(torch.tensor([[0, 1, 2], [2, 1, 3]]))
-    beside = dict(zip(map(tuple, topology.vertices.tolist()), topology.faces.tolist()))
-    assert beside == {(0, 1): [0, -1], (0, 2): [0, -1], (1, 2): [0, 1], (1, 3): [1, -1],
-                      (2, 3): [1, -1]}  # fmt: skip
-    with pytest.raises(ValueError, match="at most two"):
-        edge_topology(torch.tensor([[0, 1, 2], [2, 1, 3], [1, 2, 4]]))
 
 
 def test_a_rendered_sphere_is_brighter_towards_the_lamp() -> None:
@@ -248,7 +239,7 @@ def test_a_rendered_sphere_is_brighter_towards_the_lamp() -> None:
 def test_gradient_descent_finds_a_displaced_mesh() -> None:
     vertices, faces = sphere()
     stretched = vertices * torch.tensor([0.04, 0.06, 0.05])
-    topology = edge_topology(faces)
+    topology = edge_faces(faces)
     colors = (0.5 + 0.4 * vertices)[None]
 
     def draw(offset: torch.Tensor) -> torch.Tensor:

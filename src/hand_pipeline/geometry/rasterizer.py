@@ -10,49 +10,17 @@ Deviation: S2HAND renders with the Neural 3D Mesh Renderer (Kato et al., CVPR 20
 is hand-made; here colours have their exact gradient inside and the edge ramp at the outline.
 """
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from hand_pipeline.geometry.topology import EdgeFaces, vertex_normals
 from hand_pipeline.geometry.visibility import NEAR, Backend, list_fragments, rasterize
 
-__all__ = ["Backend", "EdgeTopology", "edge_topology", "interpolate", "rasterize", "render",
-           "silhouette"]  # fmt: skip
+__all__ = ["Backend", "interpolate", "rasterize", "render", "silhouette"]
 
 RAMP = 1.0  # pixels on either side of the outline over which the alpha goes from 0 to 1
-
-
-class EdgeTopology(NamedTuple):
-    """The edges of a mesh.
-
-    Attributes:
-        vertices: both ends of each edge.
-        faces: the faces on both sides; the second is -1 at the border of an open mesh.
-    """
-
-    vertices: Int[Tensor, "edges 2"]
-    faces: Int[Tensor, "edges 2"]
-
-
-def edge_topology(faces: Int[Tensor, "faces 3"]) -> EdgeTopology:
-    """Edges of a mesh and the faces beside them; to be computed once per mesh.
-
-    Raises:
-        ValueError: an edge has more than two faces.
-    """
-    count = len(faces)
-    half = faces.long()[:, [0, 1, 1, 2, 2, 0]].view(-1, 2).sort(1).values
-    vertices, edge = half.unique(dim=0, return_inverse=True)
-    owner = torch.arange(count, device=faces.device).repeat_interleave(3)
-    uses = torch.bincount(edge, minlength=len(vertices))
-    if int(uses.max()) > 2:
-        raise ValueError(f"an edge has {int(uses.max())} faces; expected a surface: at most two")
-    first = torch.full_like(uses, count).scatter_reduce_(0, edge, owner, "amin")
-    second = torch.full_like(uses, -1).scatter_reduce_(0, edge, owner, "amax")
-    return EdgeTopology(vertices, torch.stack([first, torch.where(uses == 2, second, -1)], 1))
 
 
 def interpolate(
@@ -104,20 +72,23 @@ def silhouette(
     vertices: Float[Tensor, "batch vertices 3"],
     faces: Int[Tensor, "faces 3"],
     intrinsics: Float[Tensor, "batch 3 3"],
-    topology: EdgeTopology,
+    topology: EdgeFaces,
 ) -> Float[Tensor, "batch height width"]:
     """Coverage of every pixel: 1 inside, 0 outside, a linear ramp of +-1 pixel across the outline.
 
     Differentiable in the vertices of the outline: edges between a face seen from the front and one
     seen from behind, or at the border of the mesh, near which the rendered mask does change. Waits
     for the device a few times to list them.
+
+    Args:
+        topology: `edge_faces(faces)`, computed once a mesh.
     """
     batch, height, width = face_index.shape
     mask = face_index >= 0
     points = _to_pixels(vertices, intrinsics)
     with torch.no_grad():
         image, edge = _outline_edges(points, vertices[..., 2], faces.long(), topology)
-        ends = topology.vertices[edge] + (image * vertices.shape[1])[:, None]
+        ends = topology.edges[edge] + (image * vertices.shape[1])[:, None]
         segments = points.flatten(0, 1)[ends].detach()
         candidate, pixel, centre = _fragments_near(segments, image, _border_band(mask))
         squared = _squared_distance(segments[candidate], centre)
@@ -153,7 +124,7 @@ def render(
     larger = scale * intrinsics
     size = (image_size[0] * supersampling, image_size[1] * supersampling)
     face_index = rasterize(vertices, faces, larger, size)
-    normals = _vertex_normals(vertices, faces.long())
+    normals = vertex_normals(vertices, faces.long())
     attributes = torch.cat([colors, normals], -1)
     values, _ = interpolate(face_index, vertices, faces, larger, attributes)
     towards = functional.normalize(vertices.new_tensor(light), dim=0)
@@ -175,30 +146,19 @@ def _to_pixels(
     return homogeneous[..., :2] / vertices[..., 2:].clamp(min=NEAR)
 
 
-def _vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    corners = vertices[:, faces]
-    normal = torch.linalg.cross(
-        corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
-    )
-    summed = torch.zeros_like(vertices)
-    for corner in range(3):
-        summed.index_add_(1, faces[:, corner], normal)
-    return functional.normalize(summed, dim=-1)
-
-
 def _cross(a: Tensor, b: Tensor) -> Tensor:
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
 def _outline_edges(
-    points: Tensor, depths: Tensor, faces: Tensor, topology: EdgeTopology
+    points: Tensor, depths: Tensor, faces: Tensor, topology: EdgeFaces
 ) -> tuple[Tensor, Tensor]:
     """Image and index of the edges whose two faces are seen from different sides."""
     corners = points[:, faces]
     front = _cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]) > 0
     one, other = topology.faces.unbind(1)
     turns = torch.where(other >= 0, front[:, one] != front[:, other.clamp(min=0)], True)
-    visible = (depths[:, topology.vertices] > NEAR).all(-1)
+    visible = (depths[:, topology.edges] > NEAR).all(-1)
     image, edge = (turns & visible).nonzero(as_tuple=True)
     return image, edge
 
