@@ -55,7 +55,7 @@ class PixelDecoder(nn.Module):
         self.from_map = nn.ModuleList(
             nn.Conv2d(channels, channels, 1, bias=False) for channels in ins[1:]
         )
-        self.double = nn.ModuleList(
+        self.upsample = nn.ModuleList(
             nn.ConvTranspose2d(a, b, kernel_size, stride=2, padding=(kernel_size - 2) // 2)
             for a, b in zip(ins, outs)
         )
@@ -89,7 +89,7 @@ class PixelDecoder(nn.Module):
                 fused = self.from_map[stage - 1](F.gelu(fused)) + F.interpolate(
                     entering, size=size, mode="bilinear", align_corners=False
                 )
-            fused = self.double[stage](fused)
+            fused = self.upsample[stage](fused)
         assert fused is not None  # num_stages is at least 1
         return fused
 

@@ -1,5 +1,7 @@
 """The MLP that maps tokens to a latent space for self-distillation, and prototypes behind it."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,11 +42,7 @@ class ProjectionHead(nn.Module):
         super().__init__()
         widths = [in_dim] + [hidden_dim] * (num_layers - 1)
         self.hidden = nn.Sequential(
-            *(
-                layer
-                for a, b in zip(widths[:-1], widths[1:])
-                for layer in (nn.Linear(a, b), nn.GELU())
-            )
+            *(layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.GELU()))
         )
         self.last = nn.Linear(widths[-1], out_dim)
         self.l2 = l2
