@@ -1,1 +1,1 @@
-"""Rotations, cameras, affine maps, alignment, the MANO hand, the rasterizer. No learning."""
+"""Rotations, cameras, affine maps, alignment, the MANO hand, the rasterizer. Knows no learning."""
