@@ -21,7 +21,7 @@ from hand_pipeline.training.checkpoint import (
     save_checkpoint,
 )
 from hand_pipeline.training.method import Method
-from hand_pipeline.training.schedules import warmup_cosine
+from hand_pipeline.training.schedules import cosine, warmup_cosine
 from hand_pipeline.training.seeding import seed_everything
 
 BatchesFrom = Callable[[int], Iterator[Batch]]
@@ -226,9 +226,9 @@ class _Loop:
 
     def _schedule(self) -> None:
         cfg = self.cfg
-        lr = warmup_cosine(self.step, cfg.steps, cfg.lr, cfg.final_lr, cfg.warmup_steps)
+        lr = warmup_cosine(self.step, cfg.steps, cfg.lr, cfg.warmup_steps, cfg.final_lr)
         end = cfg.weight_decay if cfg.final_weight_decay is None else cfg.final_weight_decay
-        weight_decay = warmup_cosine(self.step, cfg.steps, cfg.weight_decay, end)
+        weight_decay = cosine(self.step, cfg.steps, cfg.weight_decay, end)
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
             if group["decays"]:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from hand_pipeline.config import MachineConfig
+from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.loader import batches_from
+from hand_pipeline.training.checkpoint import run_key
 from hand_pipeline.training.launch import launch
 from hand_pipeline.training.loop import Record, TrainConfig, fit
 from hand_pipeline.training.method import Method
@@ -34,6 +36,15 @@ class TrainResult:
     tensors: dict[str, Tensor]
     history: list[Record]
     resumed_from: int
+
+    def table(self) -> pd.DataFrame:
+        """The history, one row a record."""
+        return pd.DataFrame([{"step": r.step, **r.scalars()} for r in self.history])
+
+    def final_figures(self) -> dict[str, float]:
+        """Losses, monitors and validation of the last record; nothing that depends on the clock."""
+        timing = ("images_per_second", "memory_gb")
+        return {k: v for k, v in self.history[-1].scalars().items() if k not in timing}
 
 
 @runtime_checkable
@@ -67,6 +78,26 @@ class TrainJob:
     checkpoint: Path | None = None
     validate: Callable[[Method], dict[str, float]] | None = None
     sink: RecordSink | None = None
+
+
+def running_checkpoint(
+    machine: MachineConfig, stage: str, cfg: TrainConfig, data: str, **decisive: Any
+) -> Path:
+    """Where a run keeps its running checkpoint: a name made of everything that decides its result.
+
+    It lies outside every stage's outputs, because DVC deletes those before it runs a stage. The
+    same configuration, data, starting weights and code find it again; anything else never does.
+
+    Args:
+        data: hash of the input data.
+        decisive: configurations, hashes of starting weights.
+    """
+    plain = {
+        name: value.model_dump(mode="json") if isinstance(value, Config) else value
+        for name, value in {"training": cfg, **decisive}.items()
+    }
+    key = run_key(stage=stage, data=data, code=code_version(), **plain)
+    return machine.workspace / stage / f"{key}.safetensors"
 
 
 def train(job: TrainJob) -> TrainResult:
