@@ -1,7 +1,7 @@
 """Which patches are hidden from the student: masks for a whole batch at once, on the device."""
 
 import math
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -33,7 +33,7 @@ class MaskConfig(Config):
     )
 
     @model_validator(mode="after")
-    def _ratio_is_ordered(self) -> Self:
+    def _ratio_is_ordered(self) -> "MaskConfig":
         if not 0 < self.mask_ratio[0] <= self.mask_ratio[1] < 1:
             raise ValueError(
                 f"mask_ratio must be (smallest, largest) within (0, 1), got {self.mask_ratio}"

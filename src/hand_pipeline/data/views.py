@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -30,7 +30,10 @@ class ViewConfig(Config):
     """
 
     image_size: int = Field(224, gt=0, description="side of a view, pixels (HandMIM 4.1)")
-    scale: Pair = Field((0.08, 1.0), description="area of the crop, share of the photo (HandMIM)")
+    scale: Pair = Field(
+        (0.08, 1.0),
+        description="area of the crop, share of the photo's largest square (HandMIM 4.1)",
+    )
     aspect: Pair = Field(
         (1.0, 1.0),
         description="width over height of the crop, drawn log-uniformly; HandMIM's eq. 3 has one "
@@ -57,7 +60,7 @@ class ViewConfig(Config):
     solarize_threshold: float = Field(128 / 255, ge=0, le=1, description="of full white; iBOT")
 
     @model_validator(mode="after")
-    def _ranges_are_ordered(self) -> Self:
+    def _ranges_are_ordered(self) -> "ViewConfig":
         for name in ("scale", "aspect", "rotation", "blur_sigma"):
             low, high = getattr(self, name)
             if low > high:
@@ -124,12 +127,11 @@ class ViewSampler:
         height, width = source_size
         root_area = draw.uniform(cfg.scale).sqrt()
         root_aspect = (0.5 * draw.uniform((math.log(cfg.aspect[0]), math.log(cfg.aspect[1])))).exp()
-        crop_width = (root_area * root_aspect).clamp(max=1) * width
-        crop_height = (root_area / root_aspect).clamp(max=1) * height
-        if cfg.aspect == (1.0, 1.0):  # a square of the photo's pixels, also of a photo that is not
-            crop_width = crop_height = root_area * min(height, width)
-        left = draw.uniform((0, 1)) * (width - crop_width)
-        top = draw.uniform((0, 1)) * (height - crop_height)
+        side = min(height, width)
+        crop_width = (root_area * root_aspect * side).clamp(max=width)
+        crop_height = (root_area / root_aspect * side).clamp(max=height)
+        left = draw.uniform((0.0, 1.0)) * (width - crop_width)
+        top = draw.uniform((0.0, 1.0)) * (height - crop_height)
         box = torch.stack([left, top, left + crop_width, top + crop_height], dim=-1)
         angle = draw.uniform(cfg.rotation) * (math.pi / 180)
         if cfg.rotation_random_sign:
@@ -146,10 +148,10 @@ class ViewSampler:
         cfg = self.cfg
         colour = jitter_matrices(
             images.mean((2, 3)),
-            brightness=draw.around(1, cfg.brightness),
-            contrast=draw.around(1, cfg.contrast),
-            saturation=draw.around(1, cfg.saturation),
-            hue=draw.around(0, cfg.hue),
+            brightness=draw.around(1.0, cfg.brightness),
+            contrast=draw.around(1.0, cfg.contrast),
+            saturation=draw.around(1.0, cfg.saturation),
+            hue=draw.around(0.0, cfg.hue),
             order=draw.order(4),
             jitter=draw.happens(cfg.jitter_probability),
             gray=draw.happens(cfg.gray_probability),
@@ -192,7 +194,7 @@ class _Draw:
         return self.uniform((middle - spread, middle + spread))
 
     def happens(self, probability: float) -> Tensor:
-        return self.uniform((0, 1)) < probability
+        return self.uniform((0.0, 1.0)) < probability
 
     def order(self, length: int) -> Tensor:
         unit = torch.rand(self.count, length, device=self.device, generator=self.generator)

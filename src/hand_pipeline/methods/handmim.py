@@ -5,7 +5,7 @@ iBOT's default where there is one, and an option here where there are two readin
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -116,7 +116,7 @@ class HandMIMConfig(MaskConfig):
     )
 
     @model_validator(mode="after")
-    def _is_possible(self) -> Self:
+    def _is_possible(self) -> "HandMIMConfig":
         if self.latent_dim % 2:
             raise ValueError(f"latent_dim is key points times 2, so even, got {self.latent_dim}")
         if min(*self.class_temperature, *self.patch_temperature) <= 0:
@@ -234,7 +234,7 @@ class HandMIM(Method):
         """
         return dict(self._monitors)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "HandMIM":
         """Train or evaluate; the teacher never drops paths."""
         super().train(mode)
         self.teacher.eval()
