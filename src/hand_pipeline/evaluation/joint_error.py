@@ -59,7 +59,7 @@ def vertex_errors_mm(
     alignment: Literal["none", "procrustes"],
     allow_reflection: bool = True,
 ) -> Float[Tensor, "samples vertices"]:
-    """Vertex errors in mm after `alignment`; vertices get an alignment of their own, as in FreiHAND.
+    """Vertex errors in mm after `alignment`, which is the vertices' own, as in FreiHAND.
 
     For root-relative errors subtract each hand's own root joint first and pass "none".
     """

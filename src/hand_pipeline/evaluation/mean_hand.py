@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,10 +121,12 @@ def _zip(source: Path, target: Path) -> None:
     entry = zipfile.ZipInfo(MEMBER, date_time=(1980, 1, 1, 0, 0, 0))
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o644 << 16
-    with zipfile.ZipFile(target, "w") as archive, archive.open(entry, "w", force_zip64=True) as out:
-        with source.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                out.write(block)
+    with (
+        zipfile.ZipFile(target, "w") as archive,
+        archive.open(entry, "w", force_zip64=True) as out,
+        source.open("rb") as stream,
+    ):
+        shutil.copyfileobj(stream, out, 1 << 20)
 
 
 def _compare(stream: io.BufferedIOBase, joints: np.ndarray, vertices: np.ndarray) -> None:
