@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hand_pipeline.evaluation.curves import THRESHOLDS_MM, area_under_curve, pck
 from hand_pipeline.evaluation.f_score import f_scores
-from hand_pipeline.evaluation.joint_error import distances_mm, joint_errors_mm
+from hand_pipeline.evaluation.joint_error import Alignment, distances_mm, joint_errors_mm
 from hand_pipeline.geometry.procrustes import procrustes_align
 
 CHUNK = 512  # hands aligned at once: keeps the peak memory near 100 MB
@@ -76,7 +76,7 @@ def evaluate_hands(
     }
     _check(hands, names)
     chunks = [
-        _chunk_errors(*(_double(a[i : i + CHUNK]) for a in hands.values()), allow_reflection, root)
+        _chunk_errors([_double(a[i : i + CHUNK]) for a in hands.values()], allow_reflection, root)
         for i in range(0, len(names), CHUNK)
     ]
     errors = {key: np.concatenate([chunk[key].numpy() for chunk in chunks]) for key in chunks[0]}
@@ -112,20 +112,15 @@ def _double(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
 
 
-def _chunk_errors(
-    joints: Tensor,
-    vertices: Tensor,
-    true_joints: Tensor,
-    true_vertices: Tensor,
-    allow_reflection: bool,
-    root: int,
-) -> dict[str, Tensor]:
+def _chunk_errors(hands: list[Tensor], allow_reflection: bool, root: int) -> dict[str, Tensor]:
+    """Errors of each point, mm, by name, and the aligned meshes; hands in `_check`'s order."""
+    joints, vertices, true_joints, true_vertices = hands
     aligned = procrustes_align(vertices, true_vertices, allow_reflection)
     strict = procrustes_align(vertices, true_vertices, False)
     relative = vertices - joints[:, [root]]
     true_relative = true_vertices - true_joints[:, [root]]
 
-    def of_joints(alignment, reflection: bool = allow_reflection) -> Tensor:  # type: ignore[no-untyped-def]
+    def of_joints(alignment: Alignment, reflection: bool = allow_reflection) -> Tensor:
         return joint_errors_mm(joints, true_joints, alignment, root, reflection)
 
     return {

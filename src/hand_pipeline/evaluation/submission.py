@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -129,7 +129,9 @@ def _zip(source: Path, target: Path) -> None:
         shutil.copyfileobj(stream, out, 1 << 20)
 
 
-def _compare(stream: io.BufferedIOBase, joints: np.ndarray, vertices: np.ndarray) -> None:
+def _compare(
+    stream: IO[bytes] | io.BufferedIOBase, joints: np.ndarray, vertices: np.ndarray
+) -> None:
     """Read line by line what was written and compare it with the arrays."""
     half_step = 0.51 * 10.0**-DECIMALS
 

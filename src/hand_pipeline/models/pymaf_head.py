@@ -1,6 +1,6 @@
 """PyMAF's feedback loop: look at the image where the mesh lies now, correct it, look again."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -145,11 +145,9 @@ class Rectifier(nn.Module):
             nn.Dropout(cfg.regressor_dropout),
         )
         self.decoders = nn.ModuleList(
-            nn.Linear(cfg.regressor_width, out) for out in (POSE_WIDTH, BETAS_WIDTH, CAMERA_WIDTH)
+            _timid_linear(cfg.regressor_width, out)
+            for out in (POSE_WIDTH, BETAS_WIDTH, CAMERA_WIDTH)
         )
-        for decoder in self.decoders:
-            nn.init.xavier_uniform_(decoder.weight, gain=0.01)
-            nn.init.zeros_(decoder.bias)
 
     def forward(
         self,
@@ -180,6 +178,10 @@ class PyMAFHead(nn.Module):
         image_size: side of the network's input, pixels.
         mano: the hand model; it is used, not owned, so its buffers stay out of checkpoints.
     """
+
+    subset: Tensor | None
+    grid: Tensor
+    initial_state: Tensor
 
     def __init__(
         self, cfg: PyMAFHeadConfig, embed_dim: int, image_size: int, mano: ManoHand
@@ -216,11 +218,12 @@ class PyMAFHead(nn.Module):
             mano: the hand model.
         """
         maps = self.pyramid(patches)
+        rectifiers = cast("list[Rectifier]", self.rectifiers)
         state = self.initial_state.expand(len(patches), -1)
         points = self.grid.expand(len(patches), -1, -1)
         grid_features: Tensor | None = None
         estimates: list[HandEstimate] = []
-        for feature_map, rectifier in zip(maps, self.rectifiers):
+        for feature_map, rectifier in zip(maps, rectifiers):
             features = rectifier.extractor(sample_at(feature_map, points))
             state = rectifier(features, grid_features, state.detach())
             if self.fusion and grid_features is None:
@@ -279,6 +282,14 @@ def sample_at(
 def _project_in_front(points: Tensor, intrinsics: Tensor) -> Tensor:
     depth = points[..., 2:].clamp(min=LEAST_DEPTH)
     return project(torch.cat([points[..., :2], depth], dim=-1), intrinsics)
+
+
+def _timid_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A decoder whose first steps are small, so that training starts at the mean hand (PyMAF)."""
+    decoder = nn.Linear(inputs, outputs)
+    nn.init.xavier_uniform_(decoder.weight, gain=0.01)
+    nn.init.zeros_(decoder.bias)
+    return decoder
 
 
 def _grid() -> Float[Tensor, "1 points 2"]:
