@@ -56,9 +56,24 @@ class HandMesh(NamedTuple):
     joints: Float[Tensor, "batch 21 3"]
 
 
+class _KinematicTree:
+    """MANO's parents as smplx walks them: single ones in Python, the rest as one index.
+
+    With a tensor on a GPU in its place, smplx would stop the device once a joint.
+    """
+
+    shape = (len(MANO_PARENTS),)
+
+    def __init__(self, parents: Int[Tensor, "15"]) -> None:
+        self._parents = parents
+
+    def __getitem__(self, item: int | slice) -> int | Tensor:
+        return MANO_PARENTS[item] if isinstance(item, int) else self._parents
+
+
 def mirror_points(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     """Points of the other hand: x negated."""
-    return points * points.new_tensor([-1.0, 1.0, 1.0])
+    return torch.cat([-points[..., :1], points[..., 1:]], dim=-1)
 
 
 def mirror_faces(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "faces 3"]:
@@ -98,6 +113,9 @@ class ManoHand(nn.Module):
     posedirs: Float[Tensor, "135 2334"]
     joint_regressor: Float[Tensor, "16 778"]
     skinning_weights: Float[Tensor, "778 16"]
+    _tips: Int[Tensor, "5"]
+    _to_openpose: Int[Tensor, "21"]
+    _parents: Int[Tensor, "15"]
 
     def __init__(
         self,
@@ -129,8 +147,6 @@ class ManoHand(nn.Module):
         arrays = _load(model_path, side, fix_left_shapedirs)
         for name, value in _buffers(arrays, TIP_VERTICES[tips]).items():
             self.register_buffer(name, value, persistent=False)
-        # On the CPU whatever the module's device: smplx walks this tree in Python.
-        self._parents = np.array(MANO_PARENTS)
 
     def forward(
         self,
@@ -155,7 +171,7 @@ class ManoHand(nn.Module):
                 self.shapedirs,
                 self.posedirs,
                 self.joint_regressor,
-                self._parents,
+                _KinematicTree(self._parents),
                 self.skinning_weights,
                 pose2rot=False,
             )
@@ -262,6 +278,7 @@ def _buffers(arrays: ManoArrays, tips: tuple[int, ...]) -> dict[str, Tensor]:
         "nails": arrays.nails,
         "flex_axes": arrays.flex_axes,
         "abd_axes": arrays.abd_axes,
+        "_parents": np.array(MANO_PARENTS[1:]),
         "_tips": np.array(tips),
         "_to_openpose": np.array(permutation("mano", "openpose")),
     }

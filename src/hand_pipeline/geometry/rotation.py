@@ -63,10 +63,10 @@ def mean_rotation(matrices: Float[Tensor, "*batch samples 3 3"]) -> Float[Tensor
 
 def mirror_axis_angle(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     """The same rotation seen in a mirror that flips x (right hand to left hand, and back)."""
-    return axis_angle * axis_angle.new_tensor([1.0, -1.0, -1.0])
+    return torch.cat([axis_angle[..., :1], -axis_angle[..., 1:]], dim=-1)
 
 
 def mirror_matrix(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """The same rotation seen in a mirror that flips x (right hand to left hand, and back)."""
-    sign = matrix.new_tensor([-1.0, 1.0, 1.0])
-    return sign[:, None] * matrix * sign
+    rows = torch.cat([-matrix[..., :1, :], matrix[..., 1:, :]], dim=-2)
+    return torch.cat([-rows[..., :1], rows[..., 1:]], dim=-1)
