@@ -1,6 +1,7 @@
 """MANO's arrays on disk: convert the official pickle once, then read a plain npz, checked."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,9 +76,11 @@ def load_mano(path: Path) -> ManoArrays:
             f"`python -m hand_pipeline mano convert {path}` and give the .npz that this writes"
         )
     try:
+        if not zipfile.is_zipfile(path):  # np.load would take other kinds of files too
+            raise zipfile.BadZipFile("it is cut short or was no npz file to begin with")
         with np.load(path, allow_pickle=False) as archive:
             content = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is no readable npz file ({error}). {_EXPECTED}") from error
     return check_mano(content, path)
 
