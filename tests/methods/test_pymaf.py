@@ -11,6 +11,7 @@ from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
 from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.models.vit_weights import CheckpointMismatchError
 
 SIZE = 32
 VIT = VitConfig(
@@ -36,7 +37,7 @@ def method_of(augmentation=STILL, **changes) -> PyMAF:
 @pytest.fixture(scope="module")
 def batch() -> HandBatch:
     """Four hands; the picture is noise, which is enough to tell them apart."""
-    mano = ManoHand()
+    mano = ManoHand(tips="freihand")
     generator = torch.Generator().manual_seed(0)
     pose = mano.full_pose(0.3 * torch.randn(4, 48, generator=generator), False)
     betas = torch.randn(4, 10, generator=generator)
@@ -133,6 +134,22 @@ def test_groups_hold_every_trained_parameter_once_and_scale_the_backbone():
         assert group["lr_scale"] == (0.1 if is_backbone else 1.0)
         if group["params"][0].ndim <= 1:
             assert group["weight_decay"] == 0
+
+
+def test_a_pretrained_backbone_replaces_the_random_one():
+    first, second = method_of(), method_of()
+    with torch.no_grad():
+        first.backbone.trunk.pos_embed += 1
+    second.load_backbone(first.backbone.backbone_state(), "a test")
+    torch.testing.assert_close(second.backbone.trunk.pos_embed, first.backbone.trunk.pos_embed)
+
+
+def test_a_backbone_of_another_architecture_is_refused():
+    method = method_of()
+    weights = method.backbone.backbone_state()
+    del weights["blocks.1.attn.qkv.weight"]
+    with pytest.raises(CheckpointMismatchError, match="a test holds"):
+        method.load_backbone(weights, "a test")
 
 
 def test_prediction_is_in_the_camera_it_was_given(batch):

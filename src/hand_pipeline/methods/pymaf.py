@@ -12,6 +12,7 @@ relative to the wrist, and let the 2D term with the true camera place the hand, 
 tells depth only through the hand's size.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from hand_pipeline.losses.mano_parameter import betas_loss, pose_loss, positive_
 from hand_pipeline.losses.vertex import vertex_loss
 from hand_pipeline.models.pymaf_head import HandEstimate, PyMAFHead, PyMAFHeadConfig
 from hand_pipeline.models.vit import VitConfig, build_vit
+from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.training.method import Method
 
 
@@ -55,6 +57,10 @@ class PyMAFConfig(PyMAFHeadConfig):
     mano_model: Path | None = Field(
         None, description="converted licensed MANO file; null is the open hand"
     )
+    tips: str = Field(
+        "freihand",
+        description="whose fingertip vertices are joints (`mano.TIP_VERTICES`): the training set's",
+    )
 
 
 class PyMAF(Method):
@@ -79,7 +85,7 @@ class PyMAF(Method):
                 f"{augmentation.image_size} of the augmentation; set both to the same"
             )
         self.cfg = cfg
-        self.mano = ManoHand(cfg.mano_model)
+        self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.augmentation = HandAugmentation(augmentation)
         self.backbone = build_vit(vit)
         self.backbone.freeze_blocks(cfg.frozen_blocks)
@@ -93,6 +99,18 @@ class PyMAF(Method):
             "positive_scale": cfg.weight_positive_scale,
         }
         self._monitors: dict[str, Tensor] = {}
+
+    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
+        """Start from pretrained ViT weights under timm's names (HandMIM's `backbone_state`).
+
+        Args:
+            weights: tensors by name.
+            origin: what to call them in a message.
+
+        Raises:
+            CheckpointMismatchError: they belong to another architecture.
+        """
+        load_into(self.backbone.trunk, weights, origin)
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Every term, as the mean over the corrections.
