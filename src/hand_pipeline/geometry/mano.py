@@ -96,7 +96,7 @@ class ManoHand(nn.Module):
         hands_components: principal components of finger poses, one a row, orthonormal.
         hands_coeffs: example poses in these components (scans' poses for MANO, made-up ones for
             the open hand); no rows if the file has none.
-        nails: of each finger, in MANO finger order (index, middle, pinky, ring, thumb): centre, normal, half length, half width as vectors
+        nails: of each finger, thumb to pinky: centre, normal, half length, half width as vectors
             in the rest pose, metres; no rows unless the model is the open hand.
         flex_axes, abd_axes: axes about which each finger joint bends and spreads, unit vectors;
             no rows unless the model is the open hand.
