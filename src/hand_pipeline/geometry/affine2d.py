@@ -92,9 +92,8 @@ def warp_images(
     """
     height, width = images.shape[-2:]
     inverse = invert(matrix)
-    points = _pixel_centres(size, matrix) @ inverse[:, None, :2, :2].mT
-    points = points + inverse[:, None, None, :2, 2]
-    x, y, weight = _fold_into_image(points, width, height, padding_mode)
+    x, y = _source_pixels(inverse, size)
+    x, y, weight = _fold_into_image(x, y, width, height, padding_mode)
     warped = _sample(images, x, y)
     most = max(height / size[0], width / size[1]) * 2
     halvings = min(round(math.log2(most)), int(math.log2(min(height, width))))
@@ -120,16 +119,23 @@ def _assemble(
     return torch.cat([upper, last], dim=-2)
 
 
-def _pixel_centres(
-    size: tuple[int, int], like: Float[Tensor, "batch 3 3"]
-) -> Float[Tensor, "1 h w 2"]:
-    y = torch.arange(size[0], dtype=like.dtype, device=like.device) + 0.5
-    x = torch.arange(size[1], dtype=like.dtype, device=like.device) + 0.5
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
+def _source_pixels(
+    inverse: Float[Tensor, "batch 3 3"], size: tuple[int, int]
+) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch h w"]]:
+    """Where in its source each target pixel's centre lies."""
+    rows = torch.arange(size[0], dtype=inverse.dtype, device=inverse.device)[:, None] + 0.5
+    columns = torch.arange(size[1], dtype=inverse.dtype, device=inverse.device) + 0.5
+    a, b, c = (entry[:, None, None] for entry in inverse[:, 0].unbind(-1))
+    d, e, f = (entry[:, None, None] for entry in inverse[:, 1].unbind(-1))
+    return a * columns + (b * rows + c), d * columns + (e * rows + f)
 
 
 def _fold_into_image(
-    points: Float[Tensor, "batch h w 2"], width: int, height: int, padding_mode: PaddingMode
+    x: Float[Tensor, "batch h w"],
+    y: Float[Tensor, "batch h w"],
+    width: int,
+    height: int,
+    padding_mode: PaddingMode,
 ) -> tuple[
     Float[Tensor, "batch h w"], Float[Tensor, "batch h w"], Float[Tensor, "batch h w"] | None
 ]:
@@ -137,7 +143,6 @@ def _fold_into_image(
 
     Border and zeros need no move here: sampling clamps to the image.
     """
-    x, y = points.unbind(-1)
     if padding_mode == "border":
         return x, y, None
     if padding_mode == "reflection":
@@ -183,8 +188,7 @@ def _sample_halved(
     """
     levels, last = [], images
     for _ in range(halvings):
-        odd = (0, last.shape[-1] % 2, 0, last.shape[-2] % 2)
-        last = F.avg_pool2d(F.pad(last, odd, mode="replicate") if any(odd) else last, 2)
+        last = _halve(last)
         levels.append(last)
     widest = levels[0].shape[-1]
     # Zeros, not empty memory, beside the smaller ones: a weight of 0 times a NaN would be a NaN.
@@ -204,3 +208,17 @@ def _sample_halved(
     x = torch.minimum(x.clamp(min=0.5), last_x)
     y = torch.minimum(y.clamp(min=0.5), last_y)
     return _sample(atlas, x, y + top)
+
+
+def _halve(
+    images: Float[Tensor, "batch channels h w"],
+) -> Float[Tensor, "batch channels half_h half_w"]:
+    """Means of 2 x 2 pixels; an odd last row or column counts twice.
+
+    Rows first, then columns: on a CPU that takes half the time of `avg_pool2d`.
+    """
+    odd = (0, images.shape[-1] % 2, 0, images.shape[-2] % 2)
+    if any(odd):
+        images = F.pad(images, odd, mode="replicate")
+    rows = images[..., 0::2, :] + images[..., 1::2, :]
+    return (rows[..., 0::2] + rows[..., 1::2]) * 0.25

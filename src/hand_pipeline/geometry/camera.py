@@ -118,9 +118,7 @@ def translation_to_weak_perspective(
     return torch.cat([scale[:, None], pixels * (2 / image_size) - 1], dim=-1)
 
 
-def default_intrinsics(
-    width: float, height: float, focal: float | None = None
-) -> Float[Tensor, "3 3"]:
+def default_intrinsics(width: int, height: int, focal: float | None = None) -> Float[Tensor, "3 3"]:
     """A camera for a photo that came without one: principal point in the centre.
 
     Args:

@@ -171,9 +171,9 @@ def subdivide(
 
 def _half_edges(faces: Int[Tensor, "faces 3"]) -> tuple[Tensor, Tensor, Tensor]:
     """Three a face: its vertices in ascending order, the face, the vertex opposite."""
-    pairs = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    face = torch.arange(len(faces), dtype=faces.dtype, device=faces.device).repeat(3)
-    opposite = torch.cat([faces[:, 2], faces[:, 0], faces[:, 1]])
+    pairs = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    face = torch.arange(len(faces), dtype=faces.dtype, device=faces.device).repeat_interleave(3)
+    opposite = faces[:, [2, 0, 1]].reshape(-1)
     return pairs.sort(dim=1).values, face, opposite
 
 

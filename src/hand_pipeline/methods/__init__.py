@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hand_pipeline.config import Config
-from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_into
+from hand_pipeline.models.state import load_strictly
+from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from hand_pipeline.training.method import Method
 
 
@@ -35,7 +36,8 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
     """Rebuild a trained method, in evaluation mode.
 
     Raises:
-        CheckpointError: it holds no method, one that is not known, or weights of other shapes.
+        CheckpointError: it holds no method, or one that is not known.
+        CheckpointMismatchError: its weights do not fit its configuration.
     """
     name, known = checkpoint.metadata.get("method"), method_classes()
     if name not in known:
@@ -48,7 +50,7 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
             values["init"] = "random"  # all weights come from the checkpoint
         configs[parameter] = hints[parameter](**values)
     method = known[name](**configs)
-    load_into(method, checkpoint.tensors, origin)
+    load_strictly(method, checkpoint.tensors, origin)
     return method.eval()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from hand_pipeline.files import atomic_write
 
@@ -71,35 +71,6 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
             "to start from foreign backbone weights, set the backbone's `init` to this path"
         )
     return Checkpoint(tensors, json.loads(header))
-
-
-def load_into(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
-    """Load `tensors` into `module`, strictly.
-
-    Raises:
-        CheckpointError: names or shapes differ, with up to five of each kind.
-    """
-    own = module.state_dict()
-    missing = sorted(own.keys() - tensors.keys())
-    unknown = sorted(tensors.keys() - own.keys())
-    shapes = [
-        f"{name}: expected {tuple(own[name].shape)}, got {tuple(tensors[name].shape)}"
-        for name in sorted(own.keys() & tensors.keys())
-        if own[name].shape != tensors[name].shape
-    ]
-    if missing or unknown or shapes:
-        parts = [
-            f"{len(found)} {label} ({'; '.join(found[:5])}{'; ...' if len(found) > 5 else ''})"
-            for label, found in (
-                ("missing", missing), ("not expected", unknown), ("of another shape", shapes)
-            )
-            if found
-        ]  # fmt: skip
-        raise CheckpointError(
-            f"{what} is of another architecture: {', '.join(parts)}. "
-            "Use the configuration it was trained with, or train it again with the present one"
-        )
-    module.load_state_dict(dict(tensors))
 
 
 def run_key(**parts: Any) -> str:
