@@ -208,9 +208,13 @@ def _lit(shadow: Shadow, softness: float, jitter: float, x: float, y: float, z: 
         r = softness * np.sqrt((sample + 0.5) / 8.0)
         column, row = int(u + r * np.cos(angle)), int(v + r * np.sin(angle))
         angle += 2.3999632
-        if column < 0 or row < 0 or column >= 2 * half or row >= 2 * half:
-            reached += 1.0
-        elif shadow.depth[row, column] > w - 0.0025 - 0.0006 * r:
+        if (
+            column < 0
+            or row < 0
+            or column >= 2 * half
+            or row >= 2 * half
+            or shadow.depth[row, column] > w - 0.0025 - 0.0006 * r
+        ):
             reached += 1.0
     return reached / 8.0
 
