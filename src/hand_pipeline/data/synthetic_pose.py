@@ -215,7 +215,9 @@ def _self_penetration(
     balls, owner, radius = [], [], []
     for owner_index, chain in enumerate(chains):
         for a, b, thickness in chain:
-            balls.append(joints[:, a, None] + step[:, None] * (joints[:, b] - joints[:, a])[:, None])
+            balls.append(
+                joints[:, a, None] + step[:, None] * (joints[:, b] - joints[:, a])[:, None]
+            )
             owner += [owner_index] * 4
             radius += [thickness] * 4
     centre, who, size = np.concatenate(balls, 1), np.array(owner), np.array(radius)

@@ -1,7 +1,6 @@
 """One synthetic hand: where it stands before the camera, and its picture."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -146,7 +145,9 @@ class HandPainter:
         rotations = axis_angle_to_matrix(torch.from_numpy(hands.fingers).float())
         first = torch.from_numpy(orientation).float()[:, None]
         with torch.no_grad():
-            mesh = self.mano(torch.cat([first, rotations], 1), torch.from_numpy(hands.betas).float())
+            mesh = self.mano(
+                torch.cat([first, rotations], 1), torch.from_numpy(hands.betas).float()
+            )
         return hands, orientation, mesh.vertices.double().numpy(), mesh.joints.double().numpy()
 
     def draw(
@@ -170,10 +171,17 @@ class HandPainter:
         vertices, tube = extend(self.surface, placement.vertices, placement.orientation, arm)
         others = self._things(rng, placement, arm, tube, occluded)
         scene = _Geometry(self.surface, vertices, others)
-        return scene.render(placement, image_size, supersampling, texture, skin, light or random_lamps)
+        return scene.render(
+            placement, image_size, supersampling, texture, skin, light or random_lamps
+        )
 
     def _things(
-        self, rng: np.random.Generator, placement: Placement, arm: Arm, tube: ndarray, occluded: bool
+        self,
+        rng: np.random.Generator,
+        placement: Placement,
+        arm: Arm,
+        tube: ndarray,
+        occluded: bool,
     ) -> things.Thing:
         found = []
         if arm.sleeve < len(RINGS):
@@ -242,5 +250,3 @@ class _Geometry:
             supersampling, picture, mask,
         )  # fmt: skip
         return picture, mask
-
-

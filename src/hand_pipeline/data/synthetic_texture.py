@@ -100,7 +100,9 @@ def _finger_creases(
         position = offset @ along + 0.0008 * noise
         across = np.linalg.norm(offset - (offset @ along)[:, None] * along, axis=1)
         if joint >= 14:  # the thumb's back looks sideways
-            side = np.cross(along, np.cross(anatomy.nails[4, 1], along)) if len(anatomy.nails) else 0
+            side = (
+                np.cross(along, np.cross(anatomy.nails[4, 1], along)) if len(anatomy.nails) else 0
+            )
             facing = normal @ np.broadcast_to(side, 3)
             under, over = _smooth(-facing, 0.0, 0.5), _smooth(facing, 0.1, 0.6)
         else:
@@ -113,7 +115,13 @@ def _finger_creases(
         for place, depth in lines:
             total += depth * near * under * _line(position - place, 0.0007)
         if not first:
-            for place, depth in ((-0.0042, 0.35), (-0.0022, 0.6), (0, 0.7), (0.0022, 0.6), (0.0042, 0.3)):
+            for place, depth in (
+                (-0.0042, 0.35),
+                (-0.0022, 0.6),
+                (0, 0.7),
+                (0.0022, 0.6),
+                (0.0042, 0.3),
+            ):
                 bent = position - place * (1 + 8 * across)
                 total += depth * near * over * _line(bent, 0.0006)
     return total

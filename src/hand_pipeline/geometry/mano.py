@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from hand_pipeline.geometry.joints import MANO_PARENTS, permutation
 from hand_pipeline.geometry.mano_file import ManoArrays, load_mano
+from hand_pipeline.geometry.precision import full_precision
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 TIP_VERTICES: MappingProxyType[str, tuple[int, int, int, int, int]] = MappingProxyType(
@@ -56,9 +57,24 @@ class HandMesh(NamedTuple):
     joints: Float[Tensor, "batch 21 3"]
 
 
+class _KinematicTree:
+    """MANO's parents as smplx walks them: single ones in Python, the rest as one index.
+
+    With a tensor on a GPU in its place, smplx would stop the device once a joint.
+    """
+
+    shape = (len(MANO_PARENTS),)
+
+    def __init__(self, parents: Int[Tensor, "15"]) -> None:
+        self._parents = parents
+
+    def __getitem__(self, item: int | slice) -> int | Tensor:
+        return MANO_PARENTS[item] if isinstance(item, int) else self._parents
+
+
 def mirror_points(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     """Points of the other hand: x negated."""
-    return points * points.new_tensor([-1.0, 1.0, 1.0])
+    return torch.cat([-points[..., :1], points[..., 1:]], dim=-1)
 
 
 def mirror_faces(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "faces 3"]:
@@ -80,8 +96,8 @@ class ManoHand(nn.Module):
         hands_components: principal components of finger poses, one a row, orthonormal.
         hands_coeffs: example poses in these components (scans' poses for MANO, made-up ones for
             the open hand); no rows if the file has none.
-        nails: of each finger, thumb to pinky: centre, normal, half length, half width as vectors
-            in the rest pose, metres; no rows unless the model is the open hand.
+        nails: of index, middle, pinky, ring and thumb (MANO's order): centre, normal, half length,
+            half width as vectors in the rest pose, metres; no rows unless it is the open hand.
         flex_axes, abd_axes: axes about which each finger joint bends and spreads, unit vectors;
             no rows unless the model is the open hand.
     """
@@ -98,6 +114,9 @@ class ManoHand(nn.Module):
     posedirs: Float[Tensor, "135 2334"]
     joint_regressor: Float[Tensor, "16 778"]
     skinning_weights: Float[Tensor, "778 16"]
+    _tips: Int[Tensor, "5"]
+    _to_openpose: Int[Tensor, "21"]
+    _parents: Int[Tensor, "15"]
 
     def __init__(
         self,
@@ -129,9 +148,8 @@ class ManoHand(nn.Module):
         arrays = _load(model_path, side, fix_left_shapedirs)
         for name, value in _buffers(arrays, TIP_VERTICES[tips]).items():
             self.register_buffer(name, value, persistent=False)
-        # On the CPU whatever the module's device: smplx walks this tree in Python.
-        self._parents = np.array(MANO_PARENTS)
 
+    @full_precision
     def forward(
         self,
         mano_pose: Float[Tensor, "batch 16 3 3"],
@@ -147,27 +165,28 @@ class ManoHand(nn.Module):
                 point of the global rotation: at zero translation it stays where the shape puts it.
         """
         dtype = self.template.dtype
-        with torch.autocast(betas.device.type, enabled=False):  # bf16 would be off by millimetres
-            vertices, joints = lbs(
-                betas.to(dtype),
-                mano_pose.to(dtype),
-                self.template,
-                self.shapedirs,
-                self.posedirs,
-                self.joint_regressor,
-                self._parents,
-                self.skinning_weights,
-                pose2rot=False,
-            )
+        vertices, joints = lbs(
+            betas.to(dtype),
+            mano_pose.to(dtype),
+            self.template,
+            self.shapedirs,
+            self.posedirs,
+            self.joint_regressor,
+            _KinematicTree(self._parents),
+            self.skinning_weights,
+            pose2rot=False,
+        )
         joints = torch.cat([joints, vertices[:, self._tips]], dim=1)[:, self._to_openpose]
         if translation is not None:
             vertices, joints = vertices + translation[:, None], joints + translation[:, None]
         return HandMesh(vertices, joints)
 
+    @full_precision
     def rest_vertices(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 778 3"]:
         """Vertices of the flat hand at the origin, metres."""
         return self.template + blend_shapes(betas, self.shapedirs)
 
+    @full_precision
     def rest_joints(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 16 3"]:
         """Joints of the flat hand at the origin, metres, in MANO's order (no tips)."""
         return vertices2joints(self.joint_regressor, self.rest_vertices(betas))
@@ -262,6 +281,7 @@ def _buffers(arrays: ManoArrays, tips: tuple[int, ...]) -> dict[str, Tensor]:
         "nails": arrays.nails,
         "flex_axes": arrays.flex_axes,
         "abd_axes": arrays.abd_axes,
+        "_parents": np.array(MANO_PARENTS[1:]),
         "_tips": np.array(tips),
         "_to_openpose": np.array(permutation("mano", "openpose")),
     }

@@ -1,0 +1,62 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hand_pipeline.data.crops import CropDataset, collate_crops
+from hand_pipeline.data.loader import batches_from
+from hand_pipeline.data.shards import ShardError, ShardWriter
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, images):
+    with ShardWriter(tmp_path, items_per_shard=2) as writer:
+        for number, pixels in enumerate(images):
+            writer.add(f"crop{number}", png(pixels), {"set": "some"}, suffix="png")
+    return tmp_path
+
+
+def test_a_crop_comes_back_channels_first_with_its_id(folder, images):
+    image, key = CropDataset(folder)[3]
+    assert key == "crop3"
+    assert torch.equal(image, torch.from_numpy(images[3]).permute(2, 0, 1))
+
+
+def test_chosen_crops_only(folder):
+    dataset = CropDataset(folder, indices=[4, 1])
+    assert [dataset[i][1] for i in range(len(dataset))] == ["crop4", "crop1"]
+    assert dataset.meta(0) == {"set": "some"}
+
+
+def test_crops_become_an_image_batch(folder, images):
+    dataset = CropDataset(folder)
+    batch = collate_crops([dataset[0], dataset[2]])
+    assert batch.ids == ("crop0", "crop2")
+    expected = torch.from_numpy(images[[0, 2]]).permute(0, 3, 1, 2)
+    assert torch.equal(batch.images, expected)
+    assert batch.images.is_contiguous()
+
+
+def test_worker_processes_load_crops(folder):
+    batch = next(batches_from(CropDataset(folder), collate_crops, 5, seed=0, num_workers=2)(0))
+    assert sorted(batch.ids) == [f"crop{n}" for n in range(5)]
+
+
+def test_an_undecodable_crop_is_named(tmp_path):
+    with ShardWriter(tmp_path) as writer:
+        writer.add("broken", b"not a jpeg", {})
+    with pytest.raises(ShardError, match=r"'broken'.*cannot be decoded"):
+        CropDataset(tmp_path)[0]
