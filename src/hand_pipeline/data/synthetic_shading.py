@@ -349,9 +349,7 @@ def shade(
                 nx, ny, nz, bx, by, bz = -nx, -ny, -nz, -bx, -by, -bz
             # subpixels of a pixel look in different directions, and pixels in a scrambled order
             turn = (row % 2 * 2 + column % 2 + 4 * _scrambled(out_row, out_column)) % _TURNS
-            open_ = _occlusion(
-                zbuffer, row, column, turn, focal, cx, cy, px, py, z, nx, ny, nz
-            )
+            open_ = _occlusion(zbuffer, row, column, turn, focal, cx, cy, px, py, z, nx, ny, nz)
             key = bx * light.key[0] + by * light.key[1] + bz * light.key[2]
             reached = 0.0
             if key > -0.4:
