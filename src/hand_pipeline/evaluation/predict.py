@@ -39,7 +39,8 @@ class PredictedHands:
 def save_predictions(path: Path | str, hands: PredictedHands) -> None:
     """Write predictions to one npz, whole or not at all."""
     with atomic_write(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **{name: np.asarray(value) for name, value in vars(hands).items()})
+        arrays = {name: np.asarray(value) for name, value in vars(hands).items()}
+        np.savez(stream, allow_pickle=False, **arrays)
 
 
 def load_predictions(path: Path | str) -> PredictedHands:

@@ -10,7 +10,6 @@ from PIL import Image
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.collect import CollectConfig, collect_crops
 from hand_pipeline.data.crops import CropDataset
-from hand_pipeline.data.photos import has_photos
 from hand_pipeline.data.synthetic_photos import PhotosConfig, generate_photos
 from hand_pipeline.training.checkpoint import run_key
 from hand_pipeline.training.run import code_version
@@ -21,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 def gather_photos(photos: Path, synthetic: PhotosConfig, machine: MachineConfig) -> Path:
     """The user's photos where there are any, or else synthetic ones."""
-    if has_photos(photos):
+    if any(entry.name != ".gitkeep" for entry in photos.iterdir()):
         return photos
     logger.info("no photos in %s: drawing %d synthetic ones", photos, synthetic.count)
     key = run_key(config=synthetic.model_dump(mode="json"), code=code_version())
@@ -38,5 +37,5 @@ def collect_hands(
     )
     summary = result.summary.reset_index()
     logger.info("photos by set:\n%s", summary.to_string(index=False))
-    metrics = summary.set_index("set").loc["all"].to_dict()
+    metrics = result.summary.T["all"].astype(int).to_dict()
     return folder, summary, result.quarantine, metrics, contact_sheet(CropDataset(folder))

@@ -56,8 +56,7 @@ def predict_held_out(
     folder = machine.workspace / "evaluate" / "predicted_hands"
     shutil.rmtree(folder, ignore_errors=True)
     for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
-        method = restore_method(checkpoint, f"the checkpoint of {name}")
-        assert isinstance(method, PyMAF)
+        method = _pymaf(checkpoint, name)
         held_out = FreiHandDataset(hands, "evaluation", method.mano)
         _predict(name, method.predict, held_out, folder, cfg, machine, method)
     labels = FreiHandDataset(hands, "training", method.mano).labels
@@ -65,6 +64,13 @@ def predict_held_out(
     mean = fit_mean_hand(labels.mano_pose, labels.betas, labels.joints_3d, labelled, method.mano)
     _predict("mean_hand", mean.predict, held_out, folder, cfg, machine, method)
     return folder
+
+
+def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
+    method = restore_method(checkpoint, f"the checkpoint of {name}")
+    if not isinstance(method, PyMAF):
+        raise TypeError(f"{name} is no model that reconstructs hands: {type(method).__name__}")
+    return method
 
 
 def _predict(
@@ -110,8 +116,7 @@ def draw_hands(
     hands: Path, predicted: Path, model: Checkpoint, samples: pd.DataFrame, cfg: EvaluateConfig
 ) -> Image.Image:
     """Some held-out hands, drawn at random: photo, mesh, side view, truth."""
-    method = restore_method(model)
-    assert isinstance(method, PyMAF)
+    method = _pymaf(model, "handmim")
     held_out = FreiHandDataset(hands, "evaluation", method.mano)
     found = load_predictions(predicted / "handmim.npz")
     rng = np.random.default_rng(cfg.seed)
