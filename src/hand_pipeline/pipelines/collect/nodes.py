@@ -37,5 +37,5 @@ def collect_hands(
     )
     summary = result.summary.reset_index()
     logger.info("photos by set:\n%s", summary.to_string(index=False))
-    metrics = result.summary.T["all"].astype(int).to_dict()
+    metrics = {str(k): int(v) for k, v in result.summary.T["all"].to_dict().items()}
     return folder, summary, result.quarantine, metrics, contact_sheet(CropDataset(folder))
