@@ -1,6 +1,9 @@
 """The base class of every configuration: frozen, typed, and closed to unknown keys."""
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Config(BaseModel):
@@ -11,3 +14,14 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class MachineConfig(Config):
+    """Where to run. Never part of a result, of a DVC parameter or of a checkpoint's key."""
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, gt=0, description="training processes on this machine, one a GPU")
+    num_workers: int = Field(0, ge=0, description="loader processes of a training process")
+    workers: int = Field(2, gt=0, description="processes that render or detect")
+    compile: bool = Field(False, description="torch.compile the networks")
+    workspace: Path = Field(Path("data/.checkpoints"), description="unfinished work, to resume")

@@ -1,11 +1,13 @@
 """What leaves a loader: frozen bundles of tensors that can move to a device."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
+
+BatchType = TypeVar("BatchType", bound="Batch")
 
 
 @dataclass(frozen=True)
@@ -14,18 +16,18 @@ class Batch:
 
     ids: tuple[str, ...]
 
-    def to(self, device: torch.device | str, non_blocking: bool = True) -> Self:
+    def to(self: BatchType, device: torch.device | str, non_blocking: bool = True) -> BatchType:
         """The same batch with every tensor on `device`."""
-        moved = {
+        moved: dict[str, Any] = {
             field.name: value.to(device, non_blocking=non_blocking)
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)
         }
         return replace(self, **moved)
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self: BatchType) -> BatchType:
         """The same batch in page-locked memory; called by torch's DataLoader."""
-        pinned = {
+        pinned: dict[str, Any] = {
             field.name: value.pin_memory()
             for field in fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)

@@ -201,6 +201,11 @@ class ShardReader:
         """The encoded image and the metadata of a sample."""
         return self.image(index), self.meta(index)
 
+    @property
+    def fingerprint(self) -> str:
+        """One hash of all samples: of the shards' SHA-256 as the index states them."""
+        return hashlib.sha256("".join(s["sha256"] for s in self.shards).encode()).hexdigest()
+
     def verify(self) -> None:
         """Compare every shard's SHA-256 with the index.
 

@@ -1,1 +1,1 @@
-"""Rotations, cameras, affine maps, alignment, the MANO hand and the rasterizer. Knows no learning."""
+"""Rotations, cameras, affine maps, alignment, the MANO hand, the rasterizer. Knows no learning."""

@@ -24,12 +24,18 @@ class Method(nn.Module, ABC):
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Unweighted scalar loss terms, with exactly the keys of `loss_weights`."""
 
-    def after_step(self, step: int) -> None:  # noqa: B027 (an optional hook, not a duty)
+    def after_step(self, step: int) -> None:
         """What follows an optimizer step: EMA teacher, codebook upkeep. Default: nothing."""
 
     def monitors(self) -> dict[str, Tensor]:
         """Detached scalars of the last `losses` call that show its health. Default: none."""
         return {}
+
+    def compile_networks(self) -> None:
+        """torch.compile the direct children that are networks; `machine.compile` asks for it."""
+        for child in self.children():
+            if next(child.parameters(), None) is not None:
+                child.compile()
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Optimizer groups; each may hold `lr_scale` and a fixed `weight_decay`.

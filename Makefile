@@ -1,0 +1,59 @@
+# make setup    the environment in .venv, every version from constraints.txt
+# make demo     the whole pipeline end to end on open data; PHOTOS="dir ..." pretrains on your photos
+# make test     all tests
+# make lint     ruff, mypy, import rules, dvc.yaml up to date
+# make ui       MLflow's pages on http://127.0.0.1:5000
+# make clean    what runs have made (never photos, licensed data or the environment)
+PYTHON ?= python3
+PHOTOS ?=
+BIN := $(CURDIR)/.venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := true
+export DO_NOT_TRACK := 1
+export GIT_PYTHON_REFRESH := quiet
+
+.PHONY: setup demo test lint format ui clean benchmarks
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+setup: .venv/.ready
+
+.venv/.ready: constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 13), f"Python 3.11 or 3.12 is needed, this is {sys.version.split()[0]}; call make PYTHON=python3.11"'
+	$(PYTHON) -m venv .venv
+	$(PIP) --quiet torch
+	$(PIP) --quiet --editable '.[dev]'
+	$(BIN)/python -m pip check
+	touch $@
+
+demo: setup
+	$(BIN)/python -m hand_pipeline photos $(PHOTOS)
+	$(BIN)/dvc repro
+	@$(BIN)/python -m hand_pipeline show
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m hand_pipeline dvcgen --check
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: setup
+	$(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri sqlite:///$(CURDIR)/mlflow/mlflow.db --artifacts-destination $(CURDIR)/mlflow/artifacts
+
+benchmarks: setup
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf data/.checkpoints data/0[2-8]_*/[!.]* mlflow/mlflow.db* mlflow/artifacts dvc.lock .dvc/tmp .dvc/cache

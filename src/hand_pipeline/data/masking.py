@@ -1,0 +1,188 @@
+"""Which patches are hidden from the student: masks for a whole batch at once, on the device."""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from hand_pipeline.config import Config
+
+_TRIES_IN_A_ROW = 10
+"""After so many rejected blocks in a row BEiT's rule is content with the mask as it is."""
+
+
+class MaskConfig(Config):
+    """How many patches are hidden, and in which shape. A method's config inherits these fields."""
+
+    mask_shape: Literal["block", "random"] = Field(
+        "block", description="BEiT's blocks, iBOT's default; HandMIM does not say"
+    )
+    mask_ratio: tuple[float, float] = Field(
+        (0.1, 0.5), description="bounds of the uniform share of hidden patches (HandMIM 4.1)"
+    )
+    mask_stratified: bool = Field(
+        True,
+        description="spread the ratios of a batch evenly over their range: each is still uniform, "
+        "but the batch's total hardly varies and has a tight upper bound",
+    )
+    mask_rounds: int = Field(
+        40, gt=0, description="tries of a block an image (our choice; see `block_masks`)"
+    )
+
+    @model_validator(mode="after")
+    def _ratio_is_ordered(self) -> "MaskConfig":
+        if not 0 < self.mask_ratio[0] <= self.mask_ratio[1] < 1:
+            raise ValueError(
+                f"mask_ratio must be (smallest, largest) within (0, 1), got {self.mask_ratio}"
+            )
+        return self
+
+
+class MaskSampler:
+    """Draws masks for a square grid of patches, with nothing read back from the device."""
+
+    def __init__(self, cfg: MaskConfig, grid_size: int) -> None:
+        """Check that the smallest ratio hides at least one patch.
+
+        Raises:
+            ValueError: the grid is too small for the ratio.
+        """
+        if cfg.mask_ratio[0] * grid_size**2 < 1:
+            raise ValueError(
+                f"a ratio of {cfg.mask_ratio[0]} hides less than one of {grid_size}x{grid_size} "
+                "patches; raise mask_ratio, or use larger images or smaller patches"
+            )
+        self.cfg = cfg
+        self.grid_size = grid_size
+
+    def __call__(
+        self, batch: int, device: torch.device | str, generator: torch.Generator | None = None
+    ) -> Bool[Tensor, "batch patches"]:
+        """True where a patch is hidden; at least one an image, at most its ratio of the grid."""
+        ratio = self._ratios(batch, device, generator)
+        if self.cfg.mask_shape == "random":
+            return random_masks(ratio, self.grid_size, generator)
+        return block_masks(ratio, self.grid_size, self.cfg.mask_rounds, generator)
+
+    def most_masked(self, batch: int) -> int:
+        """Upper bound of the patches hidden in a batch: the size of static buffers for them."""
+        patches = self.grid_size**2
+        low, high = self.cfg.mask_ratio
+        bound = batch * math.floor(high * patches)
+        if self.cfg.mask_stratified:
+            # Sum of the upper ends of the strata, lo + (hi - lo) * (1 + ... + batch) / batch.
+            total = patches * (batch * low + (high - low) * (batch + 1) / 2)
+            bound = min(bound, math.ceil(total))
+        return bound
+
+    def _ratios(
+        self, batch: int, device: torch.device | str, generator: torch.Generator | None
+    ) -> Tensor:
+        low, high = self.cfg.mask_ratio
+        unit = torch.rand(batch, device=device, generator=generator)
+        if self.cfg.mask_stratified:
+            stratum = torch.rand(batch, device=device, generator=generator).argsort()
+            unit = (stratum + unit) / batch
+        return low + (high - low) * unit
+
+
+def random_masks(
+    ratio: Float[Tensor, " batch"], grid_size: int, generator: torch.Generator | None = None
+) -> Bool[Tensor, "batch patches"]:
+    """Exactly floor(ratio * patches) random patches an image (iBOT's `rand`)."""
+    patches = grid_size**2
+    noise = torch.rand(len(ratio), patches, device=ratio.device, generator=generator)
+    rank = noise.argsort(1).argsort(1)
+    return rank < (ratio * patches).floor()[:, None]
+
+
+def block_masks(
+    ratio: Float[Tensor, " batch"],
+    grid_size: int,
+    rounds: int = 40,
+    generator: torch.Generator | None = None,
+) -> Bool[Tensor, "batch patches"]:
+    """Rectangles thrown on the grid until the ratio is reached (BEiT's rule, as in iBOT).
+
+    A try draws an area between (grid // 3)^2 and what is left of the budget (in either order), an
+    aspect log-uniform in [0.3, 1 / 0.3], rounds height and width, rejects sides that are not below
+    the grid's, places the block uniformly and takes it if it hides at least one new patch and no
+    more than are left. An image is done when its budget is spent or 10 tries in a row failed.
+
+    All images try at the same time, a fixed number of rounds, so there is no branch on data: the
+    distribution is that of the rule run image by image, cut off after `rounds` tries (of 3000 masks
+    of 14x14 patches none took more than 39). An image whose tries all failed gets one random patch.
+
+    Args:
+        ratio: share of the patches that may be hidden; the budget is never exceeded.
+        grid_size: patches along a side.
+        rounds: tries an image.
+        generator: of the device of `ratio`.
+    """
+    batch, device = len(ratio), ratio.device
+    budget = ratio * grid_size**2
+    smallest = float((grid_size // 3) ** 2)
+    log_aspect = math.log(1 / 0.3)
+    cells = torch.arange(grid_size, device=device)
+    mask = torch.zeros(batch, grid_size, grid_size, dtype=torch.bool, device=device)
+    count = torch.zeros(batch, device=device)
+    failed = torch.zeros(batch, device=device)
+    trying = torch.ones(batch, dtype=torch.bool, device=device)
+    draws = torch.rand(rounds, 4, batch, device=device, generator=generator)
+    half_aspect = ((2 * draws[:, 1] - 1) * (log_aspect / 2)).exp()  # square roots of the aspects
+    for round_ in range(rounds):
+        left = budget - count
+        side = (smallest + (left - smallest) * draws[round_, 0]).clamp(min=0).sqrt()
+        height, width = (side * half_aspect[round_]).round(), (side / half_aspect[round_]).round()
+        rows = _span(height, draws[round_, 2], cells)
+        columns = _span(width, draws[round_, 3], cells)
+        grown = mask | (rows[:, :, None] & columns[:, None, :])
+        new = grown.sum((1, 2)) - count
+        taken = (height < grid_size) & (width < grid_size) & (new > 0) & (new <= left)
+        taken &= trying
+        mask = torch.where(taken[:, None, None], grown, mask)
+        count = torch.where(taken, count + new, count)
+        failed = torch.where(taken, 0, failed + 1)
+        trying = (failed < _TRIES_IN_A_ROW) & (count < budget)
+        if device.type == "cpu" and not trying.any():  # looking is free there, and changes nothing
+            break
+    lone = torch.rand(batch, grid_size**2, device=device, generator=generator).argmax(1)
+    flat = mask.flatten(1)
+    empty = (count == 0)[:, None]
+    return flat | (empty & (torch.arange(grid_size**2, device=device) == lone[:, None]))
+
+
+def _span(length: Tensor, unit: Tensor, cells: Tensor) -> Bool[Tensor, "batch cells"]:
+    """Cells from a uniform start that leaves room for `length`, one row an image."""
+    room = (len(cells) - length + 1).clamp(min=1)
+    start = (unit * room).floor()[:, None]
+    return (cells >= start) & (cells < start + length[:, None])
+
+
+def gather_masked(
+    mask: Bool[Tensor, "batch patches"], size: int
+) -> tuple[Int[Tensor, " size"], Float[Tensor, " size"]]:
+    """Where the masked tokens of a batch are, in a buffer whose size does not depend on the mask.
+
+    So tokens can be picked with `tokens.flatten(0, 1)[index]` without asking the device how many
+    there are.
+
+    Args:
+        mask: at most `size` entries are True.
+        size: length of the buffer, from `MaskSampler.most_masked`.
+
+    Returns:
+        Index into the flattened batch and patches (0 in empty slots); weight of each slot, 1 over
+        the images and the masked patches of its image, so that all weights sum to 1; 0 if empty.
+    """
+    flat = mask.flatten()
+    slot = torch.where(flat, flat.cumsum(0) - 1, size).clamp(max=size)
+    index = torch.zeros(size + 1, dtype=torch.long, device=mask.device)
+    index = index.scatter(0, slot, torch.arange(len(flat), device=mask.device))[:size]
+    share = mask / mask.sum(1, keepdim=True).clamp(min=1) / len(mask)
+    filled = torch.arange(size, device=mask.device) < flat.sum()
+    index = torch.where(filled, index, 0)
+    return index, torch.where(filled, share.flatten()[index], 0.0)

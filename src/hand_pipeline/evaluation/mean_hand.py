@@ -1,0 +1,75 @@
+"""The baseline that looks at no image: one constant hand."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from hand_pipeline.data.batch import HandPrediction
+from hand_pipeline.geometry.camera import project
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.rotation import mean_rotation
+
+
+@dataclass(frozen=True)
+class MeanHand:
+    """The training set's mean pose (orientation included), mean shape and mean wrist position.
+
+    Attributes:
+        mano_pose: chordal mean of each joint's rotation, full pose.
+        betas: mean shape coefficients.
+        wrist: mean position of joint 0, camera frame, metres.
+    """
+
+    mano_pose: Float[Tensor, "16 3 3"]
+    betas: Float[Tensor, "10"]
+    wrist: Float[Tensor, "3"]
+    mano: ManoHand
+
+    def predict(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        ids: tuple[str, ...],
+    ) -> HandPrediction:
+        """The same hand for every image; only its projection depends on the camera."""
+        batch = len(images)
+        mano = self.mano.to(intrinsics.device)
+        pose, betas, wrist = (
+            value.to(intrinsics).expand(batch, *value.shape)
+            for value in (self.mano_pose, self.betas, self.wrist)
+        )
+        hand = mano(pose, betas)
+        shift = wrist[:, None] - hand.joints[:, :1]
+        joints = hand.joints + shift
+        return HandPrediction(
+            ids=ids,
+            intrinsics=intrinsics,
+            joints_2d=project(joints, intrinsics),
+            joints_3d=joints,
+            vertices=hand.vertices + shift,
+            mano_pose=pose,
+            betas=betas,
+        )
+
+
+def fit_mean_hand(
+    mano_pose: Float[Tensor, "samples 16 3 3"],
+    betas: Float[Tensor, "samples 10"],
+    joints_3d: Float[Tensor, "samples 21 3"],
+    has_mano: Bool[Tensor, " samples"],
+    mano: ManoHand,
+) -> MeanHand:
+    """Average the labels of a training set.
+
+    Raises:
+        ValueError: no sample has MANO labels.
+    """
+    if not bool(has_mano.any()):
+        raise ValueError("the mean hand needs at least one training sample with MANO labels, got 0")
+    return MeanHand(
+        mano_pose=mean_rotation(mano_pose[has_mano].transpose(0, 1)),
+        betas=betas[has_mano].mean(0),
+        wrist=joints_3d[has_mano, 0].mean(0),
+        mano=mano,
+    )

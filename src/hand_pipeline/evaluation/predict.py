@@ -1,0 +1,82 @@
+"""Run a predictor over labelled batches and collect its hands as arrays."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from tqdm import tqdm
+
+from hand_pipeline.data.batch import HandBatch, HandPrediction
+
+Predict = Callable[
+    [Shaped[Tensor, "batch 3 height width"], Float[Tensor, "batch 3 3"], tuple[str, ...]],
+    HandPrediction,
+]
+"""Images, intrinsics and ids in; hands in the camera of those intrinsics out."""
+
+
+@dataclass(frozen=True)
+class PredictedHands:
+    """Predictions over a set, with the truth beside them: camera frame, metres, OpenPose order."""
+
+    ids: tuple[str, ...]
+    joints: Float[np.ndarray, "samples 21 3"]
+    vertices: Float[np.ndarray, "samples 778 3"]
+    mano_pose: Float[np.ndarray, "samples 16 3 3"]
+    betas: Float[np.ndarray, "samples 10"]
+    gt_joints: Float[np.ndarray, "samples 21 3"]
+    gt_vertices: Float[np.ndarray, "samples 778 3"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def predict_hands(
+    predict: Predict,
+    batches: Iterable[HandBatch],
+    device: torch.device | str = "cpu",
+    total: int | None = None,
+    description: str = "predict",
+    progress: bool = True,
+) -> PredictedHands:
+    """Predict every batch, without gradients, and keep joints, vertices and parameters.
+
+    Args:
+        predict: usually a method's `predict`, with the module already in eval mode on `device`.
+        batches: images as `predict` wants them; every hand must have joint and vertex labels.
+        device: where the batches are moved.
+        total: number of batches, for the progress bar.
+        description: the progress bar's name.
+        progress: whether to show the bar.
+
+    Raises:
+        ValueError: there are no batches, or a hand without a complete label.
+    """
+    rows: list[tuple[tuple[str, ...], list[Tensor]]] = []
+    with torch.inference_mode():
+        for batch in tqdm(batches, total=total, desc=description, disable=not progress):
+            _check_labels(batch)
+            on_device = batch.to(device)
+            hands = predict(on_device.images, on_device.intrinsics, on_device.ids)
+            found = [hands.joints_3d, hands.vertices, hands.mano_pose, hands.betas]
+            kept = [*found, batch.joints_3d, batch.vertices]
+            rows.append((batch.ids, [value.float().cpu() for value in kept]))
+    if not rows:
+        raise ValueError("no batches to predict: the evaluation set is empty")
+    ids = tuple(name for names, _ in rows for name in names)
+    return PredictedHands(
+        ids, *(torch.cat(column).numpy() for column in zip(*(r for _, r in rows)))
+    )
+
+
+def _check_labels(batch: HandBatch) -> None:
+    complete = batch.has_vertices & batch.has_joints_3d.all(1)
+    missing = [name for name, ok in zip(batch.ids, complete.tolist()) if not ok]
+    if missing:
+        raise ValueError(
+            f"samples without 3D joints or vertices cannot be scored: {', '.join(missing[:10])}; "
+            "evaluate on a split that is fully labelled"
+        )

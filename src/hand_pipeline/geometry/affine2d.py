@@ -1,0 +1,243 @@
+"""2D affine maps of images and of the points in them: 3x3 matrices on columns (x, y, 1).
+
+Pixels: the left and top edge of an image are 0, pixel centres lie at .5. An image warped by a
+matrix shows every point exactly where `apply_affine` puts it.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from hand_pipeline.geometry.precision import full_precision
+
+PaddingMode = Literal["zeros", "reflection", "border"]
+
+
+def translation(offset: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
+    """Moves points by `offset`, pixels."""
+    return _compose(torch.ones_like(offset), offset)
+
+
+def scaling(factor: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
+    """Multiplies x and y by their factors, about the image's corner."""
+    return _compose(factor, torch.zeros_like(factor))
+
+
+@full_precision
+def rotation(
+    angle: Float[Tensor, "*batch"], center: Float[Tensor, "*batch 2"]
+) -> Float[Tensor, "*batch 3 3"]:
+    """Turns by `angle`, radians, about `center`; positive turns +x towards +y, clockwise seen."""
+    cos, sin = angle.cos(), angle.sin()
+    linear = torch.stack([cos, -sin, sin, cos], dim=-1).unflatten(-1, (2, 2))
+    offset = center - (linear @ center[..., None])[..., 0]
+    return _assemble(linear, offset)
+
+
+def crop_matrix(
+    box: Float[Tensor, "batch 4"], size: int | tuple[int, int]
+) -> Float[Tensor, "batch 3 3"]:
+    """Maps the box x0, y0, x1, y1, source pixels, onto an image of `size` (side, or h and w)."""
+    height, width = (size, size) if isinstance(size, int) else size
+    left, top, right, bottom = box.unbind(1)
+    factor = torch.stack([width / (right - left), height / (bottom - top)], dim=-1)
+    return _compose(factor, -box[:, :2] * factor)
+
+
+def pixels_to_centred(size: int | tuple[int, int]) -> Float[Tensor, "3 3"]:
+    """Maps pixels to centred units, `(px - size / 2) / size`, each axis in [-.5, .5].
+
+    The N of pose-aware alignment (HandMIM, Algorithm 3). `size` is the side, or h and w.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    factor = torch.tensor([1 / width, 1 / height])
+    return _compose(factor, torch.full((2,), -0.5))
+
+
+@full_precision
+def compose(
+    first: Float[Tensor, "*batch 3 3"], *following: Float[Tensor, "*batch 3 3"]
+) -> Float[Tensor, "*batch 3 3"]:
+    """One map that does `first`, then `following` from left to right.
+
+    In full precision under autocast too, where `b @ a` would be off by pixels.
+    """
+    for matrix in following:
+        first = matrix @ first
+    return first
+
+
+@full_precision
+def apply_affine(
+    matrix: Float[Tensor, "batch 3 3"], points: Float[Tensor, "batch points 2"]
+) -> Float[Tensor, "batch points 2"]:
+    """Points after an affine matrix (its last row is taken to be 0, 0, 1)."""
+    return points @ matrix[:, :2, :2].mT + matrix[:, None, :2, 2]
+
+
+@full_precision
+def invert(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Inverse of an affine matrix, in closed form (no host sync); not checked for singularity."""
+    a, b = matrix[..., 0, 0], matrix[..., 0, 1]
+    c, d = matrix[..., 1, 0], matrix[..., 1, 1]
+    adjugate = torch.stack([d, -b, -c, a], dim=-1).unflatten(-1, (2, 2))
+    linear = adjugate / (a * d - b * c)[..., None, None]
+    return _assemble(linear, -(linear @ matrix[..., :2, 2:])[..., 0])
+
+
+@full_precision
+def warp_images(
+    images: Float[Tensor, "batch channels h w"],
+    matrix: Float[Tensor, "batch 3 3"],
+    size: tuple[int, int],
+    padding_mode: PaddingMode = "zeros",
+    antialias: bool = True,
+) -> Float[Tensor, "batch channels new_h new_w"]:
+    """Images as seen through affine maps, bilinear.
+
+    Args:
+        images: source images.
+        matrix: source pixels to target pixels, one an image; invertible.
+        size: height and width of the target.
+        padding_mode: what lies outside the source: 0, its mirror image, or its border pixels.
+        antialias: where an image is scaled down by a factor of at least sqrt(2), sample it from a
+            copy halved once or more by averaging, chosen per image so that what is left of the
+            factor is below sqrt(2) (a mip pyramid). How often it can be halved follows from the
+            two sizes: a whole source onto the target, and a factor 2 beyond that.
+    """
+    height, width = images.shape[-2:]
+    inverse = invert(matrix)
+    x, y = _source_pixels(inverse, size)
+    x, y, weight = _fold_into_image(x, y, width, height, padding_mode)
+    warped = _sample(images, x, y)
+    most = max(height / size[0], width / size[1]) * 2
+    halvings = min(round(math.log2(most)), int(math.log2(min(height, width))))
+    if antialias and halvings > 0:
+        level = _mip_level(inverse, halvings)[:, None, None]
+        small = _sample_halved(images, x, y, level.clamp(min=1), halvings)
+        warped = torch.where(level[:, None] > 0, small, warped)
+    return warped if weight is None else warped * weight[:, None]
+
+
+def _compose(
+    factor: Float[Tensor, "*batch 2"], offset: Float[Tensor, "*batch 2"]
+) -> Float[Tensor, "*batch 3 3"]:
+    return _assemble(torch.diag_embed(factor), offset)
+
+
+def _assemble(
+    linear: Float[Tensor, "*batch 2 2"], offset: Float[Tensor, "*batch 2"]
+) -> Float[Tensor, "*batch 3 3"]:
+    upper = torch.cat([linear, offset[..., None]], dim=-1)
+    last = torch.zeros_like(upper[..., :1, :])
+    last[..., 2] = 1
+    return torch.cat([upper, last], dim=-2)
+
+
+def _source_pixels(
+    inverse: Float[Tensor, "batch 3 3"], size: tuple[int, int]
+) -> tuple[Float[Tensor, "batch h w"], Float[Tensor, "batch h w"]]:
+    """Where in its source each target pixel's centre lies."""
+    rows = torch.arange(size[0], dtype=inverse.dtype, device=inverse.device)[:, None] + 0.5
+    columns = torch.arange(size[1], dtype=inverse.dtype, device=inverse.device) + 0.5
+    a, b, c = (entry[:, None, None] for entry in inverse[:, 0].unbind(-1))
+    d, e, f = (entry[:, None, None] for entry in inverse[:, 1].unbind(-1))
+    return a * columns + (b * rows + c), d * columns + (e * rows + f)
+
+
+def _fold_into_image(
+    x: Float[Tensor, "batch h w"],
+    y: Float[Tensor, "batch h w"],
+    width: int,
+    height: int,
+    padding_mode: PaddingMode,
+) -> tuple[
+    Float[Tensor, "batch h w"], Float[Tensor, "batch h w"], Float[Tensor, "batch h w"] | None
+]:
+    """Bring points outside the image to where their value is, and say how much of it they get.
+
+    Border and zeros need no move here: sampling clamps to the image.
+    """
+    if padding_mode == "border":
+        return x, y, None
+    if padding_mode == "reflection":
+        folded = [
+            extent - (value.remainder(2 * extent) - extent).abs()
+            for value, extent in ((x, width), (y, height))
+        ]
+        return folded[0], folded[1], None
+    # A pixel fades out over half a pixel beyond the rim, as bilinear weights against zeros do.
+    inside_x = torch.minimum(x + 0.5, width + 0.5 - x).clamp(0, 1)
+    inside_y = torch.minimum(y + 0.5, height + 0.5 - y).clamp(0, 1)
+    return x, y, inside_x * inside_y
+
+
+def _sample(
+    images: Float[Tensor, "batch channels h w"],
+    x: Float[Tensor, "batch new_h new_w"],
+    y: Float[Tensor, "batch new_h new_w"],
+) -> Float[Tensor, "batch channels new_h new_w"]:
+    """Bilinear values at pixels x, y; the border's beyond it."""
+    height, width = images.shape[-2:]
+    grid = torch.stack([x * (2 / width) - 1, y * (2 / height) - 1], dim=-1).to(images.dtype)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _mip_level(inverse: Float[Tensor, "batch 3 3"], halvings: int) -> Float[Tensor, " batch"]:
+    """How often to halve each image: log2 of source pixels a target pixel, rounded."""
+    determinant = inverse[:, 0, 0] * inverse[:, 1, 1] - inverse[:, 0, 1] * inverse[:, 1, 0]
+    return (0.5 * determinant.abs().clamp(min=1e-12).log2()).round().clamp(0, halvings).detach()
+
+
+def _sample_halved(
+    images: Float[Tensor, "batch channels h w"],
+    x: Float[Tensor, "batch new_h new_w"],
+    y: Float[Tensor, "batch new_h new_w"],
+    level: Float[Tensor, "batch 1 1"],
+    halvings: int,
+) -> Float[Tensor, "batch channels new_h new_w"]:
+    """Bilinear values at pixels x, y of `images`, from copies halved `level` (1 or more) times.
+
+    The copies stand below one another in one image, so that one sampling serves all levels and
+    nobody has to ask the device which ones are needed.
+    """
+    levels, last = [], images
+    for _ in range(halvings):
+        last = _halve(last)
+        levels.append(last)
+    widest = levels[0].shape[-1]
+    # Zeros, not empty memory, beside the smaller ones: a weight of 0 times a NaN would be a NaN.
+    atlas = torch.cat([F.pad(part, (0, widest - part.shape[-1])) for part in levels], dim=-2)
+
+    shrink = torch.exp2(-level)
+    x, y = x * shrink, y * shrink
+    top, last_x, last_y = (torch.zeros_like(level) for _ in range(3))
+    start = 0
+    for i, part in enumerate(levels, start=1):
+        chosen = level == i
+        top = top.masked_fill(chosen, start)
+        # Half a pixel inside, so that bilinear weights never reach the neighbour.
+        last_x = last_x.masked_fill(chosen, part.shape[-1] - 0.5)
+        last_y = last_y.masked_fill(chosen, part.shape[-2] - 0.5)
+        start += part.shape[-2]
+    x = torch.minimum(x.clamp(min=0.5), last_x)
+    y = torch.minimum(y.clamp(min=0.5), last_y)
+    return _sample(atlas, x, y + top)
+
+
+def _halve(
+    images: Float[Tensor, "batch channels h w"],
+) -> Float[Tensor, "batch channels half_h half_w"]:
+    """Means of 2 x 2 pixels; an odd last row or column counts twice.
+
+    Rows first, then columns: on a CPU that takes half the time of `avg_pool2d`.
+    """
+    odd = (0, images.shape[-1] % 2, 0, images.shape[-2] % 2)
+    if any(odd):
+        images = F.pad(images, odd, mode="replicate")
+    rows = images[..., 0::2, :] + images[..., 1::2, :]
+    return (rows[..., 0::2] + rows[..., 1::2]) * 0.25

@@ -1,0 +1,179 @@
+"""Kedro hooks: open and close a pipeline's MLflow run, and say in it what the run stands on."""
+
+import os
+import platform
+import socket
+import subprocess
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kedro.config import MissingConfigException
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from hand_pipeline import tracking
+from hand_pipeline.config import Config
+
+
+class TrackingHook:
+    """One MLflow run for one `kedro run`, with config, git commit, data hashes and environment."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where the project is and how tracking is configured."""
+        self.root = Path(context.project_path)
+        # `dvc exp run --queue` works in ROOT/.dvc/tmp/exps/tmpXXXX, which DVC deletes afterwards:
+        # records that must outlive it go to the real root.
+        head, separator, _ = self.root.as_posix().partition("/.dvc/tmp/exps/")
+        self.home = Path(head) if separator else self.root
+        try:
+            self.settings: dict[str, Any] = context.config_loader["mlflow"]
+        except MissingConfigException:
+            self.settings = {"enabled": False}
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Open the run and log what goes in."""
+        if not self.settings.get("enabled", True):
+            return
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        os.environ[tracking.URI] = self._uri()
+        names = "+".join(run_params.get("pipeline_names") or ["__default__"])
+        experiment = self._experiment()
+        self._close_killed_runs(experiment, names)
+        run = tracking.client().create_run(
+            experiment, run_name=names, tags=self._tags(run_params, names)
+        )
+        os.environ[tracking.RUN] = run.info.run_id
+        for name in sorted(i for i in pipeline.inputs() if i.startswith("params:")):
+            value = catalog.load(name)
+            parameters = value.model_dump(mode="json") if isinstance(value, Config) else value
+            tracking.log_params({name.removeprefix("params:"): parameters})
+        packages = sorted(f"{d.metadata['Name']}=={d.version}" for d in distributions())
+        tracking.log_text(
+            "\n".join([f"# Python {platform.python_version()}", *packages]), "environment.txt"
+        )
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Log the metrics a node returns, so that no node has to."""
+        if dataset_name.endswith("metrics") and isinstance(data, dict):
+            prefix = dataset_name.removesuffix("metrics").rstrip("_") or node.name
+            tracking.log_metrics({f"final.{prefix}.{k}": v for k, v in _numbers(data)})
+
+    @hook_impl
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Upload the small results and close the run."""
+        if tracking.run_id() is None:
+            return
+        for name in sorted(pipeline.all_outputs()):
+            metadata = getattr(catalog.get(name), "metadata", None) or {}
+            path = getattr(catalog.get(name), "_filepath", None)
+            if metadata.get("mlflow") == "artifact" and path is not None and Path(path).exists():
+                tracking.log_artifact(Path(path))
+        self._close("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Close the run as failed, with the reason."""
+        if tracking.run_id() is not None:
+            tracking.log_tags({"error": f"{type(error).__name__}: {error}"})
+            self._close("FAILED")
+
+    def _close(self, status: str) -> None:
+        tracking.client().set_terminated(os.environ[tracking.RUN], status)
+        for variable in (tracking.RUN, tracking.URI):
+            os.environ.pop(variable, None)
+
+    def _uri(self) -> str:
+        uri: str = os.environ.get("MLFLOW_TRACKING_URI") or self.settings["tracking_uri"]
+        if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
+            database = self.home / uri.removeprefix("sqlite:///")
+            database.parent.mkdir(parents=True, exist_ok=True)
+            return f"sqlite:///{database}"
+        return uri
+
+    def _experiment(self) -> str:
+        client = tracking.client()
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.settings["experiment"]
+        if (found := client.get_experiment_by_name(name)) is not None:
+            return found.experiment_id
+        remote = os.environ[tracking.URI].startswith("http")
+        location = None if remote else (self.home / self.settings["artifact_location"]).as_uri()
+        return client.create_experiment(name, artifact_location=location)
+
+    def _tags(self, run_params: dict[str, Any], names: str) -> dict[str, str]:
+        tags = {
+            "kedro.pipeline": names,
+            "kedro.env": run_params.get("env") or "base",
+            "process": f"{socket.gethostname()}:{os.getpid()}",
+            **_git_tags(self.root),
+            **self._data_tags(names),
+        }
+        if run_params.get("runtime_params"):  # bypasses DVC: right for a try, wrong for a result
+            tags["kedro.runtime_params"] = str(run_params["runtime_params"])
+        for variable in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+            if value := os.environ.get(variable):
+                tags[variable.lower().replace("_", ".", 1)] = value
+        return tags
+
+    def _data_tags(self, names: str) -> dict[str, str]:
+        """DVC's md5 of each data input (upstream entries of dvc.lock are current by then)."""
+        lock, stages = self.root / "dvc.lock", self.root / "dvc.yaml"
+        if not (lock.exists() and stages.exists()):
+            return {}
+        locked = (yaml.safe_load(lock.read_text()) or {}).get("stages", {}).values()
+        known = {
+            e["path"]: e.get("md5", "")
+            for s in locked
+            for e in s.get("outs", []) + s.get("deps", [])
+        }
+        declared = yaml.safe_load(stages.read_text())["stages"]
+        inputs = [d for n in names.split("+") for d in declared.get(n, {}).get("deps", [])]
+        return {f"dvc.{d}": known[d] for d in inputs if d in known and not d.startswith("src/")}
+
+    def _close_killed_runs(self, experiment: str, names: str) -> None:
+        """A killed process leaves its run RUNNING for ever: close those whose process is gone."""
+        running = tracking.client().search_runs(
+            [experiment], f"attributes.status = 'RUNNING' and tags.`kedro.pipeline` = '{names}'"
+        )
+        for run in running:
+            host, _, pid = run.data.tags.get("process", "").rpartition(":")
+            if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
+                tracking.client().set_terminated(run.info.run_id, "KILLED")
+
+
+def _numbers(data: dict[str, Any], name: str = "") -> list[tuple[str, float]]:
+    """Every number in nested metrics, under dotted names."""
+    found = []
+    for key, value in data.items():
+        full = f"{name}.{key}" if name else str(key)
+        if isinstance(value, dict):
+            found += _numbers(value, full)
+        elif isinstance(value, int | float):
+            found.append((full, float(value)))
+    return found
+
+
+def _git_tags(root: Path) -> dict[str, str]:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    if not (commit := git("rev-parse", "HEAD")):
+        return {}  # not a git checkout: an unpacked archive, say
+    dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+    return {
+        "git.commit": commit,
+        "git.branch": git("rev-parse", "--abbrev-ref", "HEAD"),
+        "git.dirty": str(dirty),
+    }

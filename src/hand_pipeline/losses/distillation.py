@@ -1,0 +1,145 @@
+"""Self-distillation: centred teacher targets and the cross entropies of DINO and iBOT.
+
+Everything here runs in float32 whatever autocast says: temperatures of a few hundredths turn
+rounding of the logits into rounding of whole nats.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+
+
+class Center(nn.Module):
+    """Running mean of the teacher's logits, subtracted before its softmax against collapse (DINO).
+
+    Momentum 0.9 as in DINO and iBOT; the batch mean is taken over all ranks.
+    """
+
+    value: Tensor
+
+    def __init__(self, num_logits: int, momentum: float = 0.9) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("value", torch.zeros(num_logits))
+
+    def targets(
+        self, logits: Float[Tensor, "*batch logits"], temperature: float
+    ) -> Float[Tensor, "*batch logits"]:
+        """Teacher probabilities: softmax((logits - centre) / temperature), without gradient."""
+        return F.softmax((logits.detach().float() - self.value) / temperature, dim=-1)
+
+    @torch.no_grad()
+    def update(
+        self,
+        logits: Float[Tensor, "*batch logits"],
+        weights: Float[Tensor, "*batch"] | None = None,
+    ) -> None:
+        """Move the centre towards the mean of these logits; call it after the loss.
+
+        Args:
+            logits: the teacher's, before centring.
+            weights: 0 leaves a row out; only whether a row counts, not how much, should be told.
+        """
+        rows = logits.detach().float().flatten(0, -2)
+        if weights is None:
+            total, count = rows.sum(0), rows.new_tensor(float(rows.shape[0]))
+        else:
+            total, count = weights.flatten().float() @ rows, weights.sum().float()
+        total, count = _over_ranks(total), _over_ranks(count)
+        self.value.lerp_(total / count.clamp(min=1e-6), 1 - self.momentum)
+
+
+def cross_entropy(
+    targets: Float[Tensor, "*batch logits"],
+    logits: Float[Tensor, "*batch logits"],
+    temperature: float,
+) -> Float[Tensor, "*batch"]:
+    """Minus sum of p_teacher log p_student, with p_student = softmax(logits / temperature)."""
+    return -(targets * F.log_softmax(logits.float() / temperature, dim=-1)).sum(-1)
+
+
+def cross_view_loss(
+    targets: Float[Tensor, "2 batch logits"],
+    logits: Float[Tensor, "2 batch logits"],
+    temperature: float = 0.1,
+) -> Float[Tensor, ""]:
+    """Each view's teacher against the other view's student, mean over both directions and batch.
+
+    DINO's loss for two views; HandMIM's L_pose on aligned class tokens (eq. 6).
+
+    Deviation: HandMIM's Algorithm 1 adds the two directions; we average them as iBOT does, which
+    halves the value and leaves Adam's step the same up to clipping.
+    """
+    return cross_entropy(targets, logits.flip(0), temperature).mean()
+
+
+def patch_loss(
+    targets: Float[Tensor, "tokens logits"],
+    logits: Float[Tensor, "tokens logits"],
+    weights: Float[Tensor, " tokens"],
+    temperature: float = 0.1,
+) -> Float[Tensor, ""]:
+    """Same-view cross entropy of patch tokens; iBOT's masked image modelling, HandMIM's L_patch.
+
+    Args:
+        targets: teacher probabilities of the tokens.
+        logits: the student's, of the same tokens.
+        weights: share of each token, summing to 1; with 1 / (images * masked tokens of its image)
+            this is iBOT's mean over masked tokens, then over images. 0 leaves a token out.
+        temperature: the student's.
+    """
+    return (cross_entropy(targets, logits, temperature) * weights).sum()
+
+
+@torch.no_grad()
+def sinkhorn_targets(
+    logits: Float[Tensor, "rows logits"],
+    temperature: float,
+    weights: Float[Tensor, " rows"] | None = None,
+    iterations: int = 3,
+) -> Float[Tensor, "rows logits"]:
+    """Teacher probabilities that use every logit equally over the batch (Sinkhorn-Knopp).
+
+    DINOv2's and SwAV's alternative to centring. With few rows against the number of logits the
+    targets become nearly uniform; use more rows than logits, over all ranks.
+
+    Args:
+        logits: the teacher's.
+        temperature: the teacher's.
+        weights: 0 leaves a row out of the balance (its own targets are then meaningless).
+        iterations: normalisations of columns and rows.
+    """
+    scaled = logits.detach().float() / temperature
+    largest = scaled.max()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    counts = torch.ones_like(scaled[:, 0]) if weights is None else (weights > 0).float()
+    shares = (scaled - largest).exp() * counts[:, None]
+    for _ in range(iterations):
+        shares = shares / _over_ranks(shares.sum(0)).clamp(min=1e-30)
+        shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-30)
+    return shares
+
+
+def koleo_loss(features: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
+    """Minus mean log distance of each unit-length feature to its nearest neighbour in the batch.
+
+    The Kozachenko-Leonenko term of DINOv2 (weight 0.1 there): spreads features, against collapse.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        unit = F.normalize(features.float(), dim=-1, eps=1e-8)
+        with torch.no_grad():
+            cosines = unit @ unit.T
+            cosines.fill_diagonal_(-2.0)
+            nearest = cosines.argmax(1)
+        distances = F.pairwise_distance(unit, unit[nearest], eps=1e-8)
+        return -(distances + 1e-8).log().mean()
+
+
+def _over_ranks(total: Tensor) -> Tensor:
+    """The sum over all ranks where torch.distributed runs, else the tensor itself."""
+    if distributed.is_available() and distributed.is_initialized():
+        total = total.contiguous()
+        distributed.all_reduce(total)
+    return total

@@ -1,0 +1,52 @@
+"""Distances between predicted and labelled joints, in space and in the image."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hand_pipeline.losses.reduction import masked_mean
+
+
+def joint_3d_loss(
+    joints: Float[Tensor, "batch 21 3"],
+    target: Float[Tensor, "batch 21 3"],
+    valid: Bool[Tensor, "batch 21"],
+    root: int | None = None,
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of 3D joints, in metres a coordinate.
+
+    HandMIM (arXiv 2307.16061), the 3D half of L_kpt: L1 on joints.
+
+    Args:
+        joints: predicted, camera frame, metres.
+        target: labelled, camera frame, metres.
+        valid: which joints are labelled.
+        root: joint that is subtracted from both hands first (PyMAF-X: the wrist, 0); None compares
+            absolute positions. A sample whose root has no label then counts for nothing.
+    """
+    if root is not None:
+        joints = joints - joints[:, root : root + 1]
+        target = target - target[:, root : root + 1]
+        valid = valid & valid[:, root : root + 1]
+    return masked_mean((joints - target).abs(), valid)
+
+
+def joint_2d_loss(
+    joints: Float[Tensor, "batch 21 2"],
+    target: Float[Tensor, "batch 21 2"],
+    valid: Bool[Tensor, "batch 21"],
+    image_size: int,
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of projected joints, as a share of the image's side.
+
+    HandMIM, the 2D half of L_kpt: L1 between K (J + t) and the 2D label with the true K.
+
+    Deviation: the paper does not name the unit; we divide pixels by the image side, so that the
+    weight of the term does not depend on the input size.
+
+    Args:
+        joints: predicted joints in pixels of the network's input.
+        target: labels in the same pixels.
+        valid: which joints are labelled.
+        image_size: side of the network's input, pixels.
+    """
+    return masked_mean((joints - target).abs() / image_size, valid)

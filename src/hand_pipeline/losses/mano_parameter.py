@@ -1,0 +1,48 @@
+"""Distances between MANO parameters, and the prior that keeps a camera scale positive."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hand_pipeline.losses.reduction import masked_mean
+
+
+def pose_loss(
+    mano_pose: Float[Tensor, "batch joints 3 3"],
+    target: Float[Tensor, "batch joints 3 3"],
+    valid: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Mean squared difference of rotation matrices, per matrix element.
+
+    HandMIM, L_MANO (L2 on parameters); on matrices rather than angles as in PyMAF, because a
+    squared difference of axis-angles jumps at pi.
+
+    Args:
+        mano_pose: predicted rotations of wrist and fingers, full pose.
+        target: labelled rotations, same convention.
+        valid: whether the sample has MANO labels.
+    """
+    return masked_mean((mano_pose - target).square(), valid)
+
+
+def betas_loss(
+    betas: Float[Tensor, "batch 10"],
+    target: Float[Tensor, "batch 10"],
+    valid: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Mean squared difference of shape coefficients, in squared standard deviations.
+
+    HandMIM, L_MANO.
+    """
+    return masked_mean((betas - target).square(), valid)
+
+
+def positive_scale_loss(
+    scale: Float[Tensor, " batch"], steepness: float = 10.0
+) -> Float[Tensor, ""]:
+    """Mean of exp(-steepness * scale)^2: near 0 for a sane scale, steep for a negative one.
+
+    A weak-perspective scale below 0 would put the hand behind the camera, where every projection
+    is mirrored and the 2D loss has a second minimum. PyMAF uses a steepness of 10 on body crops
+    (scale about 0.9), PyMAF-X 1; pass the scale in the head's own unit, in which it is about 1.
+    """
+    return (-steepness * scale).exp().square().mean()

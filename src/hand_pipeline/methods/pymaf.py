@@ -1,0 +1,216 @@
+"""Fine-tuning: a vision transformer and PyMAF's feedback head reconstruct the MANO hand.
+
+HandMIM (arXiv 2307.16061, "Fine-tuning"): the pretrained ViT regresses MANO's pose, shape and the
+hand's place with PyMAF's mesh alignment feedback loop (Zhang et al. 2021) in three corrections;
+L_FT = L_MANO + L_vert + L_kpt with L2 on parameters, L1 on vertices and 3D joints, and L1 between
+K (J + t) and the 2D joints with the true K. Here every term is taken after every correction, as in
+PyMAF, with the mean over corrections, so that weights do not depend on their number.
+
+Deviation: no loss weights are published; ours start from PyMAF's and are tuned (`PyMAFConfig`).
+Deviation: HandMIM does not say what 3D positions are relative to; we compare 3D joints and vertices
+relative to the wrist, and let the 2D term with the true camera place the hand, because one image
+tells depth only through the hand's size.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from pydantic import Field
+from torch import Tensor
+
+from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction
+from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.losses.keypoint import joint_2d_loss, joint_3d_loss
+from hand_pipeline.losses.mano_parameter import betas_loss, pose_loss, positive_scale_loss
+from hand_pipeline.losses.vertex import vertex_loss
+from hand_pipeline.models.pymaf_head import HandEstimate, PyMAFHead, PyMAFHeadConfig
+from hand_pipeline.models.vit import VitConfig, build_vit
+from hand_pipeline.models.vit_weights import load_into
+from hand_pipeline.training.method import Method
+
+
+class PyMAFConfig(PyMAFHeadConfig):
+    """The head's architecture (inherited), the losses and what of the backbone is trained."""
+
+    weight_mano_pose: float = Field(60.0, ge=0, description="squared matrix error; PyMAF: 60")
+    weight_mano_betas: float = Field(0.06, ge=0, description="squared std. deviations; PyMAF: 0.06")
+    weight_vertices: float = Field(300.0, ge=0, description="metres; our choice")
+    weight_joints_3d: float = Field(300.0, ge=0, description="metres; PyMAF: 300")
+    weight_joints_2d: float = Field(30.0, ge=0, description="share of the image side; our choice")
+    weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
+    root: int | None = Field(
+        0,
+        ge=0,
+        le=20,
+        description="joint that 3D losses are relative to (PyMAF-X: the wrist); null: absolute",
+    )
+    frozen_blocks: int = Field(
+        0, ge=0, description="first blocks of the ViT that stay as they are (HandMIM: 0 to 12)"
+    )
+    backbone_lr_scale: float = Field(
+        1.0, gt=0, description="learning rate of the ViT relative to the head's; paper: 1"
+    )
+    mano_model: Path | None = Field(
+        None, description="converted licensed MANO file; null is the open hand"
+    )
+    tips: str = Field(
+        "freihand",
+        description="whose fingertip vertices are joints (`mano.TIP_VERTICES`): the training set's",
+    )
+
+
+class PyMAF(Method):
+    """ViT, PyMAF head and the fine-tuning losses of HandMIM.
+
+    Args:
+        cfg: head, losses and freezing.
+        vit: backbone and what it starts from: `random`, `imagenet` or a local checkpoint.
+        augmentation: training augmentation and the input size, which must be the ViT's.
+
+    Raises:
+        ValueError: the augmentation makes images of another size than the ViT takes.
+    """
+
+    def __init__(
+        self, cfg: PyMAFConfig, vit: VitConfig, augmentation: HandAugmentationConfig
+    ) -> None:
+        super().__init__()
+        if vit.image_size != augmentation.image_size:
+            raise ValueError(
+                f"expected one input size, got image_size {vit.image_size} of the ViT and "
+                f"{augmentation.image_size} of the augmentation; set both to the same"
+            )
+        self.cfg = cfg
+        self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
+        self.augmentation = HandAugmentation(augmentation)
+        self.backbone = build_vit(vit)
+        self.backbone.freeze_blocks(cfg.frozen_blocks)
+        self.head = PyMAFHead(cfg, self.backbone.embed_dim, vit.image_size, self.mano)
+        self.loss_weights = {
+            "mano_pose": cfg.weight_mano_pose,
+            "mano_betas": cfg.weight_mano_betas,
+            "vertices": cfg.weight_vertices,
+            "joints_3d": cfg.weight_joints_3d,
+            "joints_2d": cfg.weight_joints_2d,
+            "positive_scale": cfg.weight_positive_scale,
+        }
+        self._monitors: dict[str, Tensor] = {}
+
+    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
+        """Start from pretrained ViT weights under timm's names (HandMIM's `backbone_state`).
+
+        Args:
+            weights: tensors by name.
+            origin: what to call them in a message.
+
+        Raises:
+            CheckpointMismatchError: they belong to another architecture.
+        """
+        load_into(self.backbone.trunk, weights, origin)
+
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Every term, as the mean over the corrections.
+
+        Raises:
+            TypeError: a batch without labels.
+        """
+        if not isinstance(batch, HandBatch):
+            raise TypeError(f"fine-tuning needs a HandBatch, got {type(batch).__name__}")
+        labels = self.augmentation(batch)
+        estimates = self.estimate(labels.images, labels.intrinsics)
+        per_iteration = [self._terms(hand, labels) for hand in estimates]
+        last = estimates[-1]
+        wrist_relative = last.vertices - last.joints[:, :1]
+        truth = labels.vertices - labels.joints_3d[:, :1]
+        self._monitors = {
+            "rr_mpvpe_mm": (wrist_relative - truth).norm(dim=-1).mean().detach() * 1000,
+            "pixels_2d": (last.joints_2d - labels.joints_2d).norm(dim=-1).mean().detach(),
+        }
+        return {
+            name: torch.stack([terms[name] for terms in per_iteration]).mean()
+            for name in self.loss_weights
+        }
+
+    def monitors(self) -> dict[str, Tensor]:
+        """Errors of the last training batch (meaningful where all of it is labelled)."""
+        return self._monitors
+
+    def estimate(
+        self,
+        images: Float[Tensor, "batch 3 size size"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+    ) -> list[HandEstimate]:
+        """The hand after each correction, from normalised images of the input size."""
+        return self.head(self.backbone(images).patches, intrinsics, self.mano)
+
+    def predict(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        ids: tuple[str, ...],
+    ) -> HandPrediction:
+        """Hands in camera space; call in eval mode, without gradients.
+
+        Args:
+            images: uint8 square crops of any size, or normalised images of the input size.
+            intrinsics: camera of `images`.
+            ids: names of the samples.
+
+        Returns:
+            Metres in the camera of `images`; `joints_2d` and `intrinsics` of the result belong to
+            the network's input size.
+
+        Raises:
+            ValueError: float images of another size than the network's input.
+        """
+        if not images.is_floating_point():
+            images, intrinsics = self.augmentation.resize(images, intrinsics)
+        side = self.head.image_size
+        if images.shape[-2:] != (side, side):
+            raise ValueError(
+                f"expected normalised images of {side} x {side} px, got "
+                f"{images.shape[-2]} x {images.shape[-1]}; give uint8 images to have them resized"
+            )
+        hand = self.estimate(images, intrinsics)[-1]
+        return HandPrediction(
+            ids=ids,
+            intrinsics=intrinsics,
+            joints_2d=hand.joints_2d,
+            joints_3d=hand.joints,
+            vertices=hand.vertices,
+            mano_pose=hand.mano_pose,
+            betas=hand.betas,
+        )
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Head and backbone, each split by weight decay; the backbone with its own `lr_scale`."""
+        groups: list[dict[str, Any]] = []
+        for module, scale in ((self.head, 1.0), (self.backbone, self.cfg.backbone_lr_scale)):
+            trainable = [p for p in module.parameters() if p.requires_grad]
+            matrices = [p for p in trainable if p.ndim > 1]
+            vectors = [p for p in trainable if p.ndim <= 1]
+            groups.append({"params": matrices, "lr_scale": scale})
+            groups.append({"params": vectors, "lr_scale": scale, "weight_decay": 0.0})
+        return [group for group in groups if group["params"]]
+
+    def _terms(self, hand: HandEstimate, labels: HandBatch) -> dict[str, Tensor]:
+        root, size = self.cfg.root, self.head.image_size
+        origin = None if root is None else hand.joints[:, root]
+        target_origin = None if root is None else labels.joints_3d[:, root]
+        placed = labels.has_vertices
+        if root is not None:
+            placed = placed & labels.has_joints_3d[:, root]
+        return {
+            "mano_pose": pose_loss(hand.mano_pose, labels.mano_pose, labels.has_mano),
+            "mano_betas": betas_loss(hand.betas, labels.betas, labels.has_mano),
+            "vertices": vertex_loss(hand.vertices, labels.vertices, placed, origin, target_origin),
+            "joints_3d": joint_3d_loss(hand.joints, labels.joints_3d, labels.has_joints_3d, root),
+            "joints_2d": joint_2d_loss(
+                hand.joints_2d, labels.joints_2d, labels.has_joints_2d, size
+            ),
+            "positive_scale": positive_scale_loss(hand.scale),
+        }

@@ -1,0 +1,15 @@
+"""The registered pipelines. Each is one DVC stage; `dvc.yaml` is generated from this list."""
+
+from kedro.framework.project import find_pipelines
+from kedro.pipeline import Pipeline
+
+STAGES = ("synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report")
+"""In the order they run."""
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Every pipeline by name; `__default__` runs the stages in order."""
+    pipelines = find_pipelines(raise_errors=True)
+    # Kedro loads only the requested pipelines, so a stage may be absent here.
+    pipelines["__default__"] = sum((pipelines[s] for s in STAGES if s in pipelines), Pipeline([]))
+    return pipelines

@@ -1,0 +1,5 @@
+"""Write a leaderboard submission."""
+
+from hand_pipeline.pipelines.export.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,21 @@
+"""Nodes of the `synthesize` pipeline."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.synthetic import SyntheticConfig, generate
+from hand_pipeline.training.checkpoint import run_key
+from hand_pipeline.training.run import code_version
+
+
+def synthesize_hands(
+    config: SyntheticConfig, machine: MachineConfig
+) -> tuple[Path, dict[str, Any], Image.Image]:
+    """Render the training and evaluation split; return the folder, a summary and a sample of it."""
+    key = run_key(config=config.model_dump(mode="json"), code=code_version())
+    folder = machine.workspace / "synthesize" / key
+    summary = generate(config, folder, workers=machine.workers)
+    return folder, summary, None

@@ -1,0 +1,145 @@
+"""MLflow, by explicit run id: nodes, ranks and worker processes all log to the run they belong to.
+
+The only module that imports mlflow. Without a run (a test, a plain call) every function is a
+no-op. The run's id and the server's address travel in environment variables, which child
+processes inherit; "the active run" of a process would silently lose their records.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hand_pipeline.training.loop import Record
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RUN, URI = "HAND_PIPELINE_RUN_ID", "HAND_PIPELINE_TRACKING_URI"
+_MAX_VALUE = 6000  # MLflow cuts longer parameters
+
+
+def run_id() -> str | None:
+    """The run to log to, if any."""
+    return os.environ.get(RUN)
+
+
+def client() -> "MlflowClient":
+    """A client for the server of the current run."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    from mlflow import MlflowClient
+
+    return MlflowClient(os.environ.get(URI))
+
+
+def log_params(parameters: Mapping[str, Any], prefix: str = "") -> None:
+    """Log nested parameters under dotted names (`pretrain.train.lr`)."""
+    if (run := run_id()) is None:
+        return
+    from mlflow.entities import Param
+
+    flat = list(_flatten(parameters, prefix))
+    for start in range(0, len(flat), 100):
+        chunk = [Param(name, str(value)[:_MAX_VALUE]) for name, value in flat[start : start + 100]]
+        client().log_batch(run, params=chunk)
+
+
+def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
+    """Log scalars of one step."""
+    _log([(step, metrics)])
+
+
+def log_tags(tags: Mapping[str, Any]) -> None:
+    """Set tags."""
+    if (run := run_id()) is None:
+        return
+    from mlflow.entities import RunTag
+
+    client().log_batch(run, tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()])
+
+
+def log_artifact(path: Path | str, folder: str | None = None) -> None:
+    """Upload a file, or everything in a folder."""
+    if (run := run_id()) is None:
+        return
+    path = Path(path)
+    (client().log_artifacts if path.is_dir() else client().log_artifact)(run, str(path), folder)
+
+
+def log_text(text: str, file_name: str) -> None:
+    """Upload `text` as a file of the run."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / file_name
+        path.write_text(text)
+        log_artifact(path)
+
+
+class RecordLogger:
+    """Logs the training loop's records, gathered so that the loop hardly waits.
+
+    Picklable: it holds only a prefix and numbers.
+    """
+
+    def __init__(self, prefix: str, seconds: float = 5.0):
+        self.prefix, self.seconds = prefix, seconds
+        self._waiting: list[tuple[int, dict[str, float]]] = []
+        self._last = 0.0
+
+    def __call__(self, record: Record) -> None:
+        """Take a record; send what has gathered every few seconds."""
+        scalars = {f"{self.prefix}.{name}": value for name, value in record.scalars().items()}
+        self._waiting.append((record.step, scalars))
+        if time.monotonic() - self._last > self.seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is waiting."""
+        _log(self._waiting)
+        self._waiting, self._last = [], time.monotonic()
+
+
+def _log(rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    if (run := run_id()) is None or not rows:
+        return
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(name, float(value), now, step)
+        for step, values in rows
+        for name, value in values.items()
+    ]
+    for start in range(0, len(metrics), 1000):
+        client().log_batch(run, metrics=metrics[start : start + 1000])
+
+
+@contextmanager
+def child_run(name: str, tags: Mapping[str, Any] | None = None) -> Iterator[str | None]:
+    """A run below the current one (a sweep's member, a trial); logs inside go to it."""
+    parent = run_id()
+    if parent is None:
+        yield None
+        return
+    mlflow = client()
+    experiment = mlflow.get_run(parent).info.experiment_id
+    all_tags = {"mlflow.parentRunId": parent, "mlflow.runName": name} | dict(tags or {})
+    child = mlflow.create_run(experiment, tags={k: str(v) for k, v in all_tags.items()})
+    os.environ[RUN] = child.info.run_id
+    status = "FAILED"
+    try:
+        yield child.info.run_id
+        status = "FINISHED"
+    finally:
+        os.environ[RUN] = parent
+        mlflow.set_terminated(child.info.run_id, status)

@@ -1,0 +1,322 @@
+"""The training loop. Every paper is trained by `fit` and by nothing else."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.data.batch import Batch
+from hand_pipeline.models.state import load_strictly
+from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hand_pipeline.training.method import Method
+from hand_pipeline.training.schedules import cosine, warmup_cosine
+from hand_pipeline.training.seeding import seed_everything
+
+BatchesFrom = Callable[[int], Iterator[Batch]]
+"""Batches from a given step on: data is a function of (seed, step), hence resumable."""
+
+
+class TrainConfig(Config):
+    """How to train, apart from what and on which machine. Steps, never epochs."""
+
+    steps: int = Field(gt=0, description="optimizer steps in all")
+    batch_size: int = Field(gt=0, description="samples a step, over all devices together")
+    lr: float = Field(gt=0, description="peak learning rate")
+    final_lr: float = Field(1e-6, ge=0, description="learning rate the cosine ends at")
+    warmup_steps: int = Field(0, ge=0, description="linear warm-up from 0")
+    weight_decay: float = Field(0.0, ge=0, description="at the start; matrices only")
+    final_weight_decay: float | None = Field(None, ge=0, description="cosine end; null: constant")
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
+    clip_by: Literal["global", "tensor"] = Field("global", description="iBOT clips each tensor")
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    seed: int = Field(0, ge=0)
+    log_every: int = Field(10, gt=0, description="steps a record averages over")
+    validate_every: int = Field(0, ge=0, description="steps; 0: only at the end")
+    checkpoint_every: int = Field(100, gt=0, description="steps; a multiple of log_every")
+
+    @model_validator(mode="after")
+    def _whole_intervals(self) -> "TrainConfig":
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"checkpoint_every ({self.checkpoint_every}) must be a multiple of log_every "
+                f"({self.log_every}), so that a resumed run averages over the same steps"
+            )
+        if self.warmup_steps >= self.steps:
+            raise ValueError(
+                f"warmup_steps ({self.warmup_steps}) must be below steps ({self.steps})"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened in the steps since the last record.
+
+    Attributes:
+        step: steps done so far.
+        total: weighted sum of the losses.
+        losses: each unweighted term, averaged over the interval (and over devices).
+        monitors: the method's health, at the interval's last step.
+        metrics: validation, where it was due.
+        learning_rate, weight_decay, grad_norm: at the interval's last step.
+        images_per_second: over all devices.
+        memory_gb: peak device memory; 0 on a CPU.
+        replayed: read back from the checkpoint a resumed run starts from.
+    """
+
+    step: int
+    total: float
+    losses: dict[str, float]
+    monitors: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    learning_rate: float = 0.0
+    weight_decay: float = 0.0
+    grad_norm: float = 0.0
+    images_per_second: float = 0.0
+    memory_gb: float = 0.0
+    replayed: bool = False
+
+    def scalars(self) -> dict[str, float]:
+        """Every number under the name MLflow and the history table show."""
+        grouped = {"loss": self.losses, "monitor": self.monitors, "validation": self.metrics}
+        flat = {f"{group}.{k}": v for group, values in grouped.items() for k, v in values.items()}
+        plain = ("learning_rate", "weight_decay", "grad_norm", "images_per_second", "memory_gb")
+        return {"loss.total": self.total} | flat | {name: getattr(self, name) for name in plain}
+
+
+class NonFiniteLossError(FloatingPointError):
+    """A loss became NaN or infinite. The last good checkpoint is on disk."""
+
+
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The total loss.
+
+    Raises:
+        KeyError: terms and weights do not have the same names.
+    """
+    if terms.keys() != weights.keys():
+        raise KeyError(f"loss terms {sorted(terms)} do not match loss_weights {sorted(weights)}")
+    return torch.stack([weights[name] * terms[name].float() for name in terms]).sum()
+
+
+def build_optimizer(method: Method, cfg: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW or Adam over the method's groups; fused where the device has it."""
+    make = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[cfg.optimizer]
+    groups = [g for g in method.param_groups() if g["params"]]
+    for group in groups:
+        group.setdefault("lr_scale", 1.0)
+        group["decays"] = "weight_decay" not in group
+    return make(groups, lr=cfg.lr, betas=cfg.betas, weight_decay=cfg.weight_decay)
+
+
+def fit(
+    method: Method,
+    batches_from: BatchesFrom,
+    cfg: TrainConfig,
+    machine: MachineConfig | None = None,
+    checkpoint: Path | None = None,
+    validate: Callable[[Method], dict[str, float]] | None = None,
+) -> Iterator[Record]:
+    """Train `method` in place, yielding a record every `log_every` steps.
+
+    Interrupted at any point and called again with the same arguments, it goes on from the last
+    checkpoint and ends bit-equal to an uninterrupted run (on one machine); the records already
+    made are yielded first, marked `replayed`, so the caller sees the same stream.
+
+    Args:
+        checkpoint: file of the running checkpoint; None keeps none.
+        validate: called every `validate_every` steps and at the end; without gradients.
+
+    Raises:
+        NonFiniteLossError: with the step, the term and the ids of the batch.
+    """
+    loop = _Loop(method, cfg, machine or MachineConfig(), checkpoint, validate)
+    yield from loop.history
+    batches = batches_from(loop.step)
+    while loop.step < cfg.steps:
+        loop.train_step(next(batches))
+        if loop.step % cfg.log_every == 0 or loop.step == cfg.steps:
+            yield loop.record()
+
+
+@dataclass
+class _Interval:
+    """Steps since the last record. Losses stay on the device: reading them would stall it."""
+
+    started: float
+    losses: list[Tensor] = field(default_factory=list)
+    ids: list[tuple[str, ...]] = field(default_factory=list)
+    grad_norm: Tensor | None = None
+
+
+class _Losses(nn.Module):
+    """What DDP wraps: its forward is the method's `losses`.
+
+    The batch comes in a callable, because Fabric takes apart every collection it is handed.
+    """
+
+    def __init__(self, method: Method):
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: Callable[[], Batch], step: int) -> dict[str, Tensor]:
+        return self.method.losses(batch(), step)
+
+
+class _Loop:
+    def __init__(
+        self,
+        method: Method,
+        cfg: TrainConfig,
+        machine: MachineConfig,
+        checkpoint: Path | None,
+        validate: Callable[[Method], dict[str, float]] | None,
+    ):
+        self.method, self.cfg, self.checkpoint, self.validate = method, cfg, checkpoint, validate
+        self.fabric = Fabric(
+            accelerator=machine.accelerator,
+            devices=machine.devices if torch.distributed.is_initialized() else 1,
+            precision=cfg.precision,
+            strategy="ddp" if torch.distributed.is_initialized() else "auto",
+        )
+        self.fabric.launch()
+        method.to(self.fabric.device).train()
+        self.optimizer = build_optimizer(method, cfg)
+        self.step, self.history = 0, list[Record]()
+        if checkpoint is not None and checkpoint.exists():
+            self._restore(load_checkpoint(checkpoint))
+        if machine.compile:
+            method.compile_networks()
+        self.module: _FabricModule = self.fabric.setup_module(_Losses(method))
+        wrapped = self.fabric.setup_optimizers(self.optimizer)
+        assert isinstance(wrapped, _FabricOptimizer)  # one optimizer in, one out
+        self.wrapped = wrapped
+        self.interval = _Interval(time.perf_counter())
+
+    def train_step(self, batch: Batch) -> None:
+        """One optimizer step."""
+        cfg = self.cfg
+        seed_everything(cfg.seed, self.step, self.fabric.global_rank)
+        self._schedule()
+        batch = batch.to(self.fabric.device)
+        terms = self.module(lambda: batch, self.step)
+        loss = weighted_sum(terms, self.method.loss_weights)
+        self.fabric.backward(loss)
+        self.interval.grad_norm = self._clip()
+        self.wrapped.step()
+        self.wrapped.zero_grad()
+        self.method.after_step(self.step)
+        self.interval.losses.append(torch.stack([terms[n].detach().float() for n in sorted(terms)]))
+        self.interval.ids.append(batch.ids)
+        self.step += 1
+
+    def _schedule(self) -> None:
+        cfg = self.cfg
+        lr = warmup_cosine(self.step, cfg.steps, cfg.lr, cfg.warmup_steps, cfg.final_lr)
+        end = cfg.weight_decay if cfg.final_weight_decay is None else cfg.final_weight_decay
+        weight_decay = cosine(self.step, cfg.steps, cfg.weight_decay, end)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["lr_scale"]
+            if group["decays"]:
+                group["weight_decay"] = weight_decay
+
+    def _clip(self) -> Tensor:
+        """Clip gradients as configured; the norm before it, over all parameters."""
+        parameters = [p for p in self.method.parameters() if p.grad is not None]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norms = torch.stack(torch._foreach_norm(gradients))
+        total = torch.linalg.vector_norm(norms)
+        if self.cfg.clip and self.cfg.clip_by == "global":
+            factor = (self.cfg.clip / (total + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_(gradients, factor)
+        elif self.cfg.clip:
+            factors = (self.cfg.clip / (norms + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_(gradients, list(factors.unbind()))
+        return total
+
+    def record(self) -> Record:
+        """Close the interval: check its losses, validate and save where due."""
+        cfg, interval = self.cfg, self.interval
+        names = sorted(self.method.loss_weights)
+        losses = torch.stack(interval.losses)  # (steps, terms)
+        self._check_finite(losses.cpu(), names)
+        mean = self.fabric.all_reduce(losses.mean(0), reduce_op="mean")
+        assert isinstance(mean, Tensor)  # a tensor in, a tensor out
+        values = dict(zip(names, mean.tolist()))
+        elapsed = time.perf_counter() - interval.started
+        due = cfg.validate_every and self.step % cfg.validate_every == 0
+        metrics = self._validate() if due or self.step == cfg.steps else {}
+        cuda = self.fabric.device.type == "cuda"
+        record = Record(
+            step=self.step,
+            total=sum(self.method.loss_weights[n] * v for n, v in values.items()),
+            losses=values,
+            monitors={n: float(v) for n, v in self.method.monitors().items()},
+            metrics=metrics,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            weight_decay=self.optimizer.param_groups[0]["weight_decay"],
+            grad_norm=float(interval.grad_norm if interval.grad_norm is not None else 0.0),
+            images_per_second=cfg.batch_size * len(interval.losses) / elapsed,
+            memory_gb=torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0,
+        )
+        self.history.append(record)
+        if self.step % cfg.checkpoint_every == 0 or self.step == cfg.steps:
+            self._save()
+        self.interval = _Interval(time.perf_counter())
+        return record
+
+    def _validate(self) -> dict[str, float]:
+        if self.validate is None:
+            return {}
+        self.method.eval()
+        with torch.no_grad():
+            metrics = self.validate(self.method)
+        self.method.train()
+        return metrics
+
+    def _check_finite(self, losses: Tensor, names: list[str]) -> None:
+        bad = (~losses.isfinite()).nonzero().tolist()
+        if not bad:
+            return
+        row, column = bad[0]
+        saved = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else ""
+        raise NonFiniteLossError(
+            f"loss term '{names[column]}' is {losses[row, column].item()} at step "
+            f"{self.step - len(losses) + row}; batch ids: {', '.join(self.interval.ids[row][:16])}"
+            f"{' ...' if len(self.interval.ids[row]) > 16 else ''}. {saved}. Lower the learning "
+            "rate, lengthen the warm-up or look at these samples, then run again"
+        )
+
+    def _save(self) -> None:
+        if self.checkpoint is not None and self.fabric.global_rank == 0:
+            tensors = {f"method.{n}": t for n, t in self.method.state_dict().items()}
+            for index, state in self.optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{index}.{n}": t for n, t in state.items()}
+            metadata = {"step": self.step, "history": [asdict(r) for r in self.history]}
+            save_checkpoint(self.checkpoint, Checkpoint(tensors, metadata))
+        self.fabric.barrier()
+
+    def _restore(self, saved: Checkpoint) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"method": {}, "optimizer": {}}
+        for name, tensor in saved.tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        load_strictly(self.method, parts["method"], f"the running checkpoint {self.checkpoint}")
+        state: dict[int, dict[str, Any]] = {}
+        for name, tensor in parts["optimizer"].items():
+            index, _, entry = name.partition(".")
+            state.setdefault(int(index), {})[entry] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.step = saved.metadata["step"]
+        self.history = [Record(**{**r, "replayed": True}) for r in saved.metadata["history"]]

@@ -1,0 +1,40 @@
+"""Schedules as pure functions of the step: nothing to save, nothing to resume."""
+
+import math
+
+
+def cosine(step: int, total: int, start: float, final: float) -> float:
+    """Half a cosine from `start` at step 0 to `final` at step `total` and after.
+
+    The weight decay of iBOT goes so from 0.04 to 0.4, its teacher momentum from 0.996 to 1.
+    """
+    progress = min(max(step / max(total, 1), 0.0), 1.0)
+    return final + (start - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def linear(step: int, total: int, start: float, final: float) -> float:
+    """A line from `start` at step 0 to `final` at step `total`, then `final`.
+
+    iBOT's teacher temperature goes so from 0.04 to 0.07 over 30 epochs; `total` 0 is constant.
+    """
+    if step >= total:
+        return final
+    return start + (final - start) * max(step, 0) / total
+
+
+def warmup_cosine(
+    step: int, total: int, peak: float, warmup: int, final: float = 1e-6, start: float = 0.0
+) -> float:
+    """The learning rate of DINO and iBOT: linear to `peak` over `warmup` steps, cosine to `final`.
+
+    Args:
+        step: from 0.
+        total: steps of the run.
+        peak: value at the end of the warm-up.
+        warmup: steps of the warm-up; iBOT takes 10 epochs.
+        final: value at `total`; iBOT's 1e-6.
+        start: value at step 0; iBOT's 0.
+    """
+    if step < warmup:
+        return linear(step, warmup, start, peak)
+    return cosine(step - warmup, total - warmup, peak, final)

@@ -1,0 +1,104 @@
+"""Curves over thresholds and over training steps."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#8a8f98", "#e07a3f", "#2f6db3", "#3a9a6b", "#8c5bb5", "#b8405e")
+"""One a model, in the order given; the first is grey, for a baseline."""
+
+_PANELS_A_ROW = 4
+
+
+def pck_curves(
+    curves: Mapping[str, pd.DataFrame], column: str = "pa_vertices", title: str = ""
+) -> Figure:
+    """Share of points within a distance, one line a model, with the area under it in the legend.
+
+    Args:
+        curves: name of the model to its `threshold_mm` and shares (`HandEvaluation.curves`).
+        column: which share: joints, pa_joints, vertices or pa_vertices.
+        title: above the picture; empty takes the column's name.
+
+    Raises:
+        ValueError: there are no curves, or none of that name.
+    """
+    if not curves:
+        raise ValueError("expected at least one curve to draw, got none")
+    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for (name, table), colour in zip(curves.items(), _colours(len(curves))):
+        if column not in table:
+            raise ValueError(f"{name} has no curve {column!r}; it has {', '.join(table.columns)}")
+        thresholds, shares = table["threshold_mm"], table[column]
+        steps = thresholds.diff().iloc[1:]
+        means = (shares.iloc[1:].to_numpy() + shares.iloc[:-1].to_numpy()) / 2
+        area = float((steps * means).sum() / (thresholds.iloc[-1] - thresholds.iloc[0]))
+        axes.plot(thresholds, shares, color=colour, linewidth=2, label=f"{name}  (AUC {area:.3f})")
+    axes.set(xlabel="error threshold, mm", ylabel="share of points within it")
+    axes.set(xlim=(0, float(thresholds.iloc[-1])), ylim=(0, 1))
+    axes.set_title(title or column.replace("_", " "))
+    axes.legend(frameon=False, loc="lower right")
+    _plain(axes)
+    return figure
+
+
+def training_curves(
+    history: pd.DataFrame | Mapping[str, pd.DataFrame], title: str = "Training"
+) -> Figure:
+    """Every loss term, monitor and validation metric over the steps, a panel each.
+
+    Args:
+        history: the table a training run leaves (a `step` column, then `loss.*`, `monitor.*`,
+            `validation.*`, `learning_rate`), or several by the name of the run.
+        title: above the panels.
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+    runs = {"": history} if isinstance(history, pd.DataFrame) else dict(history)
+    names = _panel_names(runs)
+    if not names:
+        raise ValueError("expected a history with loss.* columns, got none; was nothing logged?")
+    columns = min(_PANELS_A_ROW, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure = Figure(figsize=(3.4 * columns, 2.5 * rows + 0.4), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, name in zip(panels, names):
+        for (run, table), colour in zip(runs.items(), _colours(len(runs))):
+            if name in table:
+                seen = table[["step", name]].dropna()
+                marker = "." if len(seen) < 3 else ""
+                axes.plot(seen["step"], seen[name], marker=marker, color=colour, label=run)
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_xlabel("step", fontsize=9)
+        _plain(axes)
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    if len(runs) > 1:
+        panels[0].legend(frameon=False, fontsize=9)
+    figure.suptitle(title)
+    return figure
+
+
+def _panel_names(runs: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Losses first, the total before its terms, then what shows the run's health."""
+    found = dict.fromkeys(column for table in runs.values() for column in table.columns)
+    groups = ("loss.total", "loss.", "validation.", "monitor.", "learning_rate")
+    ordered = [name for group in groups for name in found if name.startswith(group)]
+    return list(dict.fromkeys(ordered))
+
+
+def _colours(count: int) -> list[str]:
+    if count == 1:
+        return [COLOURS[2]]
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9)

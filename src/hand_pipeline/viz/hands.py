@@ -1,0 +1,128 @@
+"""Reconstructed hands beside their photos and their truth."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from hand_pipeline.geometry.rasterizer import render
+
+PREDICTED = (0.36, 0.60, 0.92)  # blue: what a model says
+TRUE = (0.93, 0.68, 0.42)  # orange: what is so
+COLUMNS = ("photo", "prediction", "truth", "prediction, side", "truth, side")
+
+_HEADER, _CAPTION, _GAP = 22, 18, 4
+_PAPER, _INK = (255, 255, 255), (40, 44, 52)
+_VIEW_MARGIN = 1.15  # free space around the larger hand of a side view
+_VIEW_DISTANCE = 6.0  # side views: camera distance in hand radii; far, so that it hardly distorts
+
+
+def qualitative_grid(
+    images: UInt8[Tensor, "hands 3 height width"],
+    intrinsics: Float[Tensor, "hands 3 3"],
+    vertices: Float[Tensor, "hands vertices 3"],
+    true_vertices: Float[Tensor, "hands vertices 3"],
+    faces: Int[Tensor, "faces 3"],
+    captions: Sequence[str] = (),
+    size: int = 160,
+) -> Image.Image:
+    """One row a hand: photo, both meshes over it, and both seen from the side at one scale.
+
+    Side views show each hand about its own centre, so they compare pose and shape, not place.
+
+    Args:
+        images: the photos, 0 to 255, square.
+        intrinsics: cameras of the photos.
+        vertices: predicted, camera frame, metres.
+        true_vertices: labelled, camera frame, metres.
+        faces: triangles of the mesh.
+        captions: under each row, for example its error.
+        size: side of each picture, pixels.
+
+    Raises:
+        ValueError: no hands, or captions of another number.
+    """
+    if len(images) == 0:
+        raise ValueError("expected at least one hand to draw, got none")
+    if captions and len(captions) != len(images):
+        raise ValueError(f"expected {len(images)} captions, got {len(captions)}")
+    photos = _resized(images, size)
+    camera = intrinsics.clone()
+    camera[:, 0] *= size / images.shape[-1]
+    camera[:, 1] *= size / images.shape[-2]
+    predicted_side, true_side, side_camera = _side_views(vertices, true_vertices, size)
+    paper = torch.ones_like(photos)
+    pictures = [
+        photos,
+        over(photos, vertices, faces, camera, PREDICTED),
+        over(photos, true_vertices, faces, camera, TRUE),
+        over(paper, predicted_side, faces, side_camera, PREDICTED),
+        over(paper, true_side, faces, side_camera, TRUE),
+    ]
+    return _sheet([_bytes(picture) for picture in pictures], list(captions), size)
+
+
+def over(
+    pictures: Float[Tensor, "hands 3 height width"],
+    vertices: Float[Tensor, "hands vertices 3"],
+    faces: Int[Tensor, "faces 3"],
+    intrinsics: Float[Tensor, "hands 3 3"],
+    colour: tuple[float, float, float],
+) -> Float[Tensor, "hands 3 height width"]:
+    """Shaded meshes of one colour over pictures, 0 to 1."""
+    colours = vertices.new_tensor(colour).expand_as(vertices)
+    height, width = pictures.shape[-2:]
+    drawn, alpha = render(vertices, faces, intrinsics, (height, width), colours)
+    return drawn + (1 - alpha[:, None]) * pictures
+
+
+def _side_views(
+    vertices: Tensor, true_vertices: Tensor, size: int
+) -> tuple[Tensor, Tensor, Float[Tensor, "hands 3 3"]]:
+    """Both meshes turned by 90 degrees about the vertical, before one camera a row."""
+    turn = vertices.new_tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+    centred = [mesh - _centre(mesh) for mesh in (vertices, true_vertices)]
+    radius = torch.stack([mesh.norm(dim=-1).amax(1) for mesh in centred]).amax(0)
+    distance = radius * _VIEW_DISTANCE
+    focal = size / 2 * (_VIEW_DISTANCE - 1) / _VIEW_MARGIN
+    row = vertices.new_tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
+    away = torch.zeros_like(vertices[:, :1])
+    away[..., 2] = distance[:, None]
+    predicted, true = (mesh @ turn.mT + away for mesh in centred)
+    return predicted, true, row.expand(len(vertices), 3, 3)
+
+
+def _centre(mesh: Tensor) -> Tensor:
+    return (mesh.amax(1, keepdim=True) + mesh.amin(1, keepdim=True)) / 2
+
+
+def _resized(images: Tensor, size: int) -> Float[Tensor, "hands 3 size size"]:
+    return torch.nn.functional.interpolate(
+        images.float() / 255, size=(size, size), mode="bilinear", antialias=True
+    )
+
+
+def _bytes(pictures: Tensor) -> np.ndarray:
+    array = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
+    return array.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _sheet(columns: list[np.ndarray], captions: list[str], size: int) -> Image.Image:
+    """Paste pictures into a table with a heading a column and a caption a row."""
+    row_height = size + _GAP + (_CAPTION if captions else 0)
+    width = len(columns) * (size + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, _HEADER + len(columns[0]) * row_height + _GAP), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    heading, small = ImageFont.load_default(13), ImageFont.load_default(11)
+    for j, (name, pictures) in enumerate(zip(COLUMNS, columns, strict=True)):
+        left = _GAP + j * (size + _GAP)
+        draw.text((left + size / 2, _HEADER / 2), name, _INK, heading, anchor="mm")
+        for i, picture in enumerate(pictures):
+            sheet.paste(Image.fromarray(picture), (left, _HEADER + i * row_height))
+    for i, caption in enumerate(captions):
+        top = _HEADER + i * row_height + size + 3
+        draw.text((_GAP, top), caption, _INK, small)
+    return sheet

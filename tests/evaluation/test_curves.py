@@ -1,0 +1,31 @@
+"""PCK and the area under it."""
+
+import numpy as np
+import pytest
+
+from hand_pipeline.evaluation.curves import THRESHOLDS_MM, area_under_curve, pck
+
+
+def test_pck_counts_errors_equal_to_the_threshold():
+    errors = np.array([[0.0, 10.0, 20.0, 60.0]])
+    shares = pck(errors, np.array([0.0, 10.0, 19.9, 50.0]))
+    np.testing.assert_array_equal(shares, [0.25, 0.5, 0.5, 0.75])
+
+
+def test_a_perfect_copy_has_area_one_and_anything_else_at_most_the_official_cap():
+    assert area_under_curve(pck(np.zeros((4, 21)))) == pytest.approx(1)
+    assert area_under_curve(pck(np.full((4, 21), 1e-9))) == pytest.approx(1 - 0.5 / 99)
+
+
+def test_errors_beyond_the_last_threshold_have_no_area():
+    assert area_under_curve(pck(np.full((4, 21), 50.1))) == 0
+
+
+def test_the_grid_is_the_official_one():
+    assert len(THRESHOLDS_MM) == 100
+    assert THRESHOLDS_MM[[0, -1]].tolist() == [0, 50]
+
+
+def test_an_empty_set_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        pck(np.empty((0, 21)))

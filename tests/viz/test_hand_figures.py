@@ -1,0 +1,152 @@
+"""Pictures and the report: they hold what was given, and nothing from outside."""
+
+import html
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.viz.curves import pck_curves, training_curves
+from hand_pipeline.viz.hands import COLUMNS, qualitative_grid
+from hand_pipeline.viz.report import OPEN_HAND_NOTICE, render_report
+
+THRESHOLDS = np.linspace(0, 50, 100)
+
+
+def curve(share: float) -> pd.DataFrame:
+    return pd.DataFrame({"threshold_mm": THRESHOLDS, "pa_vertices": np.full(100, share)})
+
+
+@pytest.fixture
+def history() -> pd.DataFrame:
+    step = np.arange(0, 50, 10)
+    return pd.DataFrame(
+        {"step": step, "loss.total": 10.0 - step / 10, "loss.vertices": 1.0, "learning_rate": 1e-3}
+    )
+
+
+@pytest.fixture
+def results() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"pa_mpvpe_mm": [16.0, 8.0], "f5": [0.3, 0.6], "num_samples": [10, 10]},
+        index=["mean hand", "HandMIM <then> fine-tuned"],
+    )
+
+
+def test_a_curves_legend_shows_its_area():
+    figure = pck_curves({"mean hand": curve(0.25), "ours": curve(0.5)})
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["mean hand  (AUC 0.250)", "ours  (AUC 0.500)"]
+
+
+def test_an_unknown_curve_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"no curve 'joints'.*pa_vertices"):
+        pck_curves({"ours": curve(0.5)}, column="joints")
+
+
+def test_training_curves_have_a_panel_a_number_and_a_line_a_run(history):
+    figure = training_curves({"supervised": history, "handmim": history})
+    drawn = [axes for axes in figure.axes if axes.lines]
+    assert [axes.get_title() for axes in drawn] == ["loss.total", "loss.vertices", "learning rate"]
+    assert all(len(axes.lines) == 2 for axes in drawn)
+
+
+def test_one_history_needs_no_name(history):
+    assert len([axes for axes in training_curves(history).axes if axes.lines]) == 3
+
+
+def test_an_empty_history_is_refused():
+    with pytest.raises(ValueError, match="nothing logged"):
+        training_curves(pd.DataFrame({"step": []}))
+
+
+@pytest.fixture(scope="module")
+def grid() -> Image.Image:
+    mano = ManoHand()
+    pose = mano.full_pose(torch.zeros(2, 48), False)
+    centre = mano(pose, torch.zeros(2, 10)).joints[:, 9]
+    mesh = mano(pose, torch.zeros(2, 10), torch.tensor([0.0, 0.0, 0.6]) - centre).vertices
+    intrinsics = torch.tensor([[240.0, 0, 50], [0, 240, 50], [0, 0, 1]]).repeat(2, 1, 1)
+    photos = torch.full((2, 3, 100, 100), 30, dtype=torch.uint8)
+    return qualitative_grid(
+        photos, intrinsics, mesh, mesh, mano.faces, captions=["a", "b"], size=100
+    )
+
+
+def cell(grid: Image.Image, column: int, row: int = 0) -> np.ndarray:
+    left, top = 4 + column * 104, 22 + row * (100 + 4 + 18)
+    return np.asarray(grid)[top : top + 100, left : left + 100].astype(float)
+
+
+def test_the_grid_has_a_column_a_view_and_leaves_the_photo_alone(grid):
+    assert grid.width == len(COLUMNS) * 104 + 4
+    np.testing.assert_array_equal(cell(grid, 0), 30)
+
+
+def test_hands_are_drawn_over_the_photo_and_from_the_side(grid):
+    for column, paper in ((1, 30), (2, 30), (3, 255), (4, 255)):
+        drawn = np.abs(cell(grid, column) - paper).max(-1) > 20
+        assert 0.05 < drawn.mean() < 0.8, COLUMNS[column]
+        rim = np.concatenate([drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]])
+        if column >= 3:
+            assert not rim.any(), "the whole hand fits into the side view"
+
+
+def test_prediction_and_truth_have_their_own_colours(grid):
+    predicted, true = cell(grid, 3), cell(grid, 4)
+    hand = predicted.min(-1) < 200
+    assert (predicted[hand][:, 2] > predicted[hand][:, 0]).mean() > 0.9
+    assert (true[hand][:, 0] > true[hand][:, 2]).mean() > 0.9
+
+
+def test_the_report_is_one_file_with_its_pictures_inside(results, grid, history):
+    page = render_report(
+        "Demo", results, {"Hands": grid, "Curves": training_curves(history)}, {"train": {"lr": 0.1}}
+    )
+    assert page.count("data:image/png;base64,") == 2
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert "http://" not in page
+    assert OPEN_HAND_NOTICE in html.unescape(page)
+
+
+def test_the_report_compares_with_the_first_row_and_marks_the_best(results):
+    page = render_report("Demo", results, {}, {})
+    assert "-50 %" in page
+    assert "+100 %" in page
+    assert page.count('class="best"') == 2
+    assert "num_samples" not in page
+
+
+def test_the_report_escapes_what_it_is_given(results):
+    page = render_report("Demo", results, {}, {"cfg": {"note": "<script>alert(1)</script>"}})
+    assert "<script>" not in page
+    assert "HandMIM &lt;then&gt; fine-tuned" in page
+
+
+def test_every_shown_metric_is_explained(results):
+    page = render_report("Demo", results, {}, {})
+    assert page.count("<dt>") == 2
+
+
+def test_equal_runs_give_equal_pages(results, history):
+    pages = [
+        render_report("Demo", results, {"Curves": training_curves(history)}, {}) for _ in range(2)
+    ]
+    assert pages[0] == pages[1]
+
+
+def test_png_bytes_are_taken_as_they_are(results, grid):
+    buffer = io.BytesIO()
+    grid.save(buffer, format="PNG")
+    page = render_report("Demo", results, {"Hands": buffer.getvalue()}, {})
+    assert page.count("data:image/png;base64,iVBOR") == 1
+
+
+def test_results_without_a_known_metric_are_refused():
+    with pytest.raises(ValueError, match="pa_mpjpe_mm"):
+        render_report("Demo", pd.DataFrame({"loss": [1.0]}), {}, {})
