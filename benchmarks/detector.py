@@ -51,7 +51,7 @@ def time_collect(folder: Path, cfg: CollectConfig, workers: int) -> tuple[float,
     with tempfile.TemporaryDirectory() as out:
         start = time.perf_counter()
         result = collect_crops([folder], Path(out, "crops"), cfg, workers, progress=False)
-        return time.perf_counter() - start, int(result.summary.loc["all", "with_hand"])
+        return time.perf_counter() - start, int(result.summary["with_hand"]["all"])
 
 
 def main() -> None:
