@@ -97,7 +97,7 @@ def _hand_only(image: np.ndarray, crop_scale: float) -> np.ndarray:
     size = image.shape[0]
     edge = round(size * (1 - 1 / crop_scale) / 2)
     inner = image[edge : size - edge, edge : size - edge]
-    return cv2.resize(inner, (64, 64), interpolation=cv2.INTER_AREA)
+    return cv2.resize(inner, (64, 64), interpolation=cv2.INTER_LINEAR)
 
 
 def _encode(image: np.ndarray, quality: int) -> bytes:

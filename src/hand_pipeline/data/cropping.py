@@ -64,8 +64,9 @@ def cut_crop(photo: UInt8[np.ndarray, "height width 3"], hand: Detection, cfg: C
     """
     left, top, side = square_around(hand.box, cfg.crop_scale)
     window = _window(photo, left, top, side)
-    shrinks = side > cfg.crop_size
-    kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    shrink = side / cfg.crop_size
+    # area means are right for every shrinking, but ten times slower than the rest of the cut
+    kind = cv2.INTER_AREA if shrink >= 2 else cv2.INTER_LINEAR if shrink > 1 else cv2.INTER_CUBIC
     image = cv2.resize(window, (cfg.crop_size, cfg.crop_size), interpolation=kind)
     scale = cfg.crop_size / side
     matrix = np.array([[scale, 0, -scale * left], [0, scale, -scale * top], [0, 0, 1.0]])

@@ -58,10 +58,11 @@ class Photo:
 def find_photos(folders: Sequence[Path | str]) -> list[Photo]:
     """All photos below some folders, by their file ending, in the order of their names.
 
-    Linked folders are followed (each real folder once), hidden files and folders left out. A
-    folder may hold a `manifest.csv` with the columns file, set and group (more are ignored) that
-    says what belongs together; for other photos the set is the folder's name and the group the
-    path of the folder they lie in.
+    Linked folders are followed (each real folder once), hidden files and folders left out. Any
+    folder may hold a `manifest.csv` with the columns file (relative to it), set and group (more
+    are ignored) that says what belongs together; the nearest one above a photo that names it
+    counts. For other photos the set is the first folder below the given one (or the given one, if
+    they lie in it) and the group the path of the folder they lie in.
 
     Raises:
         NoPhotosError: a folder is missing or holds no photo.
@@ -72,7 +73,7 @@ def find_photos(folders: Sequence[Path | str]) -> list[Photo]:
         if not folder.is_dir():
             what = "is not a folder" if folder.exists() else "does not exist"
             raise NoPhotosError(f"the photo folder {folder} {what}; give the path of a folder")
-        labels = _read_manifest(folder / MANIFEST_NAME)
+        labels: dict[Path, dict[str, tuple[str, str]]] = {}
         found = [_describe(folder, path, labels) for path in sorted(_walk(folder))]
         if not found:
             raise NoPhotosError(
@@ -110,11 +111,18 @@ def _read_manifest(path: Path) -> dict[str, tuple[str, str]]:
         return {row["file"]: (row["set"], row["group"]) for row in reader}
 
 
-def _describe(folder: Path, path: Path, labels: dict[str, tuple[str, str]]) -> Photo:
-    name = path.relative_to(folder).as_posix()
-    parent = path.parent.relative_to(folder).as_posix()
-    set_name, group = labels.get(name, (folder.resolve().name, parent))
-    return Photo(path=path, name=name, set_name=set_name, group=group)
+def _describe(folder: Path, path: Path, labels: dict[Path, dict[str, tuple[str, str]]]) -> Photo:
+    """Name a photo's set and group; `labels` keeps the manifests read so far, by their folder."""
+    name = path.relative_to(folder)
+    for parent in path.parents:
+        if parent not in labels:
+            labels[parent] = _read_manifest(parent / MANIFEST_NAME)
+        if label := labels[parent].get(path.relative_to(parent).as_posix()):
+            return Photo(path, name.as_posix(), *label)
+        if parent == folder:
+            break
+    top = name.parts[0] if len(name.parts) > 1 else folder.resolve().name
+    return Photo(path, name.as_posix(), top, name.parent.as_posix())
 
 
 def read_photo(path: Path | str) -> bytes:

@@ -9,10 +9,9 @@ from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.collect import CollectConfig, collect_crops
-from hand_pipeline.data.crops import CropDataset
+from hand_pipeline.data.shards import ShardReader
 from hand_pipeline.data.synthetic_photos import PhotosConfig, generate_photos
-from hand_pipeline.training.checkpoint import run_key
-from hand_pipeline.training.run import code_version
+from hand_pipeline.provenance import code_version, run_key
 from hand_pipeline.viz.contact_sheet import contact_sheet
 
 logger = logging.getLogger(__name__)
@@ -37,5 +36,5 @@ def collect_hands(
     )
     summary = result.summary.reset_index()
     logger.info("photos by set:\n%s", summary.to_string(index=False))
-    metrics = result.summary.T["all"].astype(int).to_dict()
-    return folder, summary, result.quarantine, metrics, contact_sheet(CropDataset(folder))
+    metrics = {str(k): int(v) for k, v in result.summary.T["all"].to_dict().items()}
+    return folder, summary, result.quarantine, metrics, contact_sheet(ShardReader(folder))
