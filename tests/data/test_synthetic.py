@@ -8,13 +8,15 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from hand_pipeline.data import synthetic
+from hand_pipeline.data import synthetic, synthetic_shading
 from hand_pipeline.data.readers.freihand import FreiHandDataset, read_labels
 from hand_pipeline.data.synthetic import SyntheticConfig, contact_sheet, draw_hand, generate
+from hand_pipeline.data.synthetic_mesh import ROUNDNESS, normals_of, tessellate
 from hand_pipeline.data.synthetic_photos import PhotosConfig, _hands, _label, generate_photos
 from hand_pipeline.data.synthetic_workers import Block, painter
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rasterizer import rasterize
+from hand_pipeline.geometry.topology import close_wrist
 
 SMALL = {"image_size": 64, "supersampling": 1, "jpeg_quality": 95}
 
@@ -226,3 +228,31 @@ def test_a_left_hand_is_drawn_where_its_label_says() -> None:
         assert y0 - 8 < np.median(rows) < y1 + 8
         assert abs(columns.min() - x0) < 16
         assert abs(columns.max() - x1) < 16
+
+
+def test_kernels_know_how_faces_are_split() -> None:
+    surface = painter(None).surface
+    assert len(surface.split_faces) == synthetic_shading._SPLITS_SQUARED * len(surface.faces)
+    assert len(surface.corners) == synthetic_shading._CORNERS
+
+
+def test_the_drawn_surface_goes_through_manos_vertices() -> None:
+    surface = painter(None).surface
+    normals = normals_of(surface.rest, surface.faces)
+    smooth = tessellate(surface.rest, normals, surface.faces, surface.corners, ROUNDNESS)
+    smooth = smooth.reshape(len(surface.faces), -1, 3)
+    corner = surface.corners.argmax(0)
+    np.testing.assert_allclose(smooth[:, corner], surface.rest[surface.faces], atol=1e-12)
+    flat = surface.corners @ surface.rest[surface.faces]
+    assert 0.0002 < np.linalg.norm(smooth - flat, axis=-1).max() < 0.01
+
+
+def test_forearm_faces_look_outwards() -> None:
+    """A closed mesh's volume is positive if its faces do; the arm's open end is capped here."""
+    surface = painter(None).surface
+    faces = close_wrist(torch.from_numpy(surface.faces)).numpy()
+    corners = surface.rest[faces]
+    volume = np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6
+    hand = ManoHand().template.double().numpy()[close_wrist(ManoHand().faces.long()).numpy()]
+    alone = np.einsum("fi,fi->f", hand[:, 0], np.cross(hand[:, 1], hand[:, 2])).sum() / 6
+    assert volume > 2 * alone > 0

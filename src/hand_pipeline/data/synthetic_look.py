@@ -6,8 +6,8 @@ from numpy import ndarray
 from PIL import Image, ImageFilter
 from scipy.ndimage import uniform_filter
 
+from hand_pipeline.data.synthetic_light import Light, Skin
 from hand_pipeline.data.synthetic_mesh import RINGS, Arm
-from hand_pipeline.data.synthetic_shading import Light, Skin
 
 # sRGB of skin from light to dark (our choice, after the range of the Monk skin tone scale)
 _TONES = np.array(

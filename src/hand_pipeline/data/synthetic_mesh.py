@@ -13,7 +13,9 @@ from hand_pipeline.geometry.zbuffer import compiled
 
 SPLITS = 3  # each edge becomes this many; each face its square
 # distance of the forearm's rings from the wrist, metres; dense where the wrist bends
-RINGS = np.array([0.006, 0.013, 0.021, 0.03, 0.045, 0.065, 0.09, 0.12, 0.16, 0.21, 0.27, 0.34])
+RINGS = np.array(
+    [0.006, 0.013, 0.021, 0.03, 0.045, 0.065, 0.09, 0.12, 0.16, 0.21, 0.27, 0.36, 0.5, 0.7]
+)
 ROUNDNESS = 0.75  # of Phong tessellation, the paper's value
 
 

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from hand_pipeline.data import synthetic_look as look
 from hand_pipeline.data import synthetic_things as things
+from hand_pipeline.data.synthetic_light import Drawn, Light, Skin, cast_shadow, slopes_of
 from hand_pipeline.data.synthetic_mesh import (
     RINGS,
     ROUNDNESS,
@@ -23,7 +24,7 @@ from hand_pipeline.data.synthetic_mesh import (
     tessellate,
 )
 from hand_pipeline.data.synthetic_pose import Hands, Skeleton, sample_hands
-from hand_pipeline.data.synthetic_shading import Drawn, Light, Skin, cast_shadow, shade, slopes_of
+from hand_pipeline.data.synthetic_shading import shade
 from hand_pipeline.data.synthetic_texture import Anatomy, Canvas, paint, prepare
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix

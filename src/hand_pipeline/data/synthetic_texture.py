@@ -86,8 +86,8 @@ def paint(canvas: Canvas, seed: int) -> Float32[ndarray, "faces t t 6"]:
              for i, frequency in enumerate((35.0, 90.0, 200.0, 420.0, 800.0))]  # fmt: skip
     vein = _veins(canvas.points, seed) * canvas.back
     red = canvas.red + 0.35 * canvas.palm * (noise[1] + noise[0]) - 0.5 * vein
-    skin = (0.30 * noise[1] + (0.16 + 0.1 * canvas.palm) * noise[2] + 0.10 * noise[3]
-            + 0.08 * noise[4] - 0.45 * canvas.crease + 0.5 * canvas.tendon + 0.35 * vein)  # fmt: skip
+    fine = (0.16 + 0.1 * canvas.palm) * noise[2] + 0.10 * noise[3] + 0.08 * noise[4]
+    skin = 0.30 * noise[1] + fine - 0.45 * canvas.crease + 0.5 * canvas.tendon + 0.35 * vein
     height = 1e-3 * (skin * (1 - canvas.nail) + 0.25 * canvas.nail - 0.25 * canvas.rim)
     mottle = 0.55 * noise[0] + 0.6 * noise[1] + 0.45 * noise[2] + 0.4 * noise[3]
     crease = np.clip(canvas.crease + 0.5 * canvas.rim, 0, 1.2)

@@ -15,7 +15,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile with numba, without Python's lock, kept on disk between runs where that is possible.
 
     Threads are ours (`ThreadPoolExecutor`), not numba's: its thread pools do not survive a fork and
-    the portable one may not be entered from two threads at once.
+    the portable one may not be entered from two threads at once. Functions that call each other
+    belong in one file: numba looks at a function's own file alone to tell whether its kept code is
+    still good.
     """
     function = inspect.unwrap(function)  # run-time type checks, on in tests, are not compilable
     try:
