@@ -127,7 +127,9 @@ def _noise(x: float, y: float, seed: int) -> float:
     total = 0.0
     for corner in range(4):
         cx, cy = corner & 1, corner >> 1
-        h = ((int(ix) + cx) * 374761393 + (int(iy) + cy) * 668265263 + seed * 1274126177) & 0xFFFFFFFF
+        h = (
+            (int(ix) + cx) * 374761393 + (int(iy) + cy) * 668265263 + seed * 1274126177
+        ) & 0xFFFFFFFF
         h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
         weight = (fx if cx else 1 - fx) * (fy if cy else 1 - fy)
         total += weight * ((h ^ (h >> 16)) & 0xFFFF) / 65535.0

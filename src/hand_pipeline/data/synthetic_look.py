@@ -78,7 +78,10 @@ def _warmth(rng: np.random.Generator, spread: float) -> Float[ndarray, "3"]:
 def random_arm(rng: np.random.Generator) -> Arm:
     """How the forearm goes on: bent at the wrist, bare or in a sleeve."""
     sleeve = int(rng.integers(2, len(RINGS) - 2)) if rng.random() < 0.45 else len(RINGS)
-    bend = (float(np.clip(rng.normal(0, 0.3), -0.7, 0.7)), float(np.clip(rng.normal(0, 0.15), -0.35, 0.35)))
+    bend = (
+        float(np.clip(rng.normal(0, 0.3), -0.7, 0.7)),
+        float(np.clip(rng.normal(0, 0.15), -0.35, 0.35)),
+    )
     return Arm(bend, rng.uniform(1.15, 1.55), sleeve, rng.uniform(1.1, 1.3))
 
 
@@ -107,7 +110,9 @@ def _contact_shadow(alpha: ndarray, rng: np.random.Generator) -> Float32[ndarray
         small = uniform_filter(small, radius, mode="nearest")
     dy, dx = int(distance * np.sin(angle)) // 2, int(distance * np.cos(angle)) // 2
     padded = np.pad(small, ((abs(dy),) * 2, (abs(dx),) * 2), mode="edge")
-    moved = padded[abs(dy) - dy : abs(dy) - dy + small.shape[0], abs(dx) - dx :][:, : small.shape[1]]
+    moved = padded[abs(dy) - dy : abs(dy) - dy + small.shape[0], abs(dx) - dx :][
+        :, : small.shape[1]
+    ]
     large = np.repeat(np.repeat(moved, 2, 0), 2, 1)[:height, :width]
     return (large * rng.uniform(0.2, 0.65)).astype(np.float32)
 

@@ -1,5 +1,6 @@
 """The surface that is drawn for a synthetic hand: MANO's mesh, a forearm, a sleeve, made smooth."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,7 @@ def build_surface(
     loop = boundary_loop(torch.from_numpy(faces)).numpy()
     around, count = len(loop), len(template)
     rings = [loop] + [count + around * k + np.arange(around) for k in range(len(RINGS))]
-    forearm = np.concatenate([_strip(a, b) for a, b in zip(rings, rings[1:])])
+    forearm = np.concatenate([_strip(a, b) for a, b in pairwise(rings)])
     tube = [around * k + np.arange(around) for k in range(len(RINGS))]
     ring = template[loop].astype(float)
     normal = np.linalg.svd(ring - ring.mean(0))[2][2]
@@ -76,7 +77,7 @@ def build_surface(
     all_faces = np.concatenate([faces, forearm])
     offsets = len(corners) * np.arange(len(all_faces))[:, None, None]
     surface = Surface(
-        all_faces, len(faces), np.concatenate([_strip(a, b) for a, b in zip(tube, tube[1:])]),
+        all_faces, len(faces), np.concatenate([_strip(a, b) for a, b in pairwise(tube)]),
         np.zeros((0, 3)), loop, axes, corners, (split + offsets).reshape(-1, 3),
     )  # fmt: skip
     straight = Arm((0.0, 0.0), 1.35, len(RINGS), 1.1)
@@ -91,7 +92,8 @@ def _strip(first: ndarray, second: ndarray) -> ndarray:
 
 
 def _split_pattern() -> tuple[ndarray, ndarray]:
-    corners, index = [], {}
+    corners: list[list[float]] = []
+    index: dict[tuple[int, int], int] = {}
     for i in range(SPLITS + 1):
         for j in range(SPLITS + 1 - i):
             index[i, j] = len(corners)

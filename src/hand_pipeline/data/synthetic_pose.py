@@ -36,36 +36,39 @@ _FINGER_HIGH = np.array([92.0, 105.0, 70.0, 20.0])
 _THUMB_LOW = np.array([-12.0, -28.0, -10.0, -10.0, -15.0])
 _THUMB_HIGH = np.array([42.0, 25.0, 42.0, 55.0, 75.0])
 
-_STRAIGHT, _FLAT, _BENT = (0, 6, 4, 6), (2, 4, 2, 0), (78, 95, 55, 0)
-_RELAXED_THUMB = (6, 0, 12, 12, 10)
-# index, middle, ring, pinky; thumb. Thumb contacts were fitted on the open hand's finger pads.
-GESTURES: dict[str, tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]] = {
-    "open": ((_STRAIGHT,) * 4, (0, -8, 6, 4, 2)),
-    "spread": (((-5, 3, 2, 15), (-6, 3, 2, 0), (-5, 3, 2, 14), (-4, 3, 2, 16)), (-6, -20, 0, -4, -6)),
-    "flat": ((_FLAT,) * 4, (4, 6, 8, 8, 2)),
-    "relaxed": (((18, 28, 14, 3), (24, 32, 16, 0), (28, 34, 17, 2), (28, 32, 16, 4)), _RELAXED_THUMB),
-    "loose": (((35, 48, 26, 2), (40, 52, 28, 0), (44, 54, 28, 0), (44, 50, 26, 2)), (14, 2, 16, 18, 18)),
-    "cup": (((42, 25, 14, 0), (46, 26, 15, 0), (46, 27, 15, 0), (44, 26, 14, 0)), (16, 6, 14, 10, 6)),
-    "grasp": (((40, 55, 32, 4), (45, 58, 34, 0), (48, 58, 34, 2), (48, 56, 32, 4)), (18, 6, 20, 14, 16)),
-    "fist": ((_BENT,) * 4, (11, 7, 26, 25, 44)),
-    "hook": (((5, 90, 55, 0), (6, 92, 56, 0), (6, 92, 56, 0), (6, 88, 54, 0)), _RELAXED_THUMB),
-    "claw": (((-12, 60, 35, 10), (-12, 62, 36, 0), (-10, 62, 36, 10), (-8, 58, 34, 12)), (4, -8, 10, 20, 35)),
-    "point": (((0, 4, 3, 0), _BENT, _BENT, _BENT), (20, 4, 20, 35, 40)),
-    "point_loose": (((8, 12, 6, 0), (50, 60, 32, 0), (58, 66, 36, 0), (60, 62, 34, 0)), (12, 2, 16, 24, 24)),
-    "victory": (((0, 4, 3, 11), (0, 4, 3, 0), (75, 90, 50, 0), (75, 90, 50, 0)), (29, 3, 9, 37, 34)),
-    "three": (((0, 4, 3, 9), (0, 4, 3, 0), (2, 5, 3, 9), (75, 90, 50, 0)), (28, 4, 18, 45, 40)),
-    "four": (((0, 5, 3, 8), (0, 5, 3, 0), (2, 5, 3, 8), (2, 5, 3, 10)), (25, 14, 24, 50, 55)),
-    "six": ((_BENT, _BENT, _BENT, (2, 4, 3, 12)), (-6, -18, 0, -4, -8)),
-    "gun": (((0, 4, 3, 0), _BENT, _BENT, _BENT), (-8, -16, 0, -4, -6)),
-    "thumb_up": ((_BENT,) * 4, (-8, -18, 0, -6, -12)),
-    "horns": (((0, 4, 3, 4), _BENT, _BENT, (2, 4, 3, 6)), (24, 4, 16, 38, 40)),
-    "pinch": (((45, 50, 25, 3), (30, 35, 20, 0), (25, 30, 15, 2), (20, 25, 15, 4)), (12, 1, 14, 17, 18)),
-    "ok": (((49, 50, 28, 3), (5, 10, 5, 0), (0, 8, 5, 8), (-2, 8, 5, 8)), (6, 3, 14, 22, 28)),
-    "pinch_middle": (((10, 15, 5, 5), (56, 52, 27, 0), (25, 30, 15, 2), (20, 25, 15, 4)), (23, -2, -1, 22, 22)),
-    "pinch_all": (((50, 45, 20, -2), (52, 45, 20, 0), (50, 45, 20, -2), (45, 45, 20, -2)), (29, 0, 5, 6, 8)),
-    "tripod": (((48, 45, 22, 0), (54, 48, 26, 0), (60, 62, 34, 0), (58, 60, 32, 0)), (20, 0, 8, 18, 20)),
-    "key": (((40, 70, 35, 0), (55, 75, 40, 0), (60, 78, 42, 0), (60, 75, 42, 0)), (16, 10, 12, 10, 12)),
-}  # fmt: skip
+# index | middle | ring | pinky (mcp, pip, dip, spread) | thumb, degrees. Where the thumb touches a
+# finger, its angles were fitted on the open hand's finger pads.
+_LIBRARY = {
+    "open": "0 6 4 6 | 0 6 4 6 | 0 6 4 6 | 0 6 4 6 | 0 -8 6 4 2",
+    "spread": "-5 3 2 15 | -6 3 2 0 | -5 3 2 14 | -4 3 2 16 | -6 -20 0 -4 -6",
+    "flat": "2 4 2 0 | 2 4 2 0 | 2 4 2 0 | 2 4 2 0 | 4 6 8 8 2",
+    "relaxed": "18 28 14 3 | 24 32 16 0 | 28 34 17 2 | 28 32 16 4 | 6 0 12 12 10",
+    "loose": "35 48 26 2 | 40 52 28 0 | 44 54 28 0 | 44 50 26 2 | 14 2 16 18 18",
+    "cup": "42 25 14 0 | 46 26 15 0 | 46 27 15 0 | 44 26 14 0 | 16 6 14 10 6",
+    "grasp": "40 55 32 4 | 45 58 34 0 | 48 58 34 2 | 48 56 32 4 | 18 6 20 14 16",
+    "fist": "78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 11 7 26 25 44",
+    "hook": "5 90 55 0 | 6 92 56 0 | 6 92 56 0 | 6 88 54 0 | 6 0 12 12 10",
+    "claw": "-12 60 35 10 | -12 62 36 0 | -10 62 36 10 | -8 58 34 12 | 4 -8 10 20 35",
+    "point": "0 4 3 0 | 78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 20 4 20 35 40",
+    "point_loose": "8 12 6 0 | 50 60 32 0 | 58 66 36 0 | 60 62 34 0 | 12 2 16 24 24",
+    "victory": "0 4 3 11 | 0 4 3 0 | 75 90 50 0 | 75 90 50 0 | 29 3 9 37 34",
+    "three": "0 4 3 9 | 0 4 3 0 | 2 5 3 9 | 75 90 50 0 | 28 4 18 45 40",
+    "four": "0 5 3 8 | 0 5 3 0 | 2 5 3 8 | 2 5 3 10 | 25 14 24 50 55",
+    "six": "78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 2 4 3 12 | -6 -18 0 -4 -8",
+    "gun": "0 4 3 0 | 78 95 55 0 | 78 95 55 0 | 78 95 55 0 | -8 -16 0 -4 -6",
+    "thumb_up": "78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 78 95 55 0 | -8 -18 0 -6 -12",
+    "horns": "0 4 3 4 | 78 95 55 0 | 78 95 55 0 | 2 4 3 6 | 24 4 16 38 40",
+    "pinch": "45 50 25 3 | 30 35 20 0 | 25 30 15 2 | 20 25 15 4 | 12 1 14 17 18",
+    "ok": "49 50 28 3 | 5 10 5 0 | 0 8 5 8 | -2 8 5 8 | 6 3 14 22 28",
+    "pinch_middle": "10 15 5 5 | 56 52 27 0 | 25 30 15 2 | 20 25 15 4 | 23 -2 -1 22 22",
+    "pinch_all": "50 45 20 -2 | 52 45 20 0 | 50 45 20 -2 | 45 45 20 -2 | 29 0 5 6 8",
+    "tripod": "48 45 22 0 | 54 48 26 0 | 60 62 34 0 | 58 60 32 0 | 20 0 8 18 20",
+    "key": "40 70 35 0 | 55 75 40 0 | 60 78 42 0 | 60 75 42 0 | 16 10 12 10 12",
+}
+GESTURES = {
+    name: np.array([float(angle) for angle in text.replace("|", " ").split()])
+    for name, text in _LIBRARY.items()
+}
 
 
 class Hands(NamedTuple):
@@ -128,7 +131,7 @@ def sample_hands(
 
 def _candidate_angles(rng: np.random.Generator) -> Float[ndarray, "candidates 21"]:
     free = _free_angles(rng)
-    library = np.array([_flat(*gesture) for gesture in GESTURES.values()])
+    library = np.stack(list(GESTURES.values()))
     pair = rng.integers(len(library), size=(CANDIDATES, 2))
     blend = rng.beta(0.35, 0.35, CANDIDATES)[:, None]
     named = (1 - blend) * library[pair[:, 0]] + blend * library[pair[:, 1]]
@@ -154,10 +157,6 @@ def _free_angles(rng: np.random.Generator) -> Float[ndarray, "candidates 21"]:
          35 * own + rng.normal(-3, 8, n), 50 * own + rng.normal(-5, 10, n)], 1
     )  # fmt: skip
     return np.concatenate([np.stack([mcp, pip, dip, spread], 2).reshape(n, 16), thumb], 1)
-
-
-def _flat(fingers: tuple[tuple[float, ...], ...], thumb: tuple[float, ...]) -> ndarray:
-    return np.array([*sum(fingers, ()), *thumb], float)
 
 
 def _to_axis_angle(
@@ -215,7 +214,9 @@ def _self_penetration(
     balls, owner, radius = [], [], []
     for owner_index, chain in enumerate(chains):
         for a, b, thickness in chain:
-            balls.append(joints[:, a, None] + step[:, None] * (joints[:, b] - joints[:, a])[:, None])
+            balls.append(
+                joints[:, a, None] + step[:, None] * (joints[:, b] - joints[:, a])[:, None]
+            )
             owner += [owner_index] * 4
             radius += [thickness] * 4
     centre, who, size = np.concatenate(balls, 1), np.array(owner), np.array(radius)

@@ -1,7 +1,6 @@
 """One synthetic hand: where it stands before the camera, and its picture."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from hand_pipeline.data.synthetic_mesh import (
     ROUNDNESS,
     SPLITS,
     Arm,
+    Surface,
     build_surface,
     extend,
     normals_of,
@@ -30,7 +30,7 @@ from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.geometry.visibility import MIN_AREA, NEAR
 from hand_pipeline.geometry.zbuffer import fill_zbuffer
 
-TEXTURES = 4
+TEXTURES = 3
 MIN_DEPTH = 0.28  # metres; nearer hands look distorted and may cross the near plane
 # hand frame (fingers -x, back +y, thumb +z) to a camera that sees the palm, fingers up
 _PALM_VIEW = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -53,6 +53,7 @@ class Placement(NamedTuple):
 
     @property
     def intrinsics(self) -> Float64[ndarray, "3 3"]:
+        """Maps camera points to pixels."""
         x, y = self.centre
         return np.array([[self.focal, 0.0, x], [0.0, self.focal, y], [0.0, 0.0, 1.0]])
 
@@ -146,7 +147,9 @@ class HandPainter:
         rotations = axis_angle_to_matrix(torch.from_numpy(hands.fingers).float())
         first = torch.from_numpy(orientation).float()[:, None]
         with torch.no_grad():
-            mesh = self.mano(torch.cat([first, rotations], 1), torch.from_numpy(hands.betas).float())
+            mesh = self.mano(
+                torch.cat([first, rotations], 1), torch.from_numpy(hands.betas).float()
+            )
         return hands, orientation, mesh.vertices.double().numpy(), mesh.joints.double().numpy()
 
     def draw(
@@ -157,23 +160,33 @@ class HandPainter:
         supersampling: int,
         occluded: bool,
         light: Light | None = None,
+        skin: Skin | None = None,
     ) -> tuple[Float32[ndarray, "h w 4"], Float32[ndarray, "h w"]]:
         """Premultiplied linear picture of hand, forearm and things, and the hand's visible share.
 
         Args:
             image_size: height, width; the placement's camera looks at this picture.
             occluded: put something in or before the hand.
+            light, skin: as given, else random.
         """
-        arm, skin = look.random_arm(rng), look.random_skin(rng)
-        random_lamps = look.random_light(rng)
+        arm = look.random_arm(rng)
+        skin = skin or look.random_skin(rng)
+        light = light or look.random_light(rng)
         texture = self.texture(int(rng.integers(TEXTURES)))
         vertices, tube = extend(self.surface, placement.vertices, placement.orientation, arm)
         others = self._things(rng, placement, arm, tube, occluded)
         scene = _Geometry(self.surface, vertices, others)
-        return scene.render(placement, image_size, supersampling, texture, skin, light or random_lamps)
+        return scene.render(
+            placement, image_size, supersampling, texture, skin, light or random_lamps
+        )
 
     def _things(
-        self, rng: np.random.Generator, placement: Placement, arm: Arm, tube: ndarray, occluded: bool
+        self,
+        rng: np.random.Generator,
+        placement: Placement,
+        arm: Arm,
+        tube: ndarray,
+        occluded: bool,
     ) -> things.Thing:
         found = []
         if arm.sleeve < len(RINGS):
@@ -204,7 +217,7 @@ def _occluder(rng: np.random.Generator, placement: Placement) -> things.Thing:
 class _Geometry:
     """Everything in one picture, ready to be drawn."""
 
-    def __init__(self, surface, vertices: ndarray, others: things.Thing) -> None:  # type: ignore[no-untyped-def] # fmt: skip
+    def __init__(self, surface: Surface, vertices: ndarray, others: things.Thing) -> None:
         self._surface = surface
         self._vertices = vertices
         self._normals = normals_of(vertices, surface.faces)
@@ -242,5 +255,3 @@ class _Geometry:
             supersampling, picture, mask,
         )  # fmt: skip
         return picture, mask
-
-

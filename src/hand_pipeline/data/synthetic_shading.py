@@ -18,6 +18,19 @@ from hand_pipeline.geometry.zbuffer import compiled, fill_zbuffer
 SHADOW_SIZE = 256
 _SPLITS_SQUARED = 9  # faces that one face is split into (synthetic_mesh.SPLITS ** 2)
 _CORNERS = 10  # vertices of a split face
+_LOOKS, _TURNS = 5, 32  # directions looked into from each subpixel; different sets of them
+_REACH = 0.016  # metres around a point within which something dims the surroundings' light
+
+
+def _disc() -> Float64[ndarray, "turns looks 2"]:
+    """Spirals over the unit disc, turned and stretched so that neighbouring sets interleave."""
+    turn, look = np.meshgrid(np.arange(_TURNS), np.arange(_LOOKS), indexing="ij")
+    radius = np.sqrt((look + (turn * 0.618 + 0.31) % 1.0) / _LOOKS)
+    angle = 2.3999632 * look + 2 * np.pi * ((turn * 0.7548777) % 1.0)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
+
+
+_DISC = _disc()
 
 
 class Skin(NamedTuple):
@@ -142,10 +155,10 @@ def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
 
 
 @compiled
-def _hash(a: int, b: int) -> float:
-    h = (a * 374761393 + b * 668265263) & 0xFFFFFFFF
+def _scrambled(row: int, column: int) -> int:
+    h = (row * 374761393 + column * 668265263) & 0xFFFFFFFF
     h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
-    return ((h ^ (h >> 16)) & 0xFFFF) / 65536.0
+    return (h ^ (h >> 16)) & 0xFFFF
 
 
 @compiled
@@ -167,57 +180,53 @@ def _weights(
 
 @compiled
 def _occlusion(
-    zbuffer: ndarray, row: int, column: int, focal: float, cx: float, cy: float,
+    zbuffer: ndarray, row: int, column: int, turn: int, focal: float, cx: float, cy: float,
     px: float, py: float, pz: float, nx: float, ny: float, nz: float,
 ) -> float:  # fmt: skip
-    """Share of the surroundings that is hidden by what stands nearby, from 8 pixels around."""
+    """Share of the surroundings that nothing nearby hides, from a few pixels around."""
     height, width = zbuffer.shape
-    reach = 0.016
-    radius = reach * focal / pz
-    angle = 6.2831853 * _hash(row, column)
+    radius = _REACH * focal / pz
     total = 0.0
-    for sample in range(8):
-        r = radius * ((sample + 0.7) / 8.0)
-        x = int(column + r * np.cos(angle))
-        y = int(row + r * np.sin(angle))
-        angle += 2.3999632
+    for look in range(_LOOKS):
+        x = int(column + 0.5 + radius * _DISC[turn, look, 0])
+        y = int(row + 0.5 + radius * _DISC[turn, look, 1])
         if x < 0 or y < 0 or x >= width or y >= height:
             continue
         z = float(zbuffer[y, x])
-        if not z < 10.0:
+        if z > 10.0:
             continue
         vx, vy, vz = (x + 0.5 - cx) * z / focal - px, (y + 0.5 - cy) * z / focal - py, z - pz
-        square = vx * vx + vy * vy + vz * vz
-        cosine = (vx * nx + vy * ny + vz * nz) / (np.sqrt(square) + 1e-9)
-        total += max(0.0, cosine - 0.12) / (1.0 + square / (reach * reach) * 0.6)
-    return 1.0 - min(0.85, total / 8.0 * 2.2)
+        square = vx * vx + vy * vy + vz * vz + 1e-12
+        cosine = (vx * nx + vy * ny + vz * nz) / np.sqrt(square)
+        if cosine > 0.12:
+            total += (cosine - 0.12) / (1.0 + square * (0.6 / (_REACH * _REACH)))
+    return 1.0 - min(0.85, total * (2.2 / _LOOKS))
 
 
 @compiled
-def _lit(shadow: Shadow, softness: float, jitter: float, x: float, y: float, z: float) -> float:
-    """Share of the lamp that reaches a point: 8 looks into the shadow map."""
+def _lit(shadow: Shadow, softness: float, turn: int, x: float, y: float, z: float) -> float:
+    """Share of the lamp that reaches a point, from a few looks into the shadow map."""
     dx, dy, dz = x - shadow.place[0], y - shadow.place[1], z - shadow.place[2]
     m = shadow.rotation
     u = m[0, 0] * dx + m[0, 1] * dy + m[0, 2] * dz
     v = m[1, 0] * dx + m[1, 1] * dy + m[1, 2] * dz
     w = m[2, 0] * dx + m[2, 1] * dy + m[2, 2] * dz
-    half = shadow.depth.shape[0] / 2
-    u, v = u / w * shadow.focal + half, v / w * shadow.focal + half
-    angle, reached = 6.2831853 * jitter, 0.0
-    for sample in range(8):
-        r = softness * np.sqrt((sample + 0.5) / 8.0)
-        column, row = int(u + r * np.cos(angle)), int(v + r * np.sin(angle))
-        angle += 2.3999632
-        if column < 0 or row < 0 or column >= 2 * half or row >= 2 * half:
+    scale = shadow.focal / w
+    u, v = u * scale + SHADOW_SIZE / 2, v * scale + SHADOW_SIZE / 2
+    margin = 0.0025 + 0.0004 * softness
+    reached = 0.0
+    for look in range(_LOOKS):
+        column = int(u + softness * _DISC[turn, look, 0])
+        row = int(v + softness * _DISC[turn, look, 1])
+        outside = column < 0 or row < 0 or column >= SHADOW_SIZE or row >= SHADOW_SIZE
+        if outside or shadow.depth[row, column] > w - margin:
             reached += 1.0
-        elif shadow.depth[row, column] > w - 0.0025 - 0.0006 * r:
-            reached += 1.0
-    return reached / 8.0
+    return reached / _LOOKS
 
 
 @compiled
 def _skin_at(
-    texture: ndarray, slopes: ndarray, u: float, v: float, skin: Skin
+    texture: ndarray, base: int, slopes: ndarray, u: float, v: float, skin: Skin
 ) -> tuple[float, float, float, float, float, float, float]:
     """Albedo, gradient of the relief and gloss at a place on a face."""
     last = TEXELS - 1
@@ -226,27 +235,36 @@ def _skin_at(
     x, y = x - i, y - j
     a, b = (1 - x) * (1 - y), x * (1 - y)
     c, d = (1 - x) * y, x * y
-    t00, t10, t01, t11 = texture[i, j], texture[i + 1, j], texture[i, j + 1], texture[i + 1, j + 1]
-    palm = a * t00[0] + b * t10[0] + c * t01[0] + d * t11[0]
-    nail = a * t00[1] + b * t10[1] + c * t01[1] + d * t11[1]
-    tone = 1.0 + skin.mottling * (a * t00[2] + b * t10[2] + c * t01[2] + d * t11[2])
-    red = skin.redness * (a * t00[3] + b * t10[3] + c * t01[3] + d * t11[3])
-    crease = a * t00[4] + b * t10[4] + c * t01[4] + d * t11[4]
-    du = ((t10[5] - t00[5]) * (1 - y) + (t11[5] - t01[5]) * y) * last * skin.relief
-    dv = ((t01[5] - t00[5]) * (1 - x) + (t11[5] - t10[5]) * x) * last * skin.relief
-    dark = 1.0 - 0.38 * crease
-    tints = (1.0 + 0.25 * red, 1.0 - 0.35 * red, 1.0 - 0.30 * red)
-    deep = (dark, dark * (1.0 - 0.10 * crease), dark * (1.0 - 0.12 * crease))
-    r = (skin.back[0] * (1 - palm) + skin.palm[0] * palm) * tone * tints[0] * deep[0]
-    g = (skin.back[1] * (1 - palm) + skin.palm[1] * palm) * tone * tints[1] * deep[1]
-    b_ = (skin.back[2] * (1 - palm) + skin.palm[2] * palm) * tone * tints[2] * deep[2]
+    palm = _mixed(texture, base, i, j, 0, a, b, c, d)
+    nail = _mixed(texture, base, i, j, 1, a, b, c, d)
+    tone = 1.0 + skin.mottling * _mixed(texture, base, i, j, 2, a, b, c, d)
+    red = skin.redness * _mixed(texture, base, i, j, 3, a, b, c, d)
+    crease = _mixed(texture, base, i, j, 4, a, b, c, d)
+    h00, h10 = texture[base, i, j, 5], texture[base, i + 1, j, 5]
+    h01, h11 = texture[base, i, j + 1, 5], texture[base, i + 1, j + 1, 5]
+    du = ((h10 - h00) * (1 - y) + (h11 - h01) * y) * last * skin.relief
+    dv = ((h01 - h00) * (1 - x) + (h11 - h10) * x) * last * skin.relief
+    dark = tone * (1.0 - 0.30 * crease)
+    tint = 1.0 - 0.11 * crease
+    r = (skin.back[0] + (skin.palm[0] - skin.back[0]) * palm) * dark * (1.0 + 0.25 * red)
+    g = (skin.back[1] + (skin.palm[1] - skin.back[1]) * palm) * dark * (1.0 - 0.35 * red) * tint
+    e = (skin.back[2] + (skin.palm[2] - skin.back[2]) * palm) * dark * (1.0 - 0.30 * red) * tint
     r += (skin.nail[0] - r) * nail * 0.75
     g += (skin.nail[1] - g) * nail * 0.75
-    b_ += (skin.nail[2] - b_) * nail * 0.75
-    gx = du * slopes[0, 0] + dv * slopes[1, 0]
-    gy = du * slopes[0, 1] + dv * slopes[1, 1]
-    gz = du * slopes[0, 2] + dv * slopes[1, 2]
-    return r, g, b_, gx, gy, gz, skin.gloss * (1.0 + 2.0 * nail) * (1 - 0.3 * palm)
+    e += (skin.nail[2] - e) * nail * 0.75
+    gx = du * slopes[base, 0, 0] + dv * slopes[base, 1, 0]
+    gy = du * slopes[base, 0, 1] + dv * slopes[base, 1, 1]
+    gz = du * slopes[base, 0, 2] + dv * slopes[base, 1, 2]
+    return r, g, e, gx, gy, gz, skin.gloss * (1.0 + 2.0 * nail) * (1 - 0.3 * palm)
+
+
+@compiled
+def _mixed(
+    texture: ndarray, base: int, i: int, j: int, channel: int,
+    a: float, b: float, c: float, d: float,
+) -> float:  # fmt: skip
+    one = a * texture[base, i, j, channel] + b * texture[base, i + 1, j, channel]
+    return one + c * texture[base, i, j + 1, channel] + d * texture[base, i + 1, j + 1, channel]
 
 
 @compiled
@@ -270,6 +288,23 @@ def _radiance(
 
 
 @compiled
+def _lobe(
+    vx: float, vy: float, vz: float, bx: float, by: float, bz: float, lamp: ndarray,
+    cosine: float, shine: float,
+) -> float:  # fmt: skip
+    """Glossy reflection of a lamp (Blinn and Phong, with Schlick's Fresnel term)."""
+    if cosine <= 0.0:
+        return 0.0
+    hx, hy, hz = _unit(vx + lamp[0], vy + lamp[1], vz + lamp[2])
+    facing = bx * hx + by * hy + bz * hz
+    if facing < 0.8:
+        return 0.0
+    away = 1.0 - max(0.0, hx * vx + hy * vy + hz * vz)
+    fresnel = 0.05 + 0.6 * away * away * away * away * away
+    return fresnel * facing**shine * ((shine + 8.0) / 25.0) * min(1.0, 4.0 * cosine)
+
+
+@compiled
 def shade(
     drawn: Drawn, face_index: ndarray, zbuffer: ndarray, texture: ndarray, skin: Skin,
     light: Light, shadow: Shadow, focal: float, cx: float, cy: float, supersampling: int,
@@ -285,70 +320,77 @@ def shade(
             if face < 0:
                 continue
             x, y, z = column + 0.5, row + 0.5, float(zbuffer[row, column])
-            i, j, k = drawn.faces[face]
+            i, j, k = drawn.faces[face, 0], drawn.faces[face, 1], drawn.faces[face, 2]
             p, q, r = _weights(drawn.points, drawn.depths, i, j, k, x, y)
             px, py = (x - cx) * z / focal, (y - cy) * z / focal
+            out_row, out_column = row // supersampling, column // supersampling
             if face < drawn.skin_faces:
                 base = face // _SPLITS_SQUARED
                 first = base * _CORNERS
                 c = drawn.corners
                 u = p * c[i - first, 1] + q * c[j - first, 1] + r * c[k - first, 1]
                 v = p * c[i - first, 2] + q * c[j - first, 2] + r * c[k - first, 2]
-                w = 1.0 - u - v
-                f = drawn.base_faces[base]
-                n0, n1, n2 = drawn.normals[f[0]], drawn.normals[f[1]], drawn.normals[f[2]]
-                nx = w * n0[0] + u * n1[0] + v * n2[0]
-                ny = w * n0[1] + u * n1[1] + v * n2[1]
-                nz = w * n0[2] + u * n1[2] + v * n2[2]
-                nx, ny, nz = _unit(nx, ny, nz)
+                nx, ny, nz = _blend3(drawn.normals, drawn.base_faces, base, 1.0 - u - v, u, v)
                 red, green, blue, gx, gy, gz, gloss = _skin_at(
-                    texture[base], drawn.slopes[base], u, v, skin
+                    texture, base, drawn.slopes, u, v, skin
                 )
                 bx, by, bz = _unit(nx - gx, ny - gy, nz - gz)
                 shine, scatter = skin.shine, 1.0
                 if face < drawn.hand_faces:
-                    mask[row // supersampling, column // supersampling] += part
+                    mask[out_row, out_column] += part
             else:
                 t = face - drawn.skin_faces
-                m = drawn.thing_normals[t]
-                nx, ny, nz = _unit(
-                    p * m[0, 0] + q * m[1, 0] + r * m[2, 0],
-                    p * m[0, 1] + q * m[1, 1] + r * m[2, 1],
-                    p * m[0, 2] + q * m[1, 2] + r * m[2, 2],
-                )
-                m = drawn.thing_colors[t]
-                red = p * m[0, 0] + q * m[1, 0] + r * m[2, 0]
-                green = p * m[0, 1] + q * m[1, 1] + r * m[2, 1]
-                blue = p * m[0, 2] + q * m[1, 2] + r * m[2, 2]
+                nx, ny, nz = _unit(*_corner_mix(drawn.thing_normals, t, p, q, r))
+                red, green, blue = _corner_mix(drawn.thing_colors, t, p, q, r)
                 gloss, shine, scatter = drawn.thing_gloss[t], 40.0, 0.0
                 bx, by, bz = nx, ny, nz
             vx, vy, vz = _unit(-px, -py, -z)
             if nx * vx + ny * vy + nz * vz < 0:  # seen from inside: sleeves, open boxes
                 nx, ny, nz, bx, by, bz = -nx, -ny, -nz, -bx, -by, -bz
-            open_ = _occlusion(zbuffer, row, column, focal, cx, cy, px, py, z, nx, ny, nz)
-            jitter = _hash(column + 7919, row)
-            reached = _lit(
-                shadow, light.softness, jitter,
-                px + 0.0015 * nx, py + 0.0015 * ny, z + 0.0015 * nz,
-            )  # fmt: skip
+            # subpixels of a pixel look in different directions, and pixels in a scrambled order
+            turn = (row % 2 * 2 + column % 2 + 4 * _scrambled(out_row, out_column)) % _TURNS
+            open_ = _occlusion(zbuffer, row, column, turn, focal, cx, cy, px, py, z, nx, ny, nz)
             key = bx * light.key[0] + by * light.key[1] + bz * light.key[2]
+            reached = 0.0
+            if key > -0.4:
+                reached = _lit(
+                    shadow, light.softness, turn,
+                    px + 0.0015 * nx, py + 0.0015 * ny, z + 0.0015 * nz,
+                )  # fmt: skip
             fill = bx * light.fill[0] + by * light.fill[1] + bz * light.fill[2]
             up = 0.5 + 0.5 * (bx * light.up[0] + by * light.up[1] + bz * light.up[2])
-            hx, hy, hz = _unit(vx + light.key[0], vy + light.key[1], vz + light.key[2])
-            edge = (1.0 - max(0.0, hx * vx + hy * vy + hz * vz)) ** 5
-            lobe = max(0.0, bx * hx + by * hy + bz * hz) ** shine * (shine + 8.0) / 25.0
-            glossy = gloss * (0.05 + 0.6 * edge) * lobe * max(0.0, min(1.0, 4.0 * key))
-            hx, hy, hz = _unit(vx + light.fill[0], vy + light.fill[1], vz + light.fill[2])
-            lobe = max(0.0, bx * hx + by * hy + bz * hz) ** shine * (shine + 8.0) / 25.0
-            second = gloss * 0.05 * lobe * max(0.0, min(1.0, 4.0 * fill))
-            out = picture[row // supersampling, column // supersampling]
-            out[0] += part * _radiance(
+            glossy = gloss * _lobe(vx, vy, vz, bx, by, bz, light.key, key, shine)
+            second = gloss * _lobe(vx, vy, vz, bx, by, bz, light.fill, fill, shine)
+            picture[out_row, out_column, 0] += part * _radiance(
                 light, 0, red, 0.38 * scatter, open_, reached, key, fill, up, glossy, second
             )
-            out[1] += part * _radiance(
+            picture[out_row, out_column, 1] += part * _radiance(
                 light, 1, green, 0.16 * scatter, open_, reached, key, fill, up, glossy, second
             )
-            out[2] += part * _radiance(
+            picture[out_row, out_column, 2] += part * _radiance(
                 light, 2, blue, 0.10 * scatter, open_, reached, key, fill, up, glossy, second
             )
-            out[3] += part
+            picture[out_row, out_column, 3] += part
+
+
+@compiled
+def _blend3(
+    normals: ndarray, faces: ndarray, base: int, w: float, u: float, v: float
+) -> tuple[float, float, float]:
+    i, j, k = faces[base, 0], faces[base, 1], faces[base, 2]
+    return _unit(
+        w * normals[i, 0] + u * normals[j, 0] + v * normals[k, 0],
+        w * normals[i, 1] + u * normals[j, 1] + v * normals[k, 1],
+        w * normals[i, 2] + u * normals[j, 2] + v * normals[k, 2],
+    )
+
+
+@compiled
+def _corner_mix(
+    values: ndarray, face: int, p: float, q: float, r: float
+) -> tuple[float, float, float]:
+    return (
+        p * values[face, 0, 0] + q * values[face, 1, 0] + r * values[face, 2, 0],
+        p * values[face, 0, 1] + q * values[face, 1, 1] + r * values[face, 2, 1],
+        p * values[face, 0, 2] + q * values[face, 1, 2] + r * values[face, 2, 2],
+    )

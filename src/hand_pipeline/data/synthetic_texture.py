@@ -2,8 +2,8 @@
 
 The texture is a small grid of texels for every face of the drawn surface (mesh colours, Yuksel et
 al. 2010, in the simplest form), because MANO's licensed UV map does not come with an open hand. All
-of it follows from where a point lies in the rest pose: distances to joints, nails and lines drawn on
-the palm.
+of it follows from where a point lies in the rest pose: distances to joints, nails and lines drawn
+on the palm.
 """
 
 from typing import NamedTuple
@@ -96,35 +96,46 @@ def _finger_creases(
         child = anatomy.tips[(joint - 1) // 3] if joint % 3 == 0 else anatomy.joints[joint + 1]
         along = child - anatomy.joints[joint]
         along /= np.linalg.norm(along)
-        offset = points - anatomy.joints[joint]
-        position = offset @ along + 0.0008 * noise
+        close = ((points - anatomy.joints[joint]) ** 2).sum(1) < 0.03**2
+        offset = points[close] - anatomy.joints[joint]
+        position = offset @ along + 0.0008 * noise[close]
         across = np.linalg.norm(offset - (offset @ along)[:, None] * along, axis=1)
         if joint >= 14:  # the thumb's back looks sideways
-            side = np.cross(along, np.cross(anatomy.nails[4, 1], along)) if len(anatomy.nails) else 0
-            facing = normal @ np.broadcast_to(side, 3)
+            side = (
+                np.cross(along, np.cross(anatomy.nails[4, 1], along)) if len(anatomy.nails) else 0
+            )
+            facing = normal[close] @ np.broadcast_to(side, 3)
             under, over = _smooth(-facing, 0.0, 0.5), _smooth(facing, 0.1, 0.6)
         else:
-            under, over = below, above
+            under, over = below[close], above[close]
         first = joint % 3 == 1
         near = _smooth(-across, -0.02, -0.014)
         lines = [(0.017, 1.0)] if first else [(-0.0011, 0.9), (0.0013, 0.7)]
         if joint % 3 == 0:
             lines = [(0.0, 0.9)]
         for place, depth in lines:
-            total += depth * near * under * _line(position - place, 0.0007)
+            total[close] += depth * near * under * _line(position - place, 0.0007)
         if not first:
-            for place, depth in ((-0.0042, 0.35), (-0.0022, 0.6), (0, 0.7), (0.0022, 0.6), (0.0042, 0.3)):
+            for place, depth in (
+                (-0.0042, 0.35),
+                (-0.0022, 0.6),
+                (0, 0.7),
+                (0.0022, 0.6),
+                (0.0042, 0.3),
+            ):
                 bent = position - place * (1 + 8 * across)
-                total += depth * near * over * _line(bent, 0.0006)
+                total[close] += depth * near * over * _line(bent, 0.0006)
     return total
 
 
 def _palm_lines(
     points: Float[ndarray, "n 3"], normal: ndarray, noise: list[ndarray]
 ) -> Float[ndarray, " n"]:
-    """Heart, head and life line, the wrist's bracelet lines; quadratic curves in the palm's plane."""
-    under = _smooth(-normal[:, 1], 0.2, 0.6)
-    flat = points[:, [0, 2]] + 0.0012 * np.stack([noise[2], noise[1]], 1)
+    """Heart, head and life line and the wrist's lines, as quadratic curves in the palm's plane."""
+    whole = np.zeros(len(points))
+    on_palm = (normal[:, 1] < -0.2) & (points[:, 0] > -0.005) & (points[:, 0] < 0.12)
+    under = _smooth(-normal[on_palm, 1], 0.2, 0.6)
+    flat = (points[:, [0, 2]] + 0.0012 * np.stack([noise[2], noise[1]], 1))[on_palm]
     curves = (
         (((0.016, 0.044), (0.030, 0.006), (0.086, 0.010)), 0.9, 0.0009),  # life
         (((0.015, 0.042), (0.028, 0.012), (0.055, -0.020)), 0.8, 0.0008),  # head
@@ -133,16 +144,17 @@ def _palm_lines(
         (((0.106, -0.015), (0.110, 0.006), (0.106, 0.031)), 0.4, 0.0007),
         (((0.075, 0.000), (0.050, 0.004), (0.012, 0.004)), 0.3, 0.0006),
     )
-    total = np.zeros(len(points))
+    total = np.zeros(len(flat))
     t = np.linspace(0, 1, 40)[:, None]
     for (a, b, c), depth, width in curves:
         curve = (1 - t) ** 2 * np.array(a) + 2 * t * (1 - t) * np.array(b) + t**2 * np.array(c)
-        nearest = np.full(len(points), np.inf)
+        nearest = np.full(len(flat), np.inf)
         for place in curve:
             nearest = np.minimum(nearest, ((flat - place) ** 2).sum(1))
         # between samples of the curve, some 1.5 mm apart, the distance is a little too large
         total += depth * under * _line(np.sqrt(np.maximum(nearest - 0.0005**2, 0)), width)
-    return total
+    whole[on_palm] = total
+    return whole
 
 
 def _knuckles(

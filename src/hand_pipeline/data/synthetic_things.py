@@ -155,7 +155,9 @@ def tube(radius: float, other: float, half_length: float) -> tuple[ndarray, ndar
     x = np.linspace(-half_length, half_length, rings)
     r = np.linspace(radius, other, rings)
     circle = np.stack([np.zeros(around), np.cos(angle), np.sin(angle)], 1)
-    vertices = (circle[None] * r[:, None, None] + x[:, None, None] * np.array([1.0, 0, 0])).reshape(-1, 3)
+    vertices = (circle[None] * r[:, None, None] + x[:, None, None] * np.array([1.0, 0, 0])).reshape(
+        -1, 3
+    )
     ends = np.array([[-half_length, 0, 0], [half_length, 0, 0]])
     count = len(vertices)
     faces, normals = [], []

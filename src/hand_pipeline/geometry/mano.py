@@ -96,8 +96,8 @@ class ManoHand(nn.Module):
         hands_components: principal components of finger poses, one a row, orthonormal.
         hands_coeffs: example poses in these components (scans' poses for MANO, made-up ones for
             the open hand); no rows if the file has none.
-        nails: of each finger, thumb to pinky: centre, normal, half length, half width as vectors
-            in the rest pose, metres; no rows unless the model is the open hand.
+        nails: of index, middle, pinky, ring and thumb (MANO's order): centre, normal, half length,
+            half width as vectors in the rest pose, metres; no rows unless it is the open hand.
         flex_axes, abd_axes: axes about which each finger joint bends and spreads, unit vectors;
             no rows unless the model is the open hand.
     """

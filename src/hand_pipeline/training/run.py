@@ -81,7 +81,7 @@ class TrainJob:
 
 
 def running_checkpoint(
-    machine: MachineConfig, stage: str, cfg: TrainConfig, data: str, **decisive: Any
+    machine: MachineConfig, stage: str, training: TrainConfig, /, data: str, **decisive: Any
 ) -> Path:
     """Where a run keeps its running checkpoint: a name made of everything that decides its result.
 
@@ -94,7 +94,7 @@ def running_checkpoint(
     """
     plain = {
         name: value.model_dump(mode="json") if isinstance(value, Config) else value
-        for name, value in {"training": cfg, **decisive}.items()
+        for name, value in {"training": training, **decisive}.items()
     }
     key = run_key(stage=stage, data=data, code=code_version(), **plain)
     return machine.workspace / stage / f"{key}.safetensors"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
+from PIL import Image
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
@@ -21,6 +21,7 @@ from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.run import TrainJob, running_checkpoint, train
 from hand_pipeline.training.seeding import seed_everything
 from hand_pipeline.viz.curves import training_curves
+from hand_pipeline.viz.figure import to_image
 
 Finished = tuple[Checkpoint, dict[str, Any], pd.DataFrame]
 
@@ -83,7 +84,7 @@ def _finetune(
     return pack_method("pymaf", result.tensors, **configs), metrics, result.table()
 
 
-def draw_curves(supervised: pd.DataFrame, handmim: pd.DataFrame) -> Figure:
+def draw_curves(supervised: pd.DataFrame, handmim: pd.DataFrame) -> Image.Image:
     """Both runs' losses over the steps."""
     runs = {"supervised": supervised, "handmim": handmim}
-    return training_curves(runs, title="Fine-tuning to MANO hands")
+    return to_image(training_curves(runs, title="Fine-tuning to MANO hands"))
