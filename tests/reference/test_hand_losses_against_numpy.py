@@ -64,7 +64,7 @@ def test_mano_parameter_losses_match_their_formulas(rng):
     assert ours.item() == pytest.approx(loop_mean((betas - betas_target) ** 2, valid), abs=1e-12)
 
 
-def test_positive_scale_loss_matches_its_formula(rng):
-    scale = rng.normal(size=BATCH) * 0.1
+def test_positive_scale_loss_matches_pymafs_formula_where_the_scale_is_positive(rng):
+    scale = np.abs(rng.normal(size=BATCH)) * 0.1
     ours = positive_scale_loss(torch.from_numpy(scale)).item()
     assert ours == pytest.approx(np.mean([np.exp(-10 * value) ** 2 for value in scale]), rel=1e-12)
