@@ -36,6 +36,25 @@ def betas_loss(
     return masked_mean((betas - target).square(), valid)
 
 
+def camera_loss(
+    camera: Float[Tensor, "batch 3"],
+    target: Float[Tensor, "batch 3"],
+    valid: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Mean squared difference of weak-perspective cameras (s, tx, ty).
+
+    HandMIM, L_MANO: t is one of the parameters its L2 covers. It matters while the orientation is
+    still unknown: the 2D loss alone then shrinks the hand to a point, by moving it away, and with
+    the size goes the gradient that would turn it.
+
+    Args:
+        camera: predicted.
+        target: of the labelled hand, in the same unit; may be anything where it is not valid.
+        valid: whether the hand's place is labelled.
+    """
+    return masked_mean((camera - target).square(), valid)
+
+
 def positive_scale_loss(
     scale: Float[Tensor, " batch"], steepness: float = 10.0
 ) -> Float[Tensor, ""]:

@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pipeline.config import Config
-from hand_pipeline.geometry.camera import project, weak_perspective_to_translation
+from hand_pipeline.geometry.camera import (
+    project,
+    translation_to_weak_perspective,
+    weak_perspective_to_translation,
+)
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
 from hand_pipeline.models.feature_pyramid import FeaturePyramid, Norm
@@ -68,7 +72,8 @@ class HandEstimate(NamedTuple):
     Attributes:
         mano_pose: rotations of wrist and fingers, full pose.
         betas: shape coefficients.
-        scale: weak-perspective scale in units of `SCALE_UNIT`, as regressed (may be negative).
+        camera: weak-perspective scale in units of `SCALE_UNIT`, as regressed (may be negative), and
+            where the camera joint appears in the crop, -1 to 1.
         joints: camera frame, metres, OpenPose order.
         vertices: camera frame, metres.
         joints_2d: projected `joints`.
@@ -76,7 +81,7 @@ class HandEstimate(NamedTuple):
 
     mano_pose: Float[Tensor, "batch 16 3 3"]
     betas: Float[Tensor, "batch 10"]
-    scale: Float[Tensor, " batch"]
+    camera: Float[Tensor, "batch 3"]
     joints: Float[Tensor, "batch 21 3"]
     vertices: Float[Tensor, "batch 778 3"]
     joints_2d: Float[Tensor, "batch 21 2"]
@@ -260,11 +265,19 @@ class PyMAFHead(nn.Module):
             return HandEstimate(
                 mano_pose=mano_pose,
                 betas=betas,
-                scale=camera[:, 0],
+                camera=camera,
                 joints=joints,
                 vertices=hand.vertices + shift,
                 joints_2d=_project_in_front(joints, intrinsics),
             )
+
+    def camera_of(
+        self, joints: Float[Tensor, "batch 21 3"], intrinsics: Float[Tensor, "batch 3 3"]
+    ) -> Float[Tensor, "batch 3"]:
+        """The `camera` that places a hand with these joints (camera frame, metres)."""
+        place = joints[:, self.camera_joint]
+        camera = translation_to_weak_perspective(place, intrinsics, self.image_size)
+        return torch.cat([camera[:, :1] / SCALE_UNIT, camera[:, 1:]], dim=-1)
 
     def _points_of(self, hand: HandEstimate, intrinsics: Tensor) -> Tensor:
         """Where the next iteration looks: crop coordinates in -1..1, without gradient."""
