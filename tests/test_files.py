@@ -11,9 +11,14 @@ from hand_pipeline.files import DiskFullError, atomic_write, atomic_write_text, 
 def test_an_error_while_writing_keeps_the_former_content(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     atomic_write_text(path, "former")
-    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with atomic_write(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert path.read_text() == "former"
     assert list(tmp_path.iterdir()) == [path]
 

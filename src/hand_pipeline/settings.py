@@ -7,5 +7,7 @@ DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-telemetry")
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "base",
+    # A profile names only what differs from base.
+    "merge_strategy": {"parameters": "soft", "catalog": "soft", "mlflow": "soft"},
     "config_patterns": {"mlflow": ["mlflow*"]},
 }

@@ -116,8 +116,8 @@ def test_checkpoint_of_another_architecture_says_what_differs(tmp_path):
         build_vit(SMALL.model_copy(update={"init": str(tmp_path / "w.safetensors")}))
     message = str(caught.value)
     assert "w.safetensors" in message
-    assert "not in this model (12): blocks.4." in message
-    assert "expected (144, 48), came (288, 96)" in message
+    assert "not in this network (12): blocks.4." in message
+    assert "expected (144, 48), got (288, 96)" in message
 
 
 def test_missing_and_unsafe_files_are_clear_errors(tmp_path):

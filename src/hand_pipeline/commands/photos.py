@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from hand_pipeline.data.photos import find_photos
+from hand_pipeline.data.photos import NoPhotosError, find_photos
 
 PHOTOS = Path("data/01_raw/photos")
 """The collect stage's input. Folders of the user's stand in it as links."""
@@ -19,16 +19,11 @@ def photos(folders: tuple[Path, ...]) -> None:
     Links each folder into data/01_raw/photos in place of the links made before; nothing is copied.
     Files you put there yourself stay.
     """
-    for folder in folders:
-        if not folder.is_dir():
-            raise click.ClickException(
-                f"no folder {folder}: give one or several existing folders of photos, "
-                "or none to use synthetic photos"
-            )
-        if not find_photos([folder]):
-            raise click.ClickException(
-                f"no photo in {folder}: expected JPEG, PNG or WebP files in it or in its subfolders"
-            )
+    try:
+        if folders:
+            find_photos(folders)
+    except NoPhotosError as error:
+        raise click.ClickException(str(error)) from error
     PHOTOS.mkdir(parents=True, exist_ok=True)
     for entry in PHOTOS.iterdir():
         if entry.is_symlink():

@@ -1,11 +1,15 @@
 """What every reader of labelled hands offers, and which part of it a run may learn from."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from pydantic import Field
+from torch.utils.data import Dataset
 
+from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch
 
 
@@ -19,8 +23,8 @@ class HandDataset(Protocol):
             four backgrounds of a photo) share their label, and stay together in any split.
     """
 
-    ids: Sequence[str]
-    unique_ids: Sequence[str]
+    ids: list[str]
+    unique_ids: list[str]
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -31,9 +35,44 @@ class HandDataset(Protocol):
         ...
 
     @staticmethod
-    def collate(samples: list[Any]) -> HandBatch:
+    def collate(samples: Sequence[Any]) -> HandBatch:
         """One batch of the samples, images as stored (uint8)."""
         ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the set's content, for the name of a training run."""
+        ...
+
+
+class LabelsConfig(Config):
+    """Which labels a run may learn from."""
+
+    fraction: float = Field(1.0, gt=0, le=1, description="share of the labelled shots")
+    seed: int = Field(0, ge=0, description="of the choice; subsets of one seed are nested")
+
+
+class LabelledSubset(Dataset[Any]):
+    """The labelled fraction of a set; a `HandDataset` itself."""
+
+    def __init__(self, hands: HandDataset, cfg: LabelsConfig) -> None:
+        self.hands = hands
+        self.indices = labelled_subset(hands.unique_ids, cfg.fraction, cfg.seed)
+        self.ids = [hands.ids[i] for i in self.indices]
+        self.unique_ids = [hands.unique_ids[i] for i in self.indices]
+        self.collate = hands.collate
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.hands[self.indices[index]]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the set and of what was chosen of it."""
+        chosen = f"{self.hands.fingerprint}{self.indices}"
+        return hashlib.sha256(chosen.encode()).hexdigest()
 
 
 def labelled_subset(unique_ids: Sequence[str], fraction: float, seed: int) -> list[int]:

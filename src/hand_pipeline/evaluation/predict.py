@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hand_pipeline.data.batch import HandBatch, HandPrediction
+from hand_pipeline.files import atomic_write
 
 Predict = Callable[
     [Shaped[Tensor, "batch 3 height width"], Float[Tensor, "batch 3 3"], tuple[str, ...]],
@@ -32,6 +34,20 @@ class PredictedHands:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def save_predictions(path: Path | str, hands: PredictedHands) -> None:
+    """Write predictions to one npz, whole or not at all."""
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        arrays = {name: np.asarray(value) for name, value in vars(hands).items()}
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def load_predictions(path: Path | str) -> PredictedHands:
+    """Read what `save_predictions` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    return PredictedHands(**{**values, "ids": tuple(values["ids"].tolist())})
 
 
 def predict_hands(

@@ -2,12 +2,11 @@
 
 import inspect
 import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hand_pipeline.config import Config
-from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, load_into
+from hand_pipeline.models.state import load_strictly
+from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from hand_pipeline.training.method import Method
 
 
@@ -19,23 +18,12 @@ def method_classes() -> dict[str, type[Method]]:
     return {"handmim": HandMIM, "pymaf": PyMAF}
 
 
-def pack_method(name: str, tensors: Mapping[str, Any], **configs: Config) -> Checkpoint:
-    """A trained method as a checkpoint that `restore_method` can rebuild.
-
-    Args:
-        name: key of `method_classes`.
-        tensors: the method's state.
-        configs: its constructor's arguments.
-    """
-    plain = {key: config.model_dump(mode="json") for key, config in configs.items()}
-    return Checkpoint(dict(tensors), {"method": name, "configs": plain})
-
-
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:
     """Rebuild a trained method, in evaluation mode.
 
     Raises:
-        CheckpointError: it holds no method, one that is not known, or weights of other shapes.
+        CheckpointError: it holds no method, or one that is not known.
+        CheckpointMismatchError: its weights do not fit its configuration.
     """
     name, known = checkpoint.metadata.get("method"), method_classes()
     if name not in known:
@@ -48,7 +36,7 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
             values["init"] = "random"  # all weights come from the checkpoint
         configs[parameter] = hints[parameter](**values)
     method = known[name](**configs)
-    load_into(method, checkpoint.tensors, origin)
+    load_strictly(method, checkpoint.tensors, origin)
     return method.eval()
 
 

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from hand_pipeline.data.batch import Batch, ImageBatch
 from hand_pipeline.data.masking import MaskConfig, MaskSampler, gather_masked
 from hand_pipeline.data.views import ViewConfig, ViewPair, ViewSampler
-from hand_pipeline.geometry.affine2d import invert
 from hand_pipeline.losses.collapse import feature_spread, target_health
 from hand_pipeline.losses.distillation import (
     Center,
@@ -31,7 +30,7 @@ from hand_pipeline.losses.masked_pixel import (
     patches_to_pixels,
 )
 from hand_pipeline.models.pixel_decoder import PixelDecoder, fused_layers, num_stages
-from hand_pipeline.models.pose_alignment import Coordinates, pose_aware_alignment
+from hand_pipeline.models.pose_alignment import Coordinates, between_views, pose_aware_alignment
 from hand_pipeline.models.projection_head import ProjectionHead, Prototypes
 from hand_pipeline.models.vit import VisionTransformer, VitConfig, VitOutput, build_vit
 from hand_pipeline.training.ema import freeze, update_teacher
@@ -226,11 +225,8 @@ class HandMIM(Method):
     def monitors(self) -> dict[str, Tensor]:
         """Signs of collapse, of the last `losses`.
 
-        `class_entropy`, `patch_entropy`: mean entropy of a teacher target, nats; near 0 every
-        target is one-hot, at log(logits) uniform. `*_kl_uniform`: divergence of the mean target
-        from uniform; growing to log(logits) means one winner for all images. `*_kl_center`: from
-        the softmax of the centre. `feature_std`: spread of unit-length teacher class tokens over
-        the batch, 1 when isotropic, 0 when all are alike. `mask_ratio`: share of hidden patches.
+        `mask_ratio`: share of hidden patches. `feature_std`: `feature_spread` of the teacher's
+        class tokens. `class_*`, `patch_*`: `target_health` of the teacher's targets.
         """
         return dict(self._monitors)
 
@@ -239,6 +235,14 @@ class HandMIM(Method):
         super().train(mode)
         self.teacher.eval()
         return self
+
+    def compile_networks(self) -> None:
+        """Compile the transformers, heads and decoder; views, masks and targets stay eager."""
+        for branch in (self.student, self.teacher):
+            branch.vit.compile()
+            branch.head.compile()
+        if self.decoder is not None:
+            self.decoder.compile()
 
     def backbone_state(self) -> dict[str, Tensor]:
         """The ViT weights fine-tuning starts from, under timm's names."""
@@ -266,11 +270,8 @@ class HandMIM(Method):
             return latents
         if self.cfg.align == "both":
             matrices, size = views.matrices, views.source_size
-        else:  # the other view takes the photo's place
-            # Elementwise for the same reason as in pose_aware_alignment.
-            back = invert(views.matrices.flip(0))
-            matrices = (views.matrices[..., :, :, None] * back[..., None, :, :]).sum(-2)
-            size = (side, side)
+        else:
+            matrices, size = between_views(views.matrices), (side, side)
         return pose_aware_alignment(
             latents, matrices.flatten(0, 1), (side, side), size, self.cfg.coordinates
         )

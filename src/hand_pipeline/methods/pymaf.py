@@ -83,6 +83,8 @@ class PyMAF(Method):
         ValueError: the augmentation makes images of another size than the ViT takes.
     """
 
+    mano: ManoHand
+
     def __init__(
         self, cfg: PyMAFConfig, vit: VitConfig, augmentation: HandAugmentationConfig
     ) -> None:

@@ -34,19 +34,33 @@ def pose_aware_alignment(
         source_size: of the photo, height and width, pixels.
         coordinates: see `HandMIMConfig.coordinates`.
     """
-    points = latents.float().unflatten(-1, (-1, 2))
-    inverse = invert(matrices.float())
-    view_scale, view_zero = _units(view_size, coordinates)
-    source_scale, source_zero = _units(source_size, coordinates)
-    # Written out: a matrix product could run in TF32 or bf16, which is too coarse for pixels.
-    x = points[..., 0] / view_scale[0] + view_zero[0]
-    y = points[..., 1] / view_scale[1] + view_zero[1]
-    mapped = [
-        (inverse[:, axis, 0, None] * x + inverse[:, axis, 1, None] * y + inverse[:, axis, 2, None])
-        for axis in range(2)
-    ]
-    aligned = [(mapped[axis] - source_zero[axis]) * source_scale[axis] for axis in range(2)]
-    return torch.stack(aligned, dim=-1).flatten(-2)
+    with torch.autocast(latents.device.type, enabled=False):  # pixels need more than 8 bits
+        points = latents.float().unflatten(-1, (-1, 2))
+        inverse = invert(matrices.float())
+        view_scale, view_zero = _units(view_size, coordinates)
+        source_scale, source_zero = _units(source_size, coordinates)
+        x = points[..., 0] / view_scale[0] + view_zero[0]
+        y = points[..., 1] / view_scale[1] + view_zero[1]
+        aligned = []
+        for axis in range(2):
+            # Written out: TF32, where it is switched on, is too coarse for a product as well.
+            turned = inverse[:, axis, 0, None] * x + inverse[:, axis, 1, None] * y
+            pixels = turned + inverse[:, axis, 2, None]
+            aligned.append((pixels - source_zero[axis]) * source_scale[axis])
+        return torch.stack(aligned, dim=-1).flatten(-2)
+
+
+def between_views(
+    matrices: Float[Tensor, "2 batch 3 3"],
+) -> Float[Tensor, "2 batch 3 3"]:
+    """Each view's warp as seen from the other view instead of from the photo.
+
+    Used in place of photo-to-view matrices, `pose_aware_alignment` maps a view's key points into
+    the other view.
+    """
+    with torch.autocast(matrices.device.type, enabled=False):
+        back = invert(matrices.flip(0).float())
+        return (matrices.float()[..., :, :, None] * back[..., None, :, :]).sum(-2)
 
 
 def _units(

@@ -13,7 +13,9 @@ class ProjectionHead(nn.Module):
 
     iBOT's and DINO's head without its prototype layer: in -> 2048 -> 2048 -> 256, GELU, no norm,
     weights from a normal truncated at two standard deviations (0.02), biases 0. HandMIM's "shared
-    MLP", whose output is read as 128 pseudo key points (section 3.2).
+    MLP", whose output is read as 128 pseudo key points (section 3.2). Layers after a hidden one of
+    another width than 2048 start with 0.02 * sqrt(2048 / width), so that latents start at the same
+    scale; at 0.02 those of a narrow head are so small that all targets are uniform.
 
     The last layer always runs in float32, since differences of the latents are divided by
     temperatures of a few hundredths; with `full_precision` all layers do (fp16 in this head is the
@@ -47,7 +49,9 @@ class ProjectionHead(nn.Module):
         self.last = nn.Linear(widths[-1], out_dim)
         self.l2 = l2
         self.full_precision = full_precision
-        self.apply(_init_linear)
+        for index, layer in enumerate([*self.hidden, self.last]):
+            if isinstance(layer, nn.Linear):
+                _init_linear(layer, 0.02 if index == 0 else 0.02 * (2048 / hidden_dim) ** 0.5)
 
     def forward(self, tokens: Float[Tensor, "*tokens width"]) -> Float[Tensor, "*tokens latent"]:
         """Latents of any number of tokens, in float32."""
@@ -80,7 +84,6 @@ class Prototypes(nn.Module):
             return F.linear(unit, F.normalize(self.weight, dim=-1))
 
 
-def _init_linear(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
-        nn.init.zeros_(module.bias)
+def _init_linear(layer: nn.Linear, std: float) -> None:
+    nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+    nn.init.zeros_(layer.bias)

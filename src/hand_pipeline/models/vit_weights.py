@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from hand_pipeline.models.state import CheckpointMismatchError, load_strictly
 from hand_pipeline.models.torchvision_compat import ensure_torchvision
 
 ensure_torchvision()
@@ -17,11 +18,6 @@ from timm.layers.pos_embed import resample_abs_pos_embed  # noqa: E402 (torchvis
 _CONTAINERS = ("model", "state_dict", "teacher")
 _WRAPPERS = ("module.", "backbone.", "vit.", "trunk.", "encoder.")
 _NOT_BACKBONE = ("head.", "head_dist.", "pre_logits.")
-_SHOWN = 6
-
-
-class CheckpointMismatchError(ValueError):
-    """The file holds weights of another architecture."""
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -90,22 +86,7 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], origin: str) -> N
     position = state.get("pos_embed")
     if position is not None and position.shape[1] != expected["pos_embed"].shape[1]:
         state["pos_embed"] = _resized(network, position, origin)
-    missing = sorted(expected.keys() - state.keys())
-    unexpected = sorted(state.keys() - expected.keys())
-    shapes = [
-        f"{name}: expected {tuple(expected[name].shape)}, came {tuple(state[name].shape)}"
-        for name in sorted(expected.keys() & state.keys())
-        if expected[name].shape != state[name].shape
-    ]
-    if missing or unexpected or shapes:
-        raise CheckpointMismatchError(
-            f"{origin} holds the weights of another architecture.\n"
-            f"  missing from the file ({len(missing)}): {_listed(missing)}\n"
-            f"  not in this model ({len(unexpected)}): {_listed(unexpected)}\n"
-            f"  other shapes ({len(shapes)}): {_listed(shapes)}\n"
-            "Use the name, patch_size, depth, embed_dim and num_heads the file was trained with."
-        )
-    network.load_state_dict(state)
+    load_strictly(network, state, origin)
 
 
 def _resized(network: Any, position: Tensor, origin: str) -> Tensor:
@@ -120,8 +101,3 @@ def _resized(network: Any, position: Tensor, origin: str) -> Tensor:
     return resample_abs_pos_embed(
         position, network.patch_embed.grid_size, num_prefix_tokens=prefix, verbose=False
     )
-
-
-def _listed(names: list[str]) -> str:
-    rest = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + rest if names else "none"

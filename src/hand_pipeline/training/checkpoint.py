@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from hand_pipeline.config import Config
 from hand_pipeline.files import atomic_write
 
 _HEADER = "hand_pipeline"
@@ -73,42 +74,16 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     return Checkpoint(tensors, json.loads(header))
 
 
-def load_into(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
-    """Load `tensors` into `module`, strictly.
+def pack_method(name: str, tensors: Mapping[str, Tensor], **configs: Config) -> Checkpoint:
+    """A trained method as a checkpoint that `methods.restore_method` can rebuild.
 
-    Raises:
-        CheckpointError: names or shapes differ, with up to five of each kind.
+    Args:
+        name: key of `methods.method_classes`.
+        tensors: the method's state.
+        configs: its constructor's arguments.
     """
-    own = module.state_dict()
-    missing = sorted(own.keys() - tensors.keys())
-    unknown = sorted(tensors.keys() - own.keys())
-    shapes = [
-        f"{name}: expected {tuple(own[name].shape)}, got {tuple(tensors[name].shape)}"
-        for name in sorted(own.keys() & tensors.keys())
-        if own[name].shape != tensors[name].shape
-    ]
-    if missing or unknown or shapes:
-        parts = [
-            f"{len(found)} {label} ({'; '.join(found[:5])}{'; ...' if len(found) > 5 else ''})"
-            for label, found in (
-                ("missing", missing), ("not expected", unknown), ("of another shape", shapes)
-            )
-            if found
-        ]  # fmt: skip
-        raise CheckpointError(
-            f"{what} is of another architecture: {', '.join(parts)}. "
-            "Use the configuration it was trained with, or train it again with the present one"
-        )
-    module.load_state_dict(dict(tensors))
-
-
-def run_key(**parts: Any) -> str:
-    """Name a training run by everything that decides its result.
-
-    Two runs share a key only if stage, configuration, data, starting weights and code agree, so a
-    checkpoint under the key can be resumed without ever being stale.
-    """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    plain = {key: config.model_dump(mode="json") for key, config in configs.items()}
+    return Checkpoint(dict(tensors), {"method": name, "configs": plain})
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:

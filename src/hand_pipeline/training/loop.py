@@ -14,12 +14,8 @@ from torch import Tensor, nn
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.batch import Batch
-from hand_pipeline.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    load_into,
-    save_checkpoint,
-)
+from hand_pipeline.models.state import load_strictly
+from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hand_pipeline.training.method import Method
 from hand_pipeline.training.schedules import cosine, warmup_cosine
 from hand_pipeline.training.seeding import seed_everything
@@ -315,7 +311,7 @@ class _Loop:
         for name, tensor in saved.tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
-        load_into(self.method, parts["method"], f"the running checkpoint {self.checkpoint}")
+        load_strictly(self.method, parts["method"], f"the running checkpoint {self.checkpoint}")
         state: dict[int, dict[str, Any]] = {}
         for name, tensor in parts["optimizer"].items():
             index, _, entry = name.partition(".")

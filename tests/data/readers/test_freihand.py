@@ -28,7 +28,7 @@ def mano() -> ManoHand:
     return ManoHand(tips="freihand")
 
 
-@pytest.fixture()
+@pytest.fixture
 def labels(mano: ManoHand) -> FreiHandLabels:
     generator = torch.Generator().manual_seed(0)
     pose = axis_angle_to_matrix(torch.randn(COUNT, 16, 3, generator=generator) * 0.3)
@@ -43,7 +43,7 @@ def labels(mano: ManoHand) -> FreiHandLabels:
     )  # fmt: skip
 
 
-@pytest.fixture()
+@pytest.fixture
 def root(tmp_path: Path, labels: FreiHandLabels) -> Path:
     write_labels(tmp_path, "training", labels)
     (tmp_path / "training/rgb").mkdir(parents=True)
@@ -109,7 +109,7 @@ def test_a_missing_image_is_named(root: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('[[1.0, 2.0], [1.0', "cut short"),
+        ("[[1.0, 2.0], [1.0", "cut short"),
         ("[[1.0, 2.0], [1.0]]", "ragged"),
         ("[[1.0, 2.0]]", r"expected \(21, 3\)"),
         (json.dumps([[[float("nan")] * 3] * 21] * COUNT), "not finite"),

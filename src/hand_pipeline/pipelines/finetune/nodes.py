@@ -1,23 +1,26 @@
 """Nodes of the `finetune` pipeline."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
+from PIL import Image
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.data.hand_dataset import LabelledHandsConfig, labelled_hands
-from hand_pipeline.methods import pack_method
+from hand_pipeline.data.hand_dataset import LabelledSubset, LabelsConfig
+from hand_pipeline.data.readers.freihand import FreiHandDataset
 from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
 from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, tensors_hash
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.run import TrainJob, running_checkpoint, train
 from hand_pipeline.training.seeding import seed_everything
 from hand_pipeline.viz.curves import training_curves
+from hand_pipeline.viz.figure import to_image
 
 Finished = tuple[Checkpoint, dict[str, Any], pd.DataFrame]
 
@@ -25,61 +28,62 @@ Finished = tuple[Checkpoint, dict[str, Any], pd.DataFrame]
 def finetune_supervised(
     hands: Path,
     backbone: VitConfig,
-    data: LabelledHandsConfig,
+    labels: LabelsConfig,
     augmentation: HandAugmentationConfig,
     method: PyMAFConfig,
     training: TrainConfig,
     machine: MachineConfig,
 ) -> Finished:
     """The baseline: start from the backbone's own `init` (random, ImageNet or a local file)."""
-    return _finetune("supervised", None, hands, backbone, data, augmentation, method, training, machine)
+    seed_everything(training.seed)
+    pymaf = PyMAF(method, backbone, augmentation)
+    configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
+    return _finetune("supervised", pymaf, configs, hands, labels, training, machine)
 
 
 def finetune_pretrained(
     pretrained: Checkpoint,
     hands: Path,
     backbone: VitConfig,
-    data: LabelledHandsConfig,
+    labels: LabelsConfig,
     augmentation: HandAugmentationConfig,
     method: PyMAFConfig,
     training: TrainConfig,
     machine: MachineConfig,
 ) -> Finished:
     """Start from the backbone that `pretrain` made; everything else is as in the baseline."""
-    return _finetune("handmim", pretrained, hands, backbone, data, augmentation, method, training, machine)
+    seed_everything(training.seed)
+    pymaf = PyMAF(method, backbone, augmentation)
+    load_into(pymaf.backbone.trunk, pretrained.tensors, "the pretrained backbone")
+    configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
+    return _finetune("handmim", pymaf, configs, hands, labels, training, machine)
 
 
 def _finetune(
     name: str,
-    pretrained: Checkpoint | None,
+    pymaf: PyMAF,
+    configs: Mapping[str, Config],
     hands: Path,
-    backbone: VitConfig,
-    data: LabelledHandsConfig,
-    augmentation: HandAugmentationConfig,
-    method: PyMAFConfig,
+    labels: LabelsConfig,
     training: TrainConfig,
     machine: MachineConfig,
 ) -> Finished:
-    seed_everything(training.seed)
-    configs: dict[str, Config] = {"cfg": method, "vit": backbone, "augmentation": augmentation}
-    pymaf = PyMAF(method, backbone, augmentation)
-    if pretrained is not None:
-        pymaf.load_backbone(pretrained.tensors, "the pretrained backbone")
-    dataset = labelled_hands(hands, "training", data)
+    dataset = LabelledSubset(FreiHandDataset(hands, "training", pymaf.mano), labels)
     start = tensors_hash(pymaf.state_dict())
     checkpoint = running_checkpoint(
         machine, f"finetune_{name}", training, data=dataset.fingerprint, start=start, **configs
     )
-    job = TrainJob(
-        f"finetune {name}", pymaf, dataset, dataset.collate, training, machine, checkpoint,
-        sink=RecordLogger(f"finetune_{name}"),
+    result = train(
+        TrainJob(
+            f"finetune {name}", pymaf, dataset, dataset.collate, training, machine, checkpoint,
+            sink=RecordLogger(f"finetune_{name}"),
+        )
     )  # fmt: skip
-    result = train(job)
     metrics = {"hands": len(dataset), "steps": training.steps, **result.final_figures()}
     return pack_method("pymaf", result.tensors, **configs), metrics, result.table()
 
 
-def draw_curves(supervised: pd.DataFrame, handmim: pd.DataFrame) -> Figure:
+def draw_curves(supervised: pd.DataFrame, handmim: pd.DataFrame) -> Image.Image:
     """Both runs' losses over the steps."""
     runs = {"supervised": supervised, "handmim": handmim}
-    return training_curves(runs, title="Fine-tuning to MANO hands")
+    return to_image(training_curves(runs, title="Fine-tuning to MANO hands"))

@@ -11,7 +11,7 @@ from hand_pipeline.pipelines.finetune.nodes import (
 COMMON = [
     "labelled_hands",
     "params:backbone",
-    "params:finetune.data",
+    "params:finetune.labels",
     "params:finetune.augmentation",
     "params:finetune.pymaf",
     "params:finetune.training",

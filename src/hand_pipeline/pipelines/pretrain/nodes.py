@@ -4,20 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
+from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.crops import CropDataset, collate_crops
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods import pack_method
 from hand_pipeline.methods.handmim import HandMIM, HandMIMConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.run import TrainJob, running_checkpoint, train
 from hand_pipeline.training.seeding import seed_everything
 from hand_pipeline.viz.curves import training_curves
+from hand_pipeline.viz.figure import to_image
 
 
 def pretrain_handmim(
@@ -50,6 +50,6 @@ def pretrain_handmim(
     return packed, trunk, metrics, result.table()
 
 
-def draw_curves(history: pd.DataFrame) -> Figure:
+def draw_curves(history: pd.DataFrame) -> Image.Image:
     """Losses and monitors over the steps."""
-    return training_curves(history, title="HandMIM pretraining")
+    return to_image(training_curves(history, title="HandMIM pretraining"))

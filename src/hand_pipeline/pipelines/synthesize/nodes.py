@@ -6,16 +6,16 @@ from typing import Any
 from PIL import Image
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.synthetic import SyntheticConfig, generate
-from hand_pipeline.training.checkpoint import run_key
-from hand_pipeline.training.run import code_version
+from hand_pipeline.data.synthetic import SyntheticConfig, contact_sheet, generate
+from hand_pipeline.provenance import code_version, run_key
 
 
 def synthesize_hands(
     config: SyntheticConfig, machine: MachineConfig
 ) -> tuple[Path, dict[str, Any], Image.Image]:
-    """Render the training and evaluation split; return the folder, a summary and a sample of it."""
+    """Render the training and the evaluation split; return the folder, counts and a sample."""
     key = run_key(config=config.model_dump(mode="json"), code=code_version())
     folder = machine.workspace / "synthesize" / key
-    summary = generate(config, folder, workers=machine.workers)
-    return folder, summary, None
+    generate(config, folder, workers=machine.workers)
+    counts = {"training": config.num_training, "evaluation": config.num_evaluation}
+    return folder, counts, contact_sheet(folder)

@@ -1,0 +1,69 @@
+"""What `predict` leaves on disk for one photo or frame: meshes and JSON."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+from torch import Tensor
+from trimesh.exchange.gltf import export_glb
+from trimesh.exchange.obj import export_obj
+
+from hand_pipeline.evaluation.reconstruct import PlacedHand
+from hand_pipeline.files import atomic_write_bytes, atomic_write_text
+
+# glTF's axes: +y up, -z forward, where OpenCV's camera has +y down, +z forward
+_TO_GLTF = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def photo_json(
+    name: str,
+    size: tuple[int, int],
+    hands: Sequence[PlacedHand],
+    intrinsics: Float[Tensor, "3 3"],
+    focal_given: bool,
+) -> dict[str, Any]:
+    """The record of a photo: its camera and its hands (`PlacedHand.as_json`).
+
+    Args:
+        name: of the file, or the number of the frame.
+        size: width and height, px.
+        hands: found in it.
+        intrinsics: its camera.
+        focal_given: whether the user gave the focal length; otherwise depths are guesses.
+    """
+    return {
+        "photo": name,
+        "size_px": list(size),
+        "conventions": "metres; camera frame +x right, +y down, +z forward; OpenPose joint order",
+        "camera": {
+            "intrinsics": intrinsics.double().numpy().round(4).tolist(),
+            "focal_given": focal_given,
+        },
+        "hands": [hand.as_json() for hand in hands],
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all."""
+    atomic_write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_meshes(stem: Path, hands: Sequence[PlacedHand]) -> list[Path]:
+    """Write `<stem>_hand<i>_<side>.obj` and `.glb` for each hand; metres.
+
+    The .obj is in the camera's frame, the .glb in glTF's, which viewers show upright.
+    """
+    written = []
+    for number, hand in enumerate(hands):
+        mesh = trimesh.Trimesh(hand.vertices.numpy(), hand.faces.numpy(), process=False)
+        base = stem.parent / f"{stem.name}_hand{number}_{hand.detection.handedness}"
+        obj, glb = base.parent / f"{base.name}.obj", base.parent / f"{base.name}.glb"
+        atomic_write_text(obj, export_obj(mesh, include_normals=True))
+        scene = trimesh.Scene(mesh.copy().apply_transform(_TO_GLTF))
+        atomic_write_bytes(glb, export_glb(scene))
+        written += [obj, glb]
+    return written
