@@ -67,6 +67,14 @@ def test_centred_units_span_one_and_have_zero_in_the_middle() -> None:
     torch.testing.assert_close(affine2d.apply_affine(matrix, corners), expected)
 
 
+def test_compose_does_the_first_map_first() -> None:
+    shift = affine2d.translation(torch.tensor([[1.0, 2.0]]))
+    double = affine2d.scaling(torch.tensor([[2.0, 2.0]]))
+    matrix = affine2d.compose(shift, double, shift)
+    found = affine2d.apply_affine(matrix, torch.zeros(1, 1, 2))
+    torch.testing.assert_close(found, torch.tensor([[[3.0, 6.0]]]))
+
+
 def test_invert_undoes_a_map() -> None:
     matrix, _ = random_views(32, 200, 100, 0.2, 3.0)
     product = affine2d.invert(matrix) @ matrix

@@ -10,9 +10,9 @@ from hand_pipeline.geometry.joints import (
     OPENPOSE,
     ORDERS,
     TIPS,
-    joint_adjacency,
     permutation,
 )
+from hand_pipeline.geometry.topology import hand_adjacency
 
 # Worked out by hand from the data sets' documentation, not from `ORDERS`.
 TABLE = {
@@ -77,7 +77,7 @@ def test_mano_parents_are_the_previous_joint_of_the_same_finger() -> None:
 
 
 def test_adjacency_has_each_bone_both_ways() -> None:
-    adjacency = joint_adjacency()
+    adjacency = hand_adjacency()
     assert torch.equal(adjacency, adjacency.mT)
     assert int(adjacency.sum()) == 40
     assert all(adjacency[a, b] for a, b in BONES)

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from hand_pipeline.geometry.precision import full_precision
+
 PaddingMode = Literal["zeros", "reflection", "border"]
 
 
@@ -25,6 +27,7 @@ def scaling(factor: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3 3"]:
     return _compose(factor, torch.zeros_like(factor))
 
 
+@full_precision
 def rotation(
     angle: Float[Tensor, "*batch"], center: Float[Tensor, "*batch 2"]
 ) -> Float[Tensor, "*batch 3 3"]:
@@ -55,6 +58,20 @@ def pixels_to_centred(size: int | tuple[int, int]) -> Float[Tensor, "3 3"]:
     return _compose(factor, torch.full((2,), -0.5))
 
 
+@full_precision
+def compose(
+    first: Float[Tensor, "*batch 3 3"], *following: Float[Tensor, "*batch 3 3"]
+) -> Float[Tensor, "*batch 3 3"]:
+    """One map that does `first`, then `following` from left to right.
+
+    In full precision under autocast too, where `b @ a` would be off by pixels.
+    """
+    for matrix in following:
+        first = matrix @ first
+    return first
+
+
+@full_precision
 def apply_affine(
     matrix: Float[Tensor, "batch 3 3"], points: Float[Tensor, "batch points 2"]
 ) -> Float[Tensor, "batch points 2"]:
@@ -62,6 +79,7 @@ def apply_affine(
     return points @ matrix[:, :2, :2].mT + matrix[:, None, :2, 2]
 
 
+@full_precision
 def invert(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Inverse of an affine matrix, in closed form (no host sync); not checked for singularity."""
     a, b = matrix[..., 0, 0], matrix[..., 0, 1]
@@ -71,6 +89,7 @@ def invert(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     return _assemble(linear, -(linear @ matrix[..., :2, 2:])[..., 0])
 
 
+@full_precision
 def warp_images(
     images: Float[Tensor, "batch channels h w"],
     matrix: Float[Tensor, "batch 3 3"],

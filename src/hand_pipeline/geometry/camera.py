@@ -10,7 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hand_pipeline.geometry.precision import full_precision
 
+
+@full_precision
 def project(
     points: Float[Tensor, "*batch points 3"], intrinsics: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch points 2"]:
@@ -19,6 +22,7 @@ def project(
     return homogeneous[..., :2] / homogeneous[..., 2:]
 
 
+@full_precision
 def unproject(
     pixels: Float[Tensor, "*batch points 2"],
     depth: Float[Tensor, "*batch points"],
@@ -32,6 +36,7 @@ def unproject(
     return torch.stack([x, y, torch.ones_like(x)], dim=-1) * depth[..., None]
 
 
+@full_precision
 def transform_intrinsics(
     intrinsics: Float[Tensor, "batch 3 3"], matrix: Float[Tensor, "batch 3 3"]
 ) -> Float[Tensor, "batch 3 3"]:
@@ -43,6 +48,7 @@ def transform_intrinsics(
     return matrix @ intrinsics
 
 
+@full_precision
 def factor_intrinsics(
     matrix_times_k: Float[Tensor, "batch 3 3"],
 ) -> tuple[Float[Tensor, "batch 3 3"], Float[Tensor, "batch 3 3"]]:
@@ -84,6 +90,7 @@ def factor_intrinsics(
     return intrinsics, torch.stack([axis_x, axis_y, axis_z], dim=1)
 
 
+@full_precision
 def weak_perspective_to_translation(
     scale_xy: Float[Tensor, "batch 3"], intrinsics: Float[Tensor, "batch 3 3"], image_size: int
 ) -> Float[Tensor, "batch 3"]:
@@ -108,6 +115,7 @@ def weak_perspective_to_translation(
     return unproject(pixels, depth[:, None], intrinsics)[:, 0]
 
 
+@full_precision
 def translation_to_weak_perspective(
     translation: Float[Tensor, "batch 3"], intrinsics: Float[Tensor, "batch 3 3"], image_size: int
 ) -> Float[Tensor, "batch 3"]:

@@ -6,10 +6,6 @@ and pinky, each from its base to its tip. Data sets come and go through `permuta
 
 from types import MappingProxyType
 
-import torch
-from jaxtyping import Bool
-from torch import Tensor
-
 FINGER_NAMES = ("thumb", "index", "middle", "ring", "pinky")
 
 OPENPOSE: tuple[str, ...] = (
@@ -83,11 +79,3 @@ def permutation(source: str, target: str) -> tuple[int, ...]:
             raise ValueError(f"unknown joint order {name!r}; known: {', '.join(ORDERS)}")
     positions = {joint: i for i, joint in enumerate(ORDERS[source])}
     return tuple(positions[joint] for joint in ORDERS[target])
-
-
-def joint_adjacency() -> Bool[Tensor, "21 21"]:
-    """Which joints a bone connects, OpenPose order; symmetric, False on the diagonal."""
-    adjacency = torch.zeros(21, 21, dtype=torch.bool)
-    parents, children = torch.tensor(BONES).unbind(1)
-    adjacency[parents, children] = True
-    return adjacency | adjacency.mT

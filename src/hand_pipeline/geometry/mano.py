@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from hand_pipeline.geometry.joints import MANO_PARENTS, permutation
 from hand_pipeline.geometry.mano_file import ManoArrays, load_mano
+from hand_pipeline.geometry.precision import full_precision
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 TIP_VERTICES: MappingProxyType[str, tuple[int, int, int, int, int]] = MappingProxyType(
@@ -148,6 +149,7 @@ class ManoHand(nn.Module):
         for name, value in _buffers(arrays, TIP_VERTICES[tips]).items():
             self.register_buffer(name, value, persistent=False)
 
+    @full_precision
     def forward(
         self,
         mano_pose: Float[Tensor, "batch 16 3 3"],
@@ -163,27 +165,28 @@ class ManoHand(nn.Module):
                 point of the global rotation: at zero translation it stays where the shape puts it.
         """
         dtype = self.template.dtype
-        with torch.autocast(betas.device.type, enabled=False):  # bf16 would be off by millimetres
-            vertices, joints = lbs(
-                betas.to(dtype),
-                mano_pose.to(dtype),
-                self.template,
-                self.shapedirs,
-                self.posedirs,
-                self.joint_regressor,
-                _KinematicTree(self._parents),
-                self.skinning_weights,
-                pose2rot=False,
-            )
+        vertices, joints = lbs(
+            betas.to(dtype),
+            mano_pose.to(dtype),
+            self.template,
+            self.shapedirs,
+            self.posedirs,
+            self.joint_regressor,
+            _KinematicTree(self._parents),
+            self.skinning_weights,
+            pose2rot=False,
+        )
         joints = torch.cat([joints, vertices[:, self._tips]], dim=1)[:, self._to_openpose]
         if translation is not None:
             vertices, joints = vertices + translation[:, None], joints + translation[:, None]
         return HandMesh(vertices, joints)
 
+    @full_precision
     def rest_vertices(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 778 3"]:
         """Vertices of the flat hand at the origin, metres."""
         return self.template + blend_shapes(betas, self.shapedirs)
 
+    @full_precision
     def rest_joints(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 16 3"]:
         """Joints of the flat hand at the origin, metres, in MANO's order (no tips)."""
         return vertices2joints(self.joint_regressor, self.rest_vertices(betas))

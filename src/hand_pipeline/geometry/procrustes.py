@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hand_pipeline.geometry.precision import full_precision
+
 _EPSILON = 1e-8
 """Added to both norms by FreiHAND's evaluator; keeps a point set of no extent finite."""
 
@@ -18,6 +20,7 @@ class Similarity(NamedTuple):
     translation: Float[Tensor, "batch 3"]
 
 
+@full_precision
 def fit_similarity(
     source: Float[Tensor, "batch points 3"],
     target: Float[Tensor, "batch points 3"],
@@ -52,6 +55,7 @@ def fit_similarity(
     return Similarity(scale, rotation, translation)
 
 
+@full_precision
 def align(
     points: Float[Tensor, "batch points 3"], similarity: Similarity
 ) -> Float[Tensor, "batch points 3"]:

@@ -9,17 +9,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hand_pipeline.geometry.precision import full_precision
 
+
+@full_precision
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation by the vector's length, radians, about its direction (Rodrigues' formula)."""
     return roma.rotvec_to_rotmat(axis_angle)
 
 
+@full_precision
 def matrix_to_axis_angle(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
     """The shortest rotation vector, length at most pi."""
     return roma.rotmat_to_rotvec(matrix)
 
 
+@full_precision
 def rotation_6d_to_matrix(six: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation from six free numbers, without jumps or ambiguity (Zhou et al. 2019, eq. 15).
 
@@ -36,6 +41,7 @@ def matrix_to_rotation_6d(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, 
     return matrix[..., :2].mT.flatten(-2)
 
 
+@full_precision
 def geodesic_angle(
     first: Float[Tensor, "*batch 3 3"], second: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch"]:
@@ -53,6 +59,7 @@ def geodesic_angle(
     return torch.atan2(sine, cosine)
 
 
+@full_precision
 def mean_rotation(matrices: Float[Tensor, "*batch samples 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """The rotation nearest to all, in the sum of squared matrix differences (chordal mean).
 

@@ -11,6 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from hand_pipeline.geometry.joints import BONES
+from hand_pipeline.geometry.precision import full_precision
+
 
 class EdgeFaces(NamedTuple):
     """Each edge once, and what lies on either side of it.
@@ -99,6 +102,7 @@ def close_wrist(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "closed_faces 3"]:
     return torch.cat([faces, fan])
 
 
+@full_precision
 def vertex_normals(
     vertices: Float[Tensor, "batch vertices 3"], faces: Int[Tensor, "faces 3"]
 ) -> Float[Tensor, "batch vertices 3"]:
@@ -119,6 +123,14 @@ def vertex_adjacency(
     adjacency = torch.zeros(num_vertices, num_vertices, dtype=torch.bool, device=faces.device)
     first, second = edges(faces).unbind(1)
     adjacency[first, second] = True
+    return adjacency | adjacency.mT
+
+
+def hand_adjacency() -> Bool[Tensor, "21 21"]:
+    """Which of the 21 joints a bone connects, OpenPose order; symmetric, False on the diagonal."""
+    adjacency = torch.zeros(21, 21, dtype=torch.bool)
+    parents, children = torch.tensor(BONES).unbind(1)
+    adjacency[parents, children] = True
     return adjacency | adjacency.mT
 
 
@@ -160,6 +172,7 @@ def loop_subdivision(faces: Int[Tensor, "faces 3"], num_vertices: int) -> Subdiv
     return Subdivision(matrix, _split_faces(faces, ends, num_vertices))
 
 
+@full_precision
 def subdivide(
     matrix: Tensor, values: Float[Tensor, "batch vertices channels"]
 ) -> Float[Tensor, "batch new_vertices channels"]:
