@@ -89,7 +89,7 @@ def load_model(checkpoint: Path, device: str) -> HandModel:
     Raises:
         click.ClickException: it is no checkpoint, or of a method that reconstructs no hands.
     """
-    from hand_pipeline.methods.loading import load_method  # timm and kornia load for seconds
+    from hand_pipeline.methods import load_method  # timm and kornia load for seconds
 
     try:
         model = load_method(checkpoint)
