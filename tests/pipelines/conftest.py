@@ -15,10 +15,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
-    for name in ("conf", "tests/photos"):
+    for name in ("conf", "tests/photos", "src/hand_pipeline"):
         shutil.copytree(ROOT / name, root / name)
     shutil.copy(ROOT / "pyproject.toml", root)
-    (root / "src").symlink_to(ROOT / "src")
     return root
 
 
@@ -26,7 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kedro_run(project: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "kedro", "run", "--env", "smoke", *arguments]
-        environment = {**os.environ, "DO_NOT_TRACK": "1", "PYTHONPATH": str(ROOT / "src")}
+        environment = {**os.environ, "DO_NOT_TRACK": "1", "PYTHONPATH": str(project / "src")}
         return subprocess.run(
             command, cwd=project, env=environment, capture_output=True, text=True, timeout=400
         )

@@ -178,8 +178,8 @@ class ShardReader:
 
     def image(self, index: int) -> bytes:
         """The encoded image of a sample."""
-        shard, offset, length, _, _ = self._places[index]
-        return self._read(int(shard), int(offset), int(length))
+        shard, offset, length, _, _ = self._places[index].tolist()
+        return self._read(shard, offset, length)
 
     def meta(self, index: int) -> dict[str, Any]:
         """The metadata of a sample.
@@ -187,19 +187,23 @@ class ShardReader:
         Raises:
             ShardError: the bytes are not JSON: the shard was changed after it was written.
         """
-        shard, _, _, offset, length = self._places[index]
-        content = self._read(int(shard), int(offset), int(length))
+        shard, _, _, offset, length = self._places[index].tolist()
+        return self._parse(index, self._read(shard, offset, length))
+
+    def read(self, index: int) -> tuple[bytes, dict[str, Any]]:
+        """The encoded image and the metadata of a sample, in one read: they lie side by side."""
+        shard, start, image_length, meta_start, meta_length = self._places[index].tolist()
+        both = self._read(shard, start, meta_start + meta_length - start)
+        return both[:image_length], self._parse(index, both[meta_start - start :])
+
+    def _parse(self, index: int, content: bytes) -> dict[str, Any]:
         try:
             return json.loads(content)
         except ValueError as error:
             raise ShardError(
-                f"{self._path(int(shard))} does not hold what its index says (sample "
-                f"{self.keys[index]!r}); {_REPAIR}"
+                f"{self._path(int(self._places[index, 0]))} does not hold what its index says "
+                f"(sample {self.keys[index]!r}); {_REPAIR}"
             ) from error
-
-    def read(self, index: int) -> tuple[bytes, dict[str, Any]]:
-        """The encoded image and the metadata of a sample."""
-        return self.image(index), self.meta(index)
 
     @property
     def fingerprint(self) -> str:

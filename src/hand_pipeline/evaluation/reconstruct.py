@@ -1,7 +1,7 @@
 """From a photo to hands in its camera: detect, crop, reconstruct, place back."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from hand_pipeline.geometry.rotation import matrix_to_axis_angle
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
 
+@runtime_checkable
 class HandModel(Protocol):
     """A trained method that reconstructs right hands."""
 
