@@ -1,7 +1,7 @@
 """From a photo to hands in its camera: detect, crop, reconstruct, place back."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hand_pipeline.data.batch import HandPrediction
 from hand_pipeline.data.cropping import Crop, CropConfig, cut_crop
-from hand_pipeline.data.detector import Detection, HandDetector, without_overlaps
+from hand_pipeline.data.detector import Detection, DetectorConfig, without_overlaps
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand, mirror_faces
 from hand_pipeline.geometry.rotation import matrix_to_axis_angle
@@ -18,6 +18,7 @@ from hand_pipeline.geometry.rotation import matrix_to_axis_angle
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
 
+@runtime_checkable
 class HandModel(Protocol):
     """A trained method that reconstructs right hands."""
 
@@ -33,6 +34,20 @@ class HandModel(Protocol):
         ids: tuple[str, ...],
     ) -> HandPrediction:
         """Hands of uint8 crops, in the camera of `intrinsics`."""
+        ...
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """What finds hands: `data.detector.HandDetector`."""
+
+    @property
+    def cfg(self) -> DetectorConfig:
+        """How it looks for them."""
+        ...
+
+    def __call__(self, image: UInt8[np.ndarray, "height width 3"], /) -> list[Detection]:
+        """The hands of an RGB photo, surest first."""
         ...
 
 
@@ -94,7 +109,7 @@ class PhotoReconstructor:
 
     def __init__(
         self,
-        detector: HandDetector,
+        detector: Detector,
         model: HandModel,
         crops: CropConfig,
         device: torch.device | str = "cpu",
