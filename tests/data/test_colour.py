@@ -5,12 +5,15 @@ import torch
 
 from hand_pipeline.data.colour import (
     blur,
-    blur_matrices,
+    clamp_normalized_,
+    gaussian_kernels,
     imagenet_denormalize,
     imagenet_normalize,
+    jitter_maps,
     jitter_matrices,
+    normalizing,
     recolour,
-    solarize,
+    solarize_normalized,
 )
 
 
@@ -86,7 +89,7 @@ def test_blur_equals_a_gaussian_of_that_width():
     dot = torch.zeros(2, 3, 41, 41)
     dot[:, :, 20, 20] = 1
     sigma = torch.tensor([1.5, 2.5])
-    soft = blur(dot, blur_matrices(sigma, torch.tensor([True, True]), 41))
+    soft = blur(dot, gaussian_kernels(sigma, torch.tensor([True, True]), 10))
     along = torch.arange(41) - 20.0
     for dimension in (2, 3):
         profile = soft.sum(5 - dimension)[:, 0]
@@ -96,22 +99,40 @@ def test_blur_equals_a_gaussian_of_that_width():
 
 def test_blur_leaves_the_images_that_were_not_chosen(images):
     chosen = torch.tensor([True, False, True, False])
-    soft = blur(images, blur_matrices(torch.full((4,), 2.0), chosen, 20))
+    soft = blur(images, gaussian_kernels(torch.full((4,), 2.0), chosen, 6))
     assert torch.equal(soft[~chosen], images[~chosen])
     assert not torch.allclose(soft[chosen], images[chosen])
 
 
 def test_blur_keeps_the_brightness_of_a_border():
     white = torch.ones(1, 3, 16, 16)
-    matrix = blur_matrices(torch.tensor([3.0]), torch.tensor([True]), 16)
-    torch.testing.assert_close(blur(white, matrix), white)
+    kernels = gaussian_kernels(torch.tensor([3.0]), torch.tensor([True]), 9)
+    torch.testing.assert_close(blur(white, kernels), white)
 
 
 def test_solarize_inverts_what_is_bright_in_the_chosen_images(images):
     chosen = torch.tensor([True, False, False, True])
-    result = solarize(images, chosen, 0.5)
-    assert result[chosen].max() <= 0.5
-    assert torch.equal(result[~chosen], images[~chosen])
+    normalized = imagenet_normalize(images)
+    result = imagenet_denormalize(solarize_normalized(normalized, chosen, 0.5))
+    expected = torch.where(images >= 0.5, 1 - images, images)
+    torch.testing.assert_close(result[chosen], expected[chosen])
+    torch.testing.assert_close(result[~chosen], images[~chosen])
+
+
+def test_colour_and_normalisation_in_one_matrix_equal_one_after_the_other(images):
+    numbers = torch.full((4,), 0.8)
+    colours = jitter_maps(
+        *(numbers, 1.3 * numbers, numbers, 0.1 * numbers),
+        order=torch.tensor([2, 1, 0, 3]).expand(4, 4),
+        jitter=torch.ones(4, dtype=torch.bool),
+        gray=torch.zeros(4, dtype=torch.bool),
+    )
+    mean = images.mean((2, 3)) * 255
+    together = recolour(images * 255, normalizing(colours, 255.0).at(mean))
+    clamp_normalized_(together)
+    matrix = colours.at(mean)
+    steps = (recolour(images * 255, matrix) / 255).clamp(0, 1)
+    torch.testing.assert_close(together, imagenet_normalize(steps), atol=1e-5, rtol=1e-5)
 
 
 def test_normalising_can_be_undone(images):

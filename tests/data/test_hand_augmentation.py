@@ -59,6 +59,16 @@ def test_projecting_the_new_3d_gives_the_new_2d(batch):
     assert difference.abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_labels_stay_exact_under_autocast(batch, training):
+    torch.manual_seed(0)
+    layer = augmentation().train(training)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = layer(batch)
+    difference = project(out.joints_3d, out.intrinsics) - out.joints_2d
+    assert difference.abs().max() < 1e-3
+
+
 def test_the_new_2d_is_the_affine_image_of_the_old(batch):
     layer = augmentation()
     torch.manual_seed(0)

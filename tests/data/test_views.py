@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from hand_pipeline.data import views as views_module
 from hand_pipeline.data.colour import imagenet_denormalize
 from hand_pipeline.data.views import ViewConfig, ViewSampler
-from hand_pipeline.geometry.affine2d import apply_affine, invert
+from hand_pipeline.geometry.affine2d import apply_affine, invert, warp_images
 
 PLAIN = {
     "image_size": 64,
@@ -121,3 +122,28 @@ def test_only_the_first_view_is_always_blurred():
 def test_impossible_ranges_are_refused(key, value):
     with pytest.raises(ValueError, match=key):
         ViewConfig(**{key: value})
+
+
+@pytest.mark.parametrize("padding", ["reflection", "border", "zeros"])
+def test_the_short_way_to_warp_equals_warp_images(padding):
+    source = photos(4, 60, 90).float()
+    sampler = ViewSampler(ViewConfig(**PLAIN, padding=padding))
+    matrix = sampler(source.byte()).matrices[0]
+    expected = warp_images(source, matrix, (64, 64), padding_mode=padding, antialias=False)
+    torch.testing.assert_close(sampler._warp(source, matrix), expected, atol=0.05, rtol=0)
+
+
+def test_views_that_shrink_the_photo_are_smoothed():
+    stripes = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
+    stripes[..., ::2] = 255  # as fine as pixels are: a view of a quarter the size must be grey
+    cfg = ViewConfig(**PLAIN, scale=(1.0, 1.0), rotation=(0.0, 0.0))
+    light = imagenet_denormalize(ViewSampler(cfg)(stripes).images[0])
+    torch.testing.assert_close(light, torch.full_like(light, 0.5), atol=0.02, rtol=0)
+
+
+def test_views_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
+    sampler = ViewSampler(ViewConfig(image_size=64))
+    together = sampler(photos(), torch.Generator().manual_seed(1)).images
+    monkeypatch.setattr(views_module, "_CACHED_VALUES", 3 * 3 * 64**2)
+    apart = sampler(photos(), torch.Generator().manual_seed(1)).images
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)

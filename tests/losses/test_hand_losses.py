@@ -75,7 +75,13 @@ def test_vertex_loss_subtracts_each_meshs_own_origin(generator):
 
 def test_negative_scale_is_expensive_and_positive_scale_is_free():
     assert positive_scale_loss(torch.tensor([1.0])) < 1e-8
-    assert positive_scale_loss(torch.tensor([-0.1])) > 5
+    assert positive_scale_loss(torch.tensor([-0.1])) == pytest.approx(3)
+
+
+def test_a_very_negative_scale_pulls_no_harder_than_a_slightly_negative_one():
+    scale = torch.tensor([-0.01, -5.0], requires_grad=True)
+    positive_scale_loss(scale).backward()
+    assert scale.grad[0] == scale.grad[1] < 0
 
 
 def test_betas_loss_is_a_mean_square():

@@ -86,6 +86,15 @@ def test_an_iteration_does_not_train_the_one_before_it(mano, inputs):
     assert gradients[2] > 0
 
 
+def test_the_camera_of_a_hand_places_it_where_it_is(mano, inputs):
+    _, intrinsics = inputs
+    head = head_of(small(), mano)
+    state = head.initial_state.repeat(2, 1)
+    state[:, -3:] = torch.tensor([[0.6, 0.3, -0.2], [1.1, -0.1, 0.4]])
+    hand = head.pose_hand(state, intrinsics, mano)
+    torch.testing.assert_close(head.camera_of(hand.joints, intrinsics), hand.camera)
+
+
 def test_a_negative_scale_leaves_the_hand_in_front_of_the_camera(mano, inputs):
     _, intrinsics = inputs
     head = head_of(small(), mano)

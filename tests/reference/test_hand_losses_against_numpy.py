@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from hand_pipeline.losses.keypoint import joint_2d_loss, joint_3d_loss
-from hand_pipeline.losses.mano_parameter import betas_loss, pose_loss, positive_scale_loss
+from hand_pipeline.losses.mano_parameter import (
+    betas_loss,
+    camera_loss,
+    pose_loss,
+    positive_scale_loss,
+)
 from hand_pipeline.losses.vertex import vertex_loss
 
 BATCH = 5
@@ -60,11 +65,14 @@ def test_mano_parameter_losses_match_their_formulas(rng):
     valid = np.array([True, False, True, True, False])
     ours = pose_loss(*torched(pose, pose_target, valid))
     assert ours.item() == pytest.approx(loop_mean((pose - pose_target) ** 2, valid), abs=1e-12)
+    camera, camera_target = rng.normal(size=(2, BATCH, 3))
+    ours = camera_loss(*torched(camera, camera_target, valid))
+    assert ours.item() == pytest.approx(loop_mean((camera - camera_target) ** 2, valid), abs=1e-12)
     ours = betas_loss(*torched(betas, betas_target, valid))
     assert ours.item() == pytest.approx(loop_mean((betas - betas_target) ** 2, valid), abs=1e-12)
 
 
-def test_positive_scale_loss_matches_its_formula(rng):
-    scale = rng.normal(size=BATCH) * 0.1
+def test_positive_scale_loss_matches_pymafs_formula_where_the_scale_is_positive(rng):
+    scale = np.abs(rng.normal(size=BATCH)) * 0.1
     ours = positive_scale_loss(torch.from_numpy(scale)).item()
     assert ours == pytest.approx(np.mean([np.exp(-10 * value) ** 2 for value in scale]), rel=1e-12)

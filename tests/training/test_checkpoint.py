@@ -11,7 +11,6 @@ from hand_pipeline.training.checkpoint import (
     Checkpoint,
     CheckpointError,
     load_checkpoint,
-    run_key,
     save_checkpoint,
     tensors_hash,
 )
@@ -42,14 +41,6 @@ def test_foreign_weights_are_refused_with_the_way_to_use_them(tmp_path: Path) ->
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no checkpoint at .*absent"):
         load_checkpoint(tmp_path / "absent")
-
-
-def test_a_run_key_changes_with_every_part() -> None:
-    key = run_key(stage="a", cfg={"lr": 1.0}, data="x")
-    assert key == run_key(data="x", stage="a", cfg={"lr": 1.0})
-    assert len({key, run_key(stage="b", cfg={"lr": 1.0}, data="x"),
-                run_key(stage="a", cfg={"lr": 2.0}, data="x"),
-                run_key(stage="a", cfg={"lr": 1.0}, data="y")}) == 4  # fmt: skip
 
 
 def test_the_hash_of_tensors_sees_one_changed_bit() -> None:

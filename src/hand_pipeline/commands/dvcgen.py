@@ -81,7 +81,7 @@ def _stage(
         "params": [{file: keys} for file, keys in sorted(parameters.items())],
     }
     for item in sorted(pipeline.all_outputs()):
-        if item not in catalog.keys():  # noqa: SIM118 (a catalog is no mapping)
+        if item not in catalog:  # neither named nor matched by a pattern
             if item in pipeline.outputs():
                 raise StageError(
                     f"stage {name}: output '{item}' is not in the catalog, so DVC cannot track it"

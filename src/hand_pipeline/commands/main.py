@@ -14,6 +14,7 @@ class _LazyGroup(click.Group):
         "synth": "Render synthetic hands in FreiHAND's layout.",
         "photos": "Say which photos the collect stage reads.",
         "mano": "Convert a licensed MANO model file.",
+        "show": "Print the scores of the last run.",
         "dvcgen": "Write dvc.yaml from the Kedro pipelines.",
     }
 

@@ -89,18 +89,19 @@ def load_model(checkpoint: Path, device: str) -> HandModel:
     Raises:
         click.ClickException: it is no checkpoint, or of a method that reconstructs no hands.
     """
-    from hand_pipeline.methods.loading import load_method  # timm and kornia load for seconds
+    from hand_pipeline.methods import load_method  # timm and kornia load for seconds
 
     try:
         model = load_method(checkpoint)
     except (ValueError, OSError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
-    if not hasattr(model, "predict"):
+    if not isinstance(model, HandModel):
         raise click.ClickException(
             f"{checkpoint} holds {type(model).__name__}, which reconstructs no hands; give the "
             "checkpoint of the finetune stage"
         )
-    return model.to(device).eval()
+    model.to(device)
+    return model
 
 
 def _sources(source: Path) -> Iterator[tuple[Path, str]]:

@@ -63,15 +63,15 @@ class HandAugmentation(nn.Module):
 
     def forward(self, batch: HandBatch) -> HandBatch:
         """The batch with float, ImageNet-normalised images of `image_size`, labels transformed."""
-        if not self.training:
-            images, intrinsics = self.resize(batch.images, batch.intrinsics)
-            matrix = self._whole_image(batch.images)
-            joints_2d = _labelled(affine2d.apply_affine(matrix, batch.joints_2d), batch)
-            return replace(batch, images=images, intrinsics=intrinsics, joints_2d=joints_2d)
-        matrix = self.draw_matrices(batch.images)
-        images = self._warp(batch.images, matrix)
-        images = self._jitter(images).clamp(0, 1)
-        return transform_labels(replace(batch, images=imagenet_normalize(images)), matrix)
+        with torch.autocast(batch.images.device.type, enabled=False):  # labels stay exact
+            if not self.training:
+                images, intrinsics = self.resize(batch.images, batch.intrinsics)
+                matrix = self._whole_image(batch.images)
+                joints_2d = _labelled(affine2d.apply_affine(matrix, batch.joints_2d), batch)
+                return replace(batch, images=images, intrinsics=intrinsics, joints_2d=joints_2d)
+            matrix = self.draw_matrices(batch.images)
+            images = self._jitter(self._warp(batch.images, matrix)).clamp(0, 1)
+            return transform_labels(replace(batch, images=imagenet_normalize(images)), matrix)
 
     def resize(
         self,
@@ -79,9 +79,10 @@ class HandAugmentation(nn.Module):
         intrinsics: Float[Tensor, "batch 3 3"],
     ) -> ResizedImages:
         """uint8 square crops to the network's input size, with the camera of that size."""
-        matrix = self._whole_image(images)
-        warped = self._warp(images, matrix)
-        return ResizedImages(imagenet_normalize(warped), matrix @ intrinsics)
+        with torch.autocast(images.device.type, enabled=False):
+            matrix = self._whole_image(images)
+            warped = self._warp(images, matrix)
+            return ResizedImages(imagenet_normalize(warped), matrix @ intrinsics)
 
     def draw_matrices(
         self, images: Shaped[Tensor, "batch 3 height width"]

@@ -205,6 +205,11 @@ class ShardReader:
                 f"(sample {self.keys[index]!r}); {_REPAIR}"
             ) from error
 
+    @property
+    def fingerprint(self) -> str:
+        """One hash of all samples: of the shards' SHA-256 as the index states them."""
+        return hashlib.sha256("".join(s["sha256"] for s in self.shards).encode()).hexdigest()
+
     def verify(self) -> None:
         """Compare every shard's SHA-256 with the index.
 

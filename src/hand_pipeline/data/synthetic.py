@@ -8,7 +8,7 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ class SyntheticConfig(Config):
     mano_model: Path | None = Field(None, description="converted MANO file; none: the open hand")
 
     @model_validator(mode="after")
-    def _ranges_are_ranges(self) -> Self:
+    def _ranges_are_ranges(self) -> "SyntheticConfig":
         if self.fill_min > self.fill_max or self.focal_min > self.focal_max:
             raise ValueError("fill_min must not exceed fill_max, nor focal_min focal_max")
         return self
@@ -174,7 +174,7 @@ def pose_block(
     hands, orientations, vertices, joints = hand_painter.pose(
         generators, config.beta_std, config.beta_limit
     )
-    size = config.image_size
+    size = float(config.image_size)
     placements = []
     for row, index in enumerate(range(*block)):
         rng = _generator(config, split, index, 1)
@@ -225,7 +225,7 @@ def draw_hand(
         placement, rng, size, config.supersampling, occluded
     )
     background = photo_background(rng, photos, size) if photos else made_up_background(rng, size)
-    return develop(compose(background, [layer], rng), rng), np.minimum(visible, 1)
+    return develop(compose(background, [layer], rng), [layer], rng), np.minimum(visible, 1)
 
 
 def encode_jpeg(pixels: UInt8[ndarray, "..."], quality: int) -> bytes:

@@ -69,12 +69,12 @@ def made_up_background(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> Float32[ndarray, "h w 3"]:
     """Blurred shapes over a textured ground, linear RGB."""
-    kind = rng.choice(["room", "table", "cloth", "leaves", "plain"], p=[0.4, 0.2, 0.12, 0.16, 0.12])
+    kind = rng.choice(["room", "table", "cloth", "leaves", "plain"], p=[0.5, 0.18, 0.1, 0.12, 0.1])
     colors = _palette(rng, kind)
     angle = rng.uniform(0, np.pi)
     stretch = {"room": 1.0, "table": rng.uniform(4, 14), "cloth": 1.0, "leaves": 1.3, "plain": 1.0}
     frequency = {"room": rng.uniform(1, 4), "table": rng.uniform(2, 5), "cloth": rng.uniform(6, 14),
-                 "leaves": rng.uniform(4, 12), "plain": rng.uniform(0.5, 2)}  # fmt: skip
+                 "leaves": rng.uniform(2, 7), "plain": rng.uniform(0.5, 2)}  # fmt: skip
     weave = rng.uniform(4, 30) if kind == "cloth" else 0.0
     ground = np.array([
         np.cos(angle), np.sin(angle), frequency[kind], frequency[kind] * stretch[kind], weave,
@@ -102,12 +102,12 @@ def _palette(rng: np.random.Generator, kind: str) -> ndarray:
 def _shapes(rng: np.random.Generator, count: int, kind: str) -> ndarray:
     """Rows: centre x, y, half width, half height, cos, sin, round, softness, r, g, b, shade."""
     out = np.zeros((count, 12))
-    depth_of_field = rng.uniform(0.002, 0.05)
+    depth_of_field = 0.15 * rng.random() ** 2 + 0.003
     for row in out:
         upright = rng.random() < 0.6 and kind == "room"
         angle = rng.normal(0, 0.03) if upright else rng.uniform(0, np.pi)
         size = rng.uniform(0.01, 0.06) if kind == "leaves" else rng.uniform(0.04, 0.35)
-        color = rng.random(3) * rng.beta(0.8, 1.5) + rng.random() * 0.5
+        color = rng.random() + rng.normal(0, 0.16, 3) * rng.beta(1, 2) * 2
         if kind == "leaves":
             color = np.array([0.3, 0.5, 0.12]) * rng.uniform(0.1, 1.6) + rng.random(3) * 0.05
         row[:] = [

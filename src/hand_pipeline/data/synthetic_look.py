@@ -11,7 +11,7 @@ from hand_pipeline.data.synthetic_shading import Light, Skin
 
 # sRGB of skin from light to dark (our choice, after the range of the Monk skin tone scale)
 _TONES = np.array(
-    [[249, 214, 193], [238, 190, 163], [222, 168, 136], [196, 138, 105], [158, 104, 76],
+    [[244, 205, 182], [233, 182, 152], [219, 162, 128], [196, 138, 105], [158, 104, 76],
      [116, 73, 52], [82, 52, 40]]
 ) / 255.0  # fmt: skip
 _PALM = np.array([226, 170, 145]) / 255.0
@@ -47,8 +47,8 @@ def random_skin(rng: np.random.Generator) -> Skin:
         nail = rng.random(3) * 0.8 + 0.1  # varnish
     return Skin(
         _linear(tone), _linear(np.clip(palm, 0, 1)), _linear(np.clip(nail, 0, 1)),
-        rng.uniform(0.15, 0.45), rng.uniform(0.2, 0.6) * (1 - 0.5 * depth),
-        rng.uniform(0.6, 1.6), rng.uniform(0.3, 1.4), rng.uniform(10, 45),
+        rng.uniform(0.12, 0.38), rng.uniform(0.3, 0.8) * (1 - 0.5 * depth),
+        rng.uniform(0.5, 1.3), rng.uniform(0.3, 1.4), rng.uniform(10, 45),
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def _warmth(rng: np.random.Generator, spread: float) -> Float[ndarray, "3"]:
 
 def random_arm(rng: np.random.Generator) -> Arm:
     """How the forearm goes on: bent at the wrist, bare or in a sleeve."""
-    sleeve = int(rng.integers(2, len(RINGS) - 2)) if rng.random() < 0.45 else len(RINGS)
+    sleeve = int(rng.triangular(0, 3, 9)) if rng.random() < 0.5 else len(RINGS)
     bend = (
         float(np.clip(rng.normal(0, 0.3), -0.7, 0.7)),
         float(np.clip(rng.normal(0, 0.15), -0.35, 0.35)),
@@ -118,12 +118,20 @@ def _contact_shadow(alpha: ndarray, rng: np.random.Generator) -> Float32[ndarray
 
 
 def develop(
-    picture: Float32[ndarray, "h w 3"], rng: np.random.Generator
+    picture: Float32[ndarray, "h w 3"],
+    layers: list[Float32[ndarray, "h w 4"]],
+    rng: np.random.Generator,
 ) -> UInt8[ndarray, "h w 3"]:
-    """Exposure, colour cast, tone curve, blur and noise of a camera."""
-    mean = float(picture.mean())
-    gain = (0.19 / max(mean, 1e-3)) ** 0.75 * 2 ** rng.normal(0, 0.35)
-    cast = gain * (1 + rng.normal(0, 0.04, 3))
+    """Exposure, colour cast, tone curve, blur and noise of a camera.
+
+    Args:
+        layers: what the camera meters on, as much as on the whole picture.
+    """
+    light = sum(float(layer[..., :3].sum()) for layer in layers) / 3
+    covered = sum(float(layer[..., 3].sum()) for layer in layers)
+    mean = float(np.sqrt(picture.mean() * max(light, 1.0) / max(covered, 1.0)))
+    gain = (0.24 / max(mean, 1e-3)) ** 0.8 * 2 ** rng.normal(0, 0.35)
+    cast = gain * (1 + rng.normal(0, 0.035, 3))
     level = np.minimum(picture * (cast * (_LEVELS - 1) / 4).astype(np.float32), _LEVELS - 1)
     shown = _CURVE[level.astype(np.int16)]
     size = max(shown.shape[:2])

@@ -135,7 +135,7 @@ def _draw(
     background = (
         photo_background(rng, backgrounds, size) if backgrounds else made_up_background(rng, size)
     )
-    return encode_jpeg(develop(compose(background, layers, rng), rng), config.jpeg_quality)
+    return encode_jpeg(develop(compose(background, layers, rng), layers, rng), config.jpeg_quality)
 
 
 def _label(config: PhotosConfig, side: str, placement: Placement) -> dict[str, Any]:

@@ -24,13 +24,13 @@ from hand_pipeline.data.synthetic_mesh import (
 )
 from hand_pipeline.data.synthetic_pose import Hands, Skeleton, sample_hands
 from hand_pipeline.data.synthetic_shading import Drawn, Light, Skin, cast_shadow, shade, slopes_of
-from hand_pipeline.data.synthetic_texture import Anatomy, paint
+from hand_pipeline.data.synthetic_texture import Anatomy, Canvas, paint, prepare
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.geometry.visibility import MIN_AREA, NEAR
 from hand_pipeline.geometry.zbuffer import fill_zbuffer
 
-TEXTURES = 3
+TEXTURES = 6
 MIN_DEPTH = 0.28  # metres; nearer hands look distorted and may cross the near plane
 # hand frame (fingers -x, back +y, thumb +z) to a camera that sees the palm, fingers up
 _PALM_VIEW = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -115,7 +115,6 @@ class HandPainter:
 
     def __init__(self, mano: ManoHand) -> None:
         self.mano = mano
-        self._template = mano.template.cpu().numpy().astype(np.float64)
         joints = mano.rest_joints(torch.zeros(1, 10))[0].numpy().astype(np.float64)
         tips = mano(torch.eye(3).expand(1, 16, 3, 3), torch.zeros(1, 10)).joints[0, 4::4].numpy()
         self.skeleton = Skeleton.of(
@@ -128,14 +127,13 @@ class HandPainter:
         self._textures: dict[int, Float32[ndarray, "faces t t 6"]] = {}
 
     @cached_property
-    def hands_mean(self) -> Float64[ndarray, "15 3"]:
-        """Mean finger pose, axis-angle."""
-        return self.mano.hands_mean.numpy().astype(np.float64)
+    def _canvas(self) -> Canvas:
+        return prepare(self.surface, self._anatomy)
 
     def texture(self, index: int) -> Float32[ndarray, "faces t t 6"]:
         """One of the skins' textures, painted when first asked for."""
         if index not in self._textures:
-            self._textures[index] = paint(self.surface, self._anatomy, index)
+            self._textures[index] = paint(self._canvas, index)
         return self._textures[index]
 
     def pose(

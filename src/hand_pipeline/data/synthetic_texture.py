@@ -9,7 +9,7 @@ on the palm.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 from numpy import ndarray
 
 from hand_pipeline.data.synthetic_mesh import Surface, normals_of
@@ -35,43 +35,67 @@ class Anatomy(NamedTuple):
     nails: Float64[ndarray, "nails 4 3"]
 
 
-def paint(surface: Surface, anatomy: Anatomy, seed: int) -> Float32[ndarray, "faces t t 6"]:
+class Canvas(NamedTuple):
+    """What is the same on every hand, at the texels that count.
+
+    Attributes:
+        used: which texels of a face's grid those are: inside the face, or needed to interpolate.
+        points: where they lie on the rest hand, metres.
+        palm, nail, rim, crease, red, tendon, back: shares, 0 to about 1.
+    """
+
+    used: Bool[ndarray, " grid"]
+    points: Float64[ndarray, "n 3"]
+    palm: Float64[ndarray, " n"]
+    nail: Float64[ndarray, " n"]
+    rim: Float64[ndarray, " n"]
+    crease: Float64[ndarray, " n"]
+    red: Float64[ndarray, " n"]
+    tendon: Float64[ndarray, " n"]
+    back: Float64[ndarray, " n"]
+
+
+def prepare(surface: Surface, anatomy: Anatomy) -> Canvas:
+    """Draw what does not change from hand to hand."""
+    u, v = np.meshgrid(*[np.linspace(0, 1, TEXELS)] * 2, indexing="ij")
+    used = (u + v < 1 + 1.5 / (TEXELS - 1)).ravel()
+    weights = np.stack([1 - u - v, u, v], -1).reshape(-1, 3)[used]
+    points = (weights @ surface.rest[surface.faces]).reshape(-1, 3)
+    normal = (weights @ normals_of(surface.rest, surface.faces)[surface.faces]).reshape(-1, 3)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
+    noise = [value_noise(points * frequency, -1) - 0.5 for frequency in (90.0, 200.0, 420.0)]
+
+    on_arm = _smooth(points[:, 0], anatomy.joints[0, 0] - 0.005, anatomy.joints[0, 0] + 0.03)
+    palm = _smooth(-normal[:, 1] + 0.35 * noise[0], -0.15, 0.65) * (1 - 0.75 * on_arm)
+    crease = _finger_creases(points, normal, anatomy, noise[2]) + _palm_lines(points, normal, noise)
+    knuckle, tendon = _knuckles(points, normal, anatomy)
+    nail, rim = _nails(points, normal, anatomy)
+    distance = np.min([np.linalg.norm(points - tip, axis=1) for tip in anatomy.tips], axis=0)
+    red = 0.55 * np.exp(-((distance / 0.011) ** 2)) * (1 - nail) + 0.5 * knuckle
+    back = np.clip(normal[:, 1] * 1.5, 0, 1) * (1 - _smooth(-points[:, 0], -0.005, 0.03))
+    return Canvas(used, points, palm, nail, rim, np.clip(crease, 0, 1.2), red, tendon, back)
+
+
+def paint(canvas: Canvas, seed: int) -> Float32[ndarray, "faces t t 6"]:
     """A texture for every face; texel (i, j) lies at barycentric (1 - u - v, u, v), u = i/(T-1).
 
     Args:
-        seed: of the noise; everything else is the same on every hand.
+        seed: of the mottling, veins and fine relief.
     """
-    normals = normals_of(surface.rest, surface.faces)
-    grid = np.linspace(0, 1, TEXELS)
-    u, v = np.meshgrid(grid, grid, indexing="ij")
-    weights = np.stack([1 - u - v, u, v], -1).reshape(-1, 3)
-    # the far half of the grid lies outside the face; it only serves to interpolate at the diagonal
-    points = (weights @ surface.rest[surface.faces]).reshape(-1, 3)
-    normal = (weights @ normals[surface.faces]).reshape(-1, 3)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
-    noise = [value_noise(points * frequency, seed * 16 + i) - 0.5
+    noise = [value_noise(canvas.points * frequency, seed * 16 + i) - 0.5
              for i, frequency in enumerate((35.0, 90.0, 200.0, 420.0, 800.0))]  # fmt: skip
-
-    on_arm = _smooth(points[:, 0], anatomy.joints[0, 0] - 0.005, anatomy.joints[0, 0] + 0.03)
-    palm = _smooth(-normal[:, 1] + 0.35 * noise[1], -0.15, 0.65) * (1 - 0.75 * on_arm)
-    crease = np.clip(
-        _finger_creases(points, normal, anatomy, noise[3]) + _palm_lines(points, normal, noise),
-        0, 1.2,
-    )  # fmt: skip
-    knuckle, tendon = _knuckles(points, normal, anatomy)
-    nail, rim = _nails(points, normal, anatomy)
-    back = np.clip(normal[:, 1] * 1.5, 0, 1)
-    vein = _veins(points, seed) * back * (1 - _smooth(-points[:, 0], -0.005, 0.03))
-    tips = np.exp(-((np.linalg.norm(points[:, None] - anatomy.tips, axis=2).min(1) / 0.011) ** 2))
-    red = 0.55 * tips * (1 - nail) + 0.5 * knuckle + 0.35 * palm * (noise[1] + noise[0])
-    height = 1e-3 * (
-        0.30 * noise[1] + (0.16 + 0.1 * palm) * noise[2] + 0.10 * noise[3] + 0.08 * noise[4]
-        - 0.45 * crease + 0.5 * tendon + 0.35 * vein
-    ) * (1 - nail) + 1e-3 * (0.25 * nail - 0.25 * rim)  # fmt: skip
+    vein = _veins(canvas.points, seed) * canvas.back
+    red = canvas.red + 0.35 * canvas.palm * (noise[1] + noise[0]) - 0.5 * vein
+    skin = (0.30 * noise[1] + (0.16 + 0.1 * canvas.palm) * noise[2] + 0.10 * noise[3]
+            + 0.08 * noise[4] - 0.45 * canvas.crease + 0.5 * canvas.tendon + 0.35 * vein)  # fmt: skip
+    height = 1e-3 * (skin * (1 - canvas.nail) + 0.25 * canvas.nail - 0.25 * canvas.rim)
     mottle = 0.55 * noise[0] + 0.6 * noise[1] + 0.45 * noise[2] + 0.4 * noise[3]
-    channels = [palm, nail, mottle, red - 0.5 * vein, np.clip(crease + 0.5 * rim, 0, 1.2), height]
-    stacked = np.stack(channels, -1).astype(np.float32)
-    return stacked.reshape(len(surface.faces), TEXELS, TEXELS, len(channels))
+    crease = np.clip(canvas.crease + 0.5 * canvas.rim, 0, 1.2)
+    channels = np.stack([canvas.palm, canvas.nail, mottle, red, crease, height], -1)
+    faces = len(canvas.points) // canvas.used.sum()
+    texture = np.zeros((faces, TEXELS * TEXELS, channels.shape[-1]), np.float32)
+    texture[:, canvas.used] = channels.reshape(faces, -1, channels.shape[-1])
+    return texture.reshape(faces, TEXELS, TEXELS, -1)
 
 
 def _smooth(x: ndarray, low: float, high: float) -> ndarray:
@@ -135,7 +159,7 @@ def _palm_lines(
     whole = np.zeros(len(points))
     on_palm = (normal[:, 1] < -0.2) & (points[:, 0] > -0.005) & (points[:, 0] < 0.12)
     under = _smooth(-normal[on_palm, 1], 0.2, 0.6)
-    flat = (points[:, [0, 2]] + 0.0012 * np.stack([noise[2], noise[1]], 1))[on_palm]
+    flat = (points[:, [0, 2]] + 0.0012 * np.stack([noise[1], noise[0]], 1))[on_palm]
     curves = (
         (((0.016, 0.044), (0.030, 0.006), (0.086, 0.010)), 0.9, 0.0009),  # life
         (((0.015, 0.042), (0.028, 0.012), (0.055, -0.020)), 0.8, 0.0008),  # head

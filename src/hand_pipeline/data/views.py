@@ -1,26 +1,33 @@
 """Two augmented views of every photo of a batch, on the device, each by one exact affine warp."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.nn import functional as F
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.colour import (
+    ColourMap,
     blur,
-    blur_matrices,
-    imagenet_normalize,
-    jitter_matrices,
+    clamp_normalized_,
+    gaussian_kernels,
+    jitter_maps,
+    normalizing,
     recolour,
-    solarize,
+    solarize_normalized,
 )
 from hand_pipeline.geometry.affine2d import crop_matrix, invert, rotation, warp_images
 
 Pair = tuple[float, float]
+
+_CACHED_VALUES = 900_000
+"""Values of a batch of views (float32, 3.6 MB) that a CPU core's cache can hold about once."""
 
 
 class ViewConfig(Config):
@@ -111,15 +118,47 @@ class ViewSampler:
             return self._sample(images, _Draw(len(images), images.device, generator))
 
     def _sample(self, images: Tensor, draw: "_Draw") -> ViewPair:
+        """Draw all numbers, then make the views; on a CPU as many at once as its cache holds."""
         source_size = (images.shape[-2], images.shape[-1])
-        photos = images.float() / 255
-        views, matrices, inside = [], [], []
+        drawn = [self._draw(draw, source_size, view) for view in range(2)]
+        side, count = self.cfg.image_size, len(images)
+        views = torch.empty(2, count, 3, side, side, device=images.device)
+        inside = torch.empty(2, count, 1, side, side, dtype=torch.bool, device=images.device)
+        at_once = max(1, _CACHED_VALUES // (3 * side**2)) if images.is_cpu else count
+        for start in range(0, count, at_once):
+            some = slice(start, start + at_once)
+            photos = images[some].float()
+            for view in range(2):
+                self._warp_and_colour(photos, drawn[view].rows(some), out=views[view, some])
+                inside[view, some] = self._inside(drawn[view].matrix[some], source_size)
         for view in range(2):
-            matrix = self._matrix(draw, source_size)
-            views.append(self._photometric(self._warp(photos, matrix), draw, view))
-            matrices.append(matrix)
-            inside.append(self._inside(matrix, source_size))
-        return ViewPair(torch.stack(views), torch.stack(matrices), source_size, torch.stack(inside))
+            self._blur_and_solarize(views[view], drawn[view], view, at_once)
+        return ViewPair(
+            views, torch.stack([numbers.matrix for numbers in drawn]), source_size, inside
+        )
+
+    def _draw(self, draw: "_Draw", source_size: tuple[int, int], view: int) -> "_Numbers":
+        cfg = self.cfg
+        matrix = self._matrix(draw, source_size)
+        colours = jitter_maps(
+            brightness=draw.around(1.0, cfg.brightness),
+            contrast=draw.around(1.0, cfg.contrast),
+            saturation=draw.around(1.0, cfg.saturation),
+            hue=draw.around(0.0, cfg.hue),
+            order=draw.order(4),
+            jitter=draw.happens(cfg.jitter_probability),
+            gray=draw.happens(cfg.gray_probability),
+        )
+        sigma = draw.uniform(cfg.blur_sigma) * (cfg.image_size / 224)
+        blurred = draw.happens(cfg.blur_probability[view])
+        radius = math.ceil(3 * cfg.blur_sigma[1] * cfg.image_size / 224)
+        return _Numbers(
+            matrix=matrix,
+            colours=normalizing(colours, white=255.0),
+            kernels=gaussian_kernels(sigma, blurred, min(radius, cfg.image_size - 1)),
+            blurred=blurred,
+            solarized=draw.happens(cfg.solarize_probability[view]),
+        )
 
     def _matrix(self, draw: "_Draw", source_size: tuple[int, int]) -> Tensor:
         """Crop, resize to the view, then turn about its centre (HandMIM eq. 3, with one matrix)."""
@@ -139,44 +178,89 @@ class ViewSampler:
         center = box.new_full((len(box), 2), cfg.image_size / 2)
         return rotation(angle, center) @ crop_matrix(box, cfg.image_size)
 
-    def _warp(self, photos: Tensor, matrix: Tensor) -> Tensor:
-        side = self.cfg.image_size
-        return warp_images(photos, matrix, (side, side), padding_mode=self.cfg.padding)
+    def _warp_and_colour(self, photos: Tensor, numbers: "_Numbers", out: Tensor) -> None:
+        """Warp, jitter, grey and normalise, the last three in one matrix."""
+        warped = self._warp(photos, numbers.matrix)
+        recolour(warped, numbers.colours.at(warped.mean((2, 3))), out=out)
+        clamp_normalized_(out)
 
-    def _photometric(self, images: Tensor, draw: "_Draw", view: int) -> Tensor:
-        """Colour, grey, blur, solarise, normalise; the order of iBOT."""
+    def _blur_and_solarize(
+        self, images: Tensor, numbers: "_Numbers", view: int, at_once: int
+    ) -> None:
+        """In place, on the images that were chosen."""
         cfg = self.cfg
-        colour = jitter_matrices(
-            images.mean((2, 3)),
-            brightness=draw.around(1.0, cfg.brightness),
-            contrast=draw.around(1.0, cfg.contrast),
-            saturation=draw.around(1.0, cfg.saturation),
-            hue=draw.around(0.0, cfg.hue),
-            order=draw.order(4),
-            jitter=draw.happens(cfg.jitter_probability),
-            gray=draw.happens(cfg.gray_probability),
-        )
-        images = recolour(images, colour).clamp(0, 1)
         if cfg.blur_probability[view] > 0:
-            sigma = draw.uniform(cfg.blur_sigma) * (cfg.image_size / 224)
-            blurred = draw.happens(cfg.blur_probability[view])
-            images = blur(images, blur_matrices(sigma, blurred, cfg.image_size))
+            for rows in _rows_to_change(numbers.blurred, at_once):
+                images[rows] = blur(images[rows], numbers.kernels[rows])
         if cfg.solarize_probability[view] > 0:
-            chosen = draw.happens(cfg.solarize_probability[view])
-            images = solarize(images, chosen, cfg.solarize_threshold)
-        return imagenet_normalize(images)
+            for rows in _rows_to_change(numbers.solarized, at_once):
+                chosen = numbers.solarized[rows]
+                images[rows] = solarize_normalized(images[rows], chosen, cfg.solarize_threshold)
+
+    def _warp(self, photos: Tensor, matrix: Tensor) -> Tensor:
+        """`warp_images`, the short way where no view can shrink the photo by sqrt(2) or more."""
+        cfg, side = self.cfg, self.cfg.image_size
+        longest = math.sqrt(cfg.scale[1] * max(cfg.aspect[1], 1 / cfg.aspect[0]))
+        if longest * min(photos.shape[-2:]) / side >= math.sqrt(2):
+            return warp_images(photos, matrix, (side, side), padding_mode=cfg.padding)
+        grid = _sampling_grid(invert(matrix), side, photos.shape[-2], photos.shape[-1])
+        return F.grid_sample(photos, grid, padding_mode=cfg.padding, align_corners=False)
 
     def _inside(self, matrix: Tensor, source_size: tuple[int, int]) -> Tensor:
         centres = torch.arange(self.cfg.image_size, device=matrix.device) + 0.5
         back = invert(matrix)
-        extent = (source_size[1], source_size[0])
-        within = torch.ones((), dtype=torch.bool, device=matrix.device)
-        for axis in range(2):
-            along_x = back[:, axis, 0, None, None] * centres
-            along_y = back[:, axis, 1, None, None] * centres[:, None]
-            position = along_x + along_y + back[:, axis, 2, None, None]
-            within = within & (position >= 0) & (position <= extent[axis])
-        return within[:, None]
+        distances = []
+        for axis, extent in enumerate((source_size[1], source_size[0])):
+            # From the photo's middle, in halves of its side: outside is farther than 1.
+            across, down, start = (back[:, axis] * (2 / extent))[..., None, None].unbind(1)
+            distances.append((across * centres + (down * centres[:, None] + (start - 1))).abs_())
+        return (torch.maximum(*distances) <= 1)[:, None]
+
+
+class _Numbers(NamedTuple):
+    """What was drawn for one view, one entry a photo."""
+
+    matrix: Tensor
+    colours: ColourMap
+    kernels: Tensor
+    blurred: Tensor
+    solarized: Tensor
+
+    def rows(self, some: slice) -> "_Numbers":
+        return _Numbers(
+            self.matrix[some],
+            self.colours.rows(some),
+            self.kernels[some],
+            self.blurred[some],
+            self.solarized[some],
+        )
+
+
+def _sampling_grid(
+    inverse: Float[Tensor, "batch 3 3"], side: int, height: int, width: int
+) -> Float[Tensor, "batch side side 2"]:
+    """`grid_sample`'s grid for view pixels sent back by `inverse`; x and y alternate in memory.
+
+    One pass over the result, several times faster on a CPU than stacking x and y, and elementwise:
+    a matrix product might run in TF32.
+    """
+    centres = torch.arange(side, device=inverse.device) + 0.5
+    linear = torch.stack([inverse[:, 0] * (2 / width), inverse[:, 1] * (2 / height)], dim=-1)
+    across, down, start = linear[:, :, None].unbind(1)  # (B, 1, 2) each
+    along_row = (across * centres[:, None] + (start - 1)).flatten(1)[:, None]  # (B, 1, 2 side)
+    grid = torch.addcmul(along_row, centres[:, None], down.repeat(1, 1, side))
+    return grid.unflatten(2, (side, 2))
+
+
+def _rows_to_change(
+    chosen: Bool[Tensor, " batch"], at_once: int
+) -> Sequence[Int[Tensor, " rows"] | slice]:
+    """On a CPU the chosen rows, few at a time; elsewhere all: asking would stall the device."""
+    if not chosen.is_cpu:
+        return [slice(None)]
+    if chosen.all():
+        return [slice(i, i + at_once) for i in range(0, len(chosen), at_once)]
+    return chosen.nonzero()[:, 0].split(at_once)
 
 
 class _Draw:

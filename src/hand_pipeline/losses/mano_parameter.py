@@ -36,6 +36,25 @@ def betas_loss(
     return masked_mean((betas - target).square(), valid)
 
 
+def camera_loss(
+    camera: Float[Tensor, "batch 3"],
+    target: Float[Tensor, "batch 3"],
+    valid: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Mean squared difference of weak-perspective cameras (s, tx, ty).
+
+    HandMIM, L_MANO: t is one of the parameters its L2 covers. It matters while the orientation is
+    still unknown: the 2D loss alone then shrinks the hand to a point, by moving it away, and with
+    the size goes the gradient that would turn it.
+
+    Args:
+        camera: predicted.
+        target: of the labelled hand, in the same unit; may be anything where it is not valid.
+        valid: whether the hand's place is labelled.
+    """
+    return masked_mean((camera - target).square(), valid)
+
+
 def positive_scale_loss(
     scale: Float[Tensor, " batch"], steepness: float = 10.0
 ) -> Float[Tensor, ""]:
@@ -44,5 +63,9 @@ def positive_scale_loss(
     A weak-perspective scale below 0 would put the hand behind the camera, where every projection
     is mirrored and the 2D loss has a second minimum. PyMAF uses a steepness of 10 on body crops
     (scale about 0.9), PyMAF-X 1; pass the scale in the head's own unit, in which it is about 1.
+
+    Deviation: below 0 PyMAF's exponential goes on (a scale of -0.5 costs 22,000, and one such
+    sample drowns Adam's second moments for a thousand steps); we go on along its tangent at 0.
     """
-    return (-steepness * scale).exp().square().mean()
+    exponent = -2 * steepness * scale
+    return (exponent.clamp(max=0).exp() + exponent.clamp(min=0)).mean()

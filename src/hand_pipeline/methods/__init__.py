@@ -2,11 +2,9 @@
 
 import inspect
 import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hand_pipeline.config import Config
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from hand_pipeline.training.method import Method
@@ -18,18 +16,6 @@ def method_classes() -> dict[str, type[Method]]:
     from hand_pipeline.methods.pymaf import PyMAF
 
     return {"handmim": HandMIM, "pymaf": PyMAF}
-
-
-def pack_method(name: str, tensors: Mapping[str, Any], **configs: Config) -> Checkpoint:
-    """A trained method as a checkpoint that `restore_method` can rebuild.
-
-    Args:
-        name: key of `method_classes`.
-        tensors: the method's state.
-        configs: its constructor's arguments.
-    """
-    plain = {key: config.model_dump(mode="json") for key, config in configs.items()}
-    return Checkpoint(dict(tensors), {"method": name, "configs": plain})
 
 
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:

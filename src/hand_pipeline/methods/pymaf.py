@@ -25,7 +25,12 @@ from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.losses.keypoint import joint_2d_loss, joint_3d_loss
-from hand_pipeline.losses.mano_parameter import betas_loss, pose_loss, positive_scale_loss
+from hand_pipeline.losses.mano_parameter import (
+    betas_loss,
+    camera_loss,
+    pose_loss,
+    positive_scale_loss,
+)
 from hand_pipeline.losses.vertex import vertex_loss
 from hand_pipeline.models.pymaf_head import HandEstimate, PyMAFHead, PyMAFHeadConfig
 from hand_pipeline.models.vit import VitConfig, build_vit
@@ -38,6 +43,9 @@ class PyMAFConfig(PyMAFHeadConfig):
 
     weight_mano_pose: float = Field(60.0, ge=0, description="squared matrix error; PyMAF: 60")
     weight_mano_betas: float = Field(0.06, ge=0, description="squared std. deviations; PyMAF: 0.06")
+    weight_mano_camera: float = Field(
+        30.0, ge=0, description="squared crop units (s / 10, tx, ty); our choice"
+    )
     weight_vertices: float = Field(300.0, ge=0, description="metres; our choice")
     weight_joints_3d: float = Field(300.0, ge=0, description="metres; PyMAF: 300")
     weight_joints_2d: float = Field(30.0, ge=0, description="share of the image side; our choice")
@@ -95,6 +103,7 @@ class PyMAF(Method):
         self.loss_weights = {
             "mano_pose": cfg.weight_mano_pose,
             "mano_betas": cfg.weight_mano_betas,
+            "mano_camera": cfg.weight_mano_camera,
             "vertices": cfg.weight_vertices,
             "joints_3d": cfg.weight_joints_3d,
             "joints_2d": cfg.weight_joints_2d,
@@ -200,7 +209,8 @@ class PyMAF(Method):
         return [group for group in groups if group["params"]]
 
     def _terms(self, hand: HandEstimate, labels: HandBatch) -> dict[str, Tensor]:
-        root, size = self.cfg.root, self.head.image_size
+        root, size, joint = self.cfg.root, self.head.image_size, self.cfg.camera_joint
+        camera = self.head.camera_of(labels.joints_3d, labels.intrinsics)
         origin = None if root is None else hand.joints[:, root]
         target_origin = None if root is None else labels.joints_3d[:, root]
         placed = labels.has_vertices
@@ -209,10 +219,11 @@ class PyMAF(Method):
         return {
             "mano_pose": pose_loss(hand.mano_pose, labels.mano_pose, labels.has_mano),
             "mano_betas": betas_loss(hand.betas, labels.betas, labels.has_mano),
+            "mano_camera": camera_loss(hand.camera, camera, labels.has_joints_3d[:, joint]),
             "vertices": vertex_loss(hand.vertices, labels.vertices, placed, origin, target_origin),
             "joints_3d": joint_3d_loss(hand.joints, labels.joints_3d, labels.has_joints_3d, root),
             "joints_2d": joint_2d_loss(
                 hand.joints_2d, labels.joints_2d, labels.has_joints_2d, size
             ),
-            "positive_scale": positive_scale_loss(hand.scale),
+            "positive_scale": positive_scale_loss(hand.camera[:, 0]),
         }

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pipeline.config import Config
-from hand_pipeline.geometry.camera import project, weak_perspective_to_translation
+from hand_pipeline.geometry.camera import (
+    project,
+    translation_to_weak_perspective,
+    weak_perspective_to_translation,
+)
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
 from hand_pipeline.models.feature_pyramid import FeaturePyramid, Norm
 
-GRID_SIDE = 21  # PyMAF: 21 x 21 points in the first iteration
-NUM_VERTICES = 195  # PyMAF-X: points of the down-sampled hand mesh
 POSE_WIDTH, BETAS_WIDTH, CAMERA_WIDTH = 16 * 6, 10, 3
 SCALE_UNIT = 10.0
 """Half crops a metre that a camera scale of 1 stands for (PyMAF-X multiplies hand scales by 10)."""
@@ -30,10 +32,16 @@ class PyMAFHeadConfig(Config):
     iterations: int = Field(
         3, ge=1, le=4, description="corrections; HandMIM: 'three rectifier layers'"
     )
+    grid_side: int = Field(
+        21, ge=2, description="points a side of the first iteration's grid; PyMAF: 21"
+    )
     points: Literal["mesh", "joints21"] = Field(
         "mesh",
-        description="what is looked at from the 2nd iteration on: 195 vertices (PyMAF-X) or the 21 "
+        description="what is looked at from the 2nd iteration on: vertices (PyMAF-X) or the 21 "
         "joints (HandMIM's text says 'keypoint feedback loop')",
+    )
+    num_vertices: int = Field(
+        195, ge=4, le=778, description="vertices looked at, evenly spread; PyMAF-X: 195"
     )
     pyramid_channels: int = Field(256, gt=0, description="width of the feature maps; PyMAF: 256")
     pyramid_norm: Norm = Field("batch", description="PyMAF: batch; group for small batches")
@@ -64,7 +72,8 @@ class HandEstimate(NamedTuple):
     Attributes:
         mano_pose: rotations of wrist and fingers, full pose.
         betas: shape coefficients.
-        scale: weak-perspective scale in units of `SCALE_UNIT`, as regressed (may be negative).
+        camera: weak-perspective scale in units of `SCALE_UNIT`, as regressed (may be negative), and
+            where the camera joint appears in the crop, -1 to 1.
         joints: camera frame, metres, OpenPose order.
         vertices: camera frame, metres.
         joints_2d: projected `joints`.
@@ -72,7 +81,7 @@ class HandEstimate(NamedTuple):
 
     mano_pose: Float[Tensor, "batch 16 3 3"]
     betas: Float[Tensor, "batch 10"]
-    scale: Float[Tensor, " batch"]
+    camera: Float[Tensor, "batch 3"]
     joints: Float[Tensor, "batch 21 3"]
     vertices: Float[Tensor, "batch 778 3"]
     joints_2d: Float[Tensor, "batch 21 2"]
@@ -193,15 +202,16 @@ class PyMAFHead(nn.Module):
         self.pyramid = FeaturePyramid(
             embed_dim, cfg.pyramid_channels, cfg.iterations, cfg.pyramid_norm
         )
-        num_points = 21 if cfg.points == "joints21" else NUM_VERTICES
-        fused = GRID_SIDE**2 if cfg.fusion else 0
+        num_points = 21 if cfg.points == "joints21" else cfg.num_vertices
+        num_grid = cfg.grid_side**2
+        fused = num_grid if cfg.fusion else 0
         self.rectifiers = nn.ModuleList(
-            Rectifier(cfg, num_points if i else GRID_SIDE**2, fused if i else 0)
+            Rectifier(cfg, num_points if i else num_grid, fused if i else 0)
             for i in range(cfg.iterations)
         )
-        subset = None if cfg.points == "joints21" else mano.vertex_subset(NUM_VERTICES)
+        subset = None if cfg.points == "joints21" else mano.vertex_subset(num_points)
         self.register_buffer("subset", subset, persistent=False)
-        self.register_buffer("grid", _grid(), persistent=False)
+        self.register_buffer("grid", _grid(cfg.grid_side), persistent=False)
         self.register_buffer("initial_state", _mean_state(mano))
 
     def forward(
@@ -255,11 +265,19 @@ class PyMAFHead(nn.Module):
             return HandEstimate(
                 mano_pose=mano_pose,
                 betas=betas,
-                scale=camera[:, 0],
+                camera=camera,
                 joints=joints,
                 vertices=hand.vertices + shift,
                 joints_2d=_project_in_front(joints, intrinsics),
             )
+
+    def camera_of(
+        self, joints: Float[Tensor, "batch 21 3"], intrinsics: Float[Tensor, "batch 3 3"]
+    ) -> Float[Tensor, "batch 3"]:
+        """The `camera` that places a hand with these joints (camera frame, metres)."""
+        place = joints[:, self.camera_joint]
+        camera = translation_to_weak_perspective(place, intrinsics, self.image_size)
+        return torch.cat([camera[:, :1] / SCALE_UNIT, camera[:, 1:]], dim=-1)
 
     def _points_of(self, hand: HandEstimate, intrinsics: Tensor) -> Tensor:
         """Where the next iteration looks: crop coordinates in -1..1, without gradient."""
@@ -292,9 +310,9 @@ def _timid_linear(inputs: int, outputs: int) -> nn.Linear:
     return decoder
 
 
-def _grid() -> Float[Tensor, "1 points 2"]:
-    """Centres of `GRID_SIDE` x `GRID_SIDE` cells over the crop, row by row."""
-    centres = (torch.arange(GRID_SIDE) + 0.5) * (2 / GRID_SIDE) - 1
+def _grid(side: int) -> Float[Tensor, "1 points 2"]:
+    """Centres of `side` x `side` cells over the crop, row by row."""
+    centres = (torch.arange(side) + 0.5) * (2 / side) - 1
     y, x = torch.meshgrid(centres, centres, indexing="ij")
     return torch.stack([x, y], dim=-1).reshape(1, -1, 2)
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hand_pipeline.config import Config
 from hand_pipeline.files import atomic_write
 
 _HEADER = "hand_pipeline"
@@ -73,13 +74,16 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     return Checkpoint(tensors, json.loads(header))
 
 
-def run_key(**parts: Any) -> str:
-    """Name a training run by everything that decides its result.
+def pack_method(name: str, tensors: Mapping[str, Tensor], **configs: Config) -> Checkpoint:
+    """A trained method as a checkpoint that `methods.restore_method` can rebuild.
 
-    Two runs share a key only if stage, configuration, data, starting weights and code agree, so a
-    checkpoint under the key can be resumed without ever being stale.
+    Args:
+        name: key of `methods.method_classes`.
+        tensors: the method's state.
+        configs: its constructor's arguments.
     """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    plain = {key: config.model_dump(mode="json") for key, config in configs.items()}
+    return Checkpoint(dict(tensors), {"method": name, "configs": plain})
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -1,6 +1,5 @@
 """Train a method on a data set: loader, loop, ranks and the progress bar put together."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,10 @@ from tqdm import tqdm
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.loader import batches_from
-from hand_pipeline.training.checkpoint import run_key
+from hand_pipeline.provenance import code_version, run_key
 from hand_pipeline.training.launch import launch
 from hand_pipeline.training.loop import Record, TrainConfig, fit
 from hand_pipeline.training.method import Method
-
-RESULT_CODE = ("geometry", "data", "models", "losses", "training", "methods")
-"""Parts of the package that can change what a training run ends with."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +129,3 @@ def _train(job: TrainJob) -> TrainResult:
         job.sink.flush()
     tensors = {name: tensor.cpu() for name, tensor in job.method.state_dict().items()}
     return TrainResult(tensors, history, resumed_from)
-
-
-def code_version() -> str:
-    """Hash of the source that can change a training result; part of a running checkpoint's key."""
-    package = Path(__file__).parents[1]
-    files = [f for part in RESULT_CODE for f in package.glob(f"{part}/**/*.py")]
-    digest = hashlib.sha256()
-    for file in sorted([*files, package / "config.py", package / "files.py"]):
-        digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()

@@ -11,8 +11,7 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.collect import CollectConfig, collect_crops
 from hand_pipeline.data.shards import ShardReader
 from hand_pipeline.data.synthetic_photos import PhotosConfig, generate_photos
-from hand_pipeline.training.checkpoint import run_key
-from hand_pipeline.training.run import code_version
+from hand_pipeline.provenance import code_version, run_key
 from hand_pipeline.viz.contact_sheet import contact_sheet
 
 logger = logging.getLogger(__name__)

@@ -11,12 +11,11 @@ from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelledSubset, LabelsConfig
 from hand_pipeline.data.readers.freihand import FreiHandDataset
-from hand_pipeline.methods import pack_method
 from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, tensors_hash
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.run import TrainJob, running_checkpoint, train
 from hand_pipeline.training.seeding import seed_everything

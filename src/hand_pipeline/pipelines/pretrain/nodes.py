@@ -9,11 +9,10 @@ from PIL import Image
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.crops import CropDataset, collate_crops
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods import pack_method
 from hand_pipeline.methods.handmim import HandMIM, HandMIMConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.run import TrainJob, running_checkpoint, train
 from hand_pipeline.training.seeding import seed_everything

@@ -7,8 +7,7 @@ from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.synthetic import SyntheticConfig, contact_sheet, generate
-from hand_pipeline.training.checkpoint import run_key
-from hand_pipeline.training.run import code_version
+from hand_pipeline.provenance import code_version, run_key
 
 
 def synthesize_hands(

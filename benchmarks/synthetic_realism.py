@@ -1,0 +1,128 @@
+"""Does MediaPipe take our synthetic hands for hands? Share found, and its landmarks' error.
+
+Usage: python benchmarks/synthetic_realism.py [--count 200] [--size 256] [--sheet sheet.png]
+Two sets: natural poses (fingers bent by less than 50 degrees on average at the middle joint,
+nothing in front), and hands as training sees them (any pose, occluders). The error is the mean over
+21 joints, divided by the longer side of the true joints' box. Prints a table and one line of JSON;
+exit status 1 if fewer than 90 % of natural poses are found or their median error exceeds 6 %.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from hand_pipeline.data.detector import DetectorConfig, HandDetector
+from hand_pipeline.data.synthetic import SyntheticConfig, draw_hand, pose_block
+from hand_pipeline.data.synthetic_workers import BLOCK, Block, painter
+
+MIN_FOUND, MAX_ERROR = 0.90, 0.06
+MIDDLE_JOINTS = [1, 5, 9, 13]  # among the 21 angles
+
+
+def natural_indices(config: SyntheticConfig, count: int) -> list[int]:
+    """The first `count` hands whose fingers are not strongly bent."""
+    chosen: list[int] = []
+    block = 0
+    while len(chosen) < count:
+        generators = [
+            np.random.default_rng([config.seed, 0, block * BLOCK + row, 0]) for row in range(BLOCK)
+        ]
+        hands, *_ = painter(None).pose(generators, config.beta_std, config.beta_limit)
+        bent = hands.angles[:, MIDDLE_JOINTS].mean(1)
+        chosen += [block * BLOCK + int(row) for row in np.flatnonzero(bent < 50)]
+        block += 1
+    return chosen[:count]
+
+
+def measure(
+    config: SyntheticConfig, indices: list[int], detector: HandDetector, sheet: Path | None
+) -> dict[str, float]:
+    errors, right, tiles = [], [], []
+    for block in range(max(indices) // BLOCK + 1):
+        wanted = [i for i in indices if i // BLOCK == block]
+        if not wanted:
+            continue
+        first = block * BLOCK
+        placements, _ = pose_block(config, "training", Block(first, first + BLOCK))
+        for index in wanted:
+            placement = placements[index - first]
+            picture, _ = draw_hand(config, None, "training", index, placement)
+            projected = placement.joints @ placement.intrinsics.T
+            truth = projected[:, :2] / projected[:, 2:]
+            extent = np.ptp(truth, axis=0).max()
+            found = detector(picture)
+            offsets = [np.linalg.norm(hand.landmarks_2d - truth, axis=1) for hand in found]
+            best = int(np.argmin([o.mean() for o in offsets])) if offsets else -1
+            # a find somewhere else in the picture is no find
+            hit = best >= 0 and offsets[best].mean() < 0.5 * extent
+            errors.append(offsets[best].mean() / extent if hit else np.nan)
+            right.append(hit and found[best].handedness == "right")
+            tiles.append(_tile(picture, truth, found[best].landmarks_2d if hit else None))
+    if sheet is not None:
+        _save(tiles[:48], sheet)
+    values = np.array(errors)
+    seen = np.isfinite(values)
+    return {
+        "count": len(values),
+        "found": round(float(seen.mean()), 4),
+        "median_error": round(float(np.nanmedian(values)), 4),
+        "mean_error": round(float(np.nanmean(values)), 4),
+        "p90_error": round(float(np.nanpercentile(values, 90)), 4),
+        "called_right": round(float(np.sum(right) / max(seen.sum(), 1)), 4),
+    }
+
+
+def _tile(picture: np.ndarray, truth: np.ndarray, found: np.ndarray | None) -> Image.Image:
+    tile = Image.fromarray(picture)
+    draw = ImageDraw.Draw(tile)
+    for x, y in truth:
+        draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=(0, 220, 0))
+    for x, y in [] if found is None else found:
+        draw.ellipse([x - 2, y - 2, x + 2, y + 2], outline=(255, 0, 0))
+    if found is None:
+        draw.rectangle([0, 0, tile.width - 1, tile.height - 1], outline=(255, 0, 0), width=4)
+    return tile
+
+
+def _save(tiles: list[Image.Image], path: Path, columns: int = 8) -> None:
+    side = tiles[0].width
+    sheet = Image.new("RGB", (columns * side, -(-len(tiles) // columns) * side))
+    for index, tile in enumerate(tiles):
+        sheet.paste(tile, (index % columns * side, index // columns * side))
+    sheet.save(path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--passes", type=int, default=3, help="the detector's tries a picture")
+    parser.add_argument("--sheet", type=Path, help="folder for pictures of what was found")
+    arguments = parser.parse_args()
+    detector = HandDetector(DetectorConfig(passes=arguments.passes))
+    settings = {"image_size": arguments.size, "seed": arguments.seed}
+    plain = SyntheticConfig(**settings, occluder_probability=0.0)
+    sets = {
+        "natural": (plain, natural_indices(plain, arguments.count)),
+        "as_trained": (SyntheticConfig(**settings), list(range(arguments.count))),
+    }
+    results = {}
+    for name, (config, indices) in sets.items():
+        sheet = arguments.sheet and arguments.sheet / f"{name}.png"
+        results[name] = measure(config, indices, detector, sheet)
+    columns = list(results["natural"])
+    print(f"{'set':<12}" + "".join(f"{c:>14}" for c in columns))
+    for name, row in results.items():
+        print(f"{name:<12}" + "".join(f"{row[c]:>14}" for c in columns))
+    print(json.dumps({"size": arguments.size, "passes": arguments.passes} | results))
+    natural = results["natural"]
+    return int(natural["found"] < MIN_FOUND or natural["median_error"] > MAX_ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

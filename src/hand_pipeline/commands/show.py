@@ -1,0 +1,47 @@
+"""`python -m hand_pipeline show`: the scores of the last run, and where to look further."""
+
+from pathlib import Path
+
+import click
+import pandas as pd
+
+REPORTING = "08_reporting"
+COLUMNS = {
+    "pa_mpjpe_mm": "PA-MPJPE",
+    "pa_mpvpe_mm": "PA-MPVPE",
+    "mpjpe_mm": "MPJPE",
+    "rr_mpvpe_mm": "root-rel. MPVPE",
+    "auc_pa_vertices": "AUC",
+    "f5": "F@5",
+    "f15": "F@15",
+}
+"""What the table shows: millimetres, then shares from 0 to 1 (Procrustes-aligned vertices)."""
+
+
+@click.command("show")
+@click.option(
+    "--data", type=click.Path(path_type=Path), default=Path("data"), show_default=True,
+    help="Root of the profile's data: data, data/smoke, data/bench or data/paper.",
+)  # fmt: skip
+def show(data: Path) -> None:
+    """Print the results table of the last run and the place of its report."""
+    folder = data / REPORTING
+    if not (folder / "results_table.csv").is_file():
+        raise click.ClickException(f"no results in {folder}: run `dvc repro` or `make demo` first")
+    results = pd.read_csv(folder / "results_table.csv").set_index("model")
+    table = results[list(COLUMNS)].rename(columns=COLUMNS)
+    click.echo(f"\nHeld-out hands: {int(results['num_samples'].iloc[0])}. Lengths in mm; AUC and F")
+    click.echo("of vertices after Procrustes alignment. Open hand: no reproduction of a paper.\n")
+    click.echo(table.to_string(float_format=lambda value: f"{value:.3f}"))
+    baseline = results.iloc[0]
+    click.echo("\nBelow the mean hand by")
+    for name, row in results.iloc[1:].iterrows():
+        lower = {c: 1 - row[c] / baseline[c] for c in ("pa_mpvpe_mm", "rr_mpvpe_mm")}
+        figures = ", ".join(f"{share:.1%} {COLUMNS[c]}" for c, share in lower.items())
+        click.echo(f"  {name}: {figures}")
+    if (folder / "collect_table.csv").is_file():
+        click.echo("\nPhotos (columns without any photo left out)")
+        photos = pd.read_csv(folder / "collect_table.csv").set_index("set")
+        click.echo(photos.loc[:, (photos != 0).any()].T.to_string())
+    click.echo(f"\nreport    {(folder / 'report.html').resolve()}")
+    click.echo("runs      make ui, then http://127.0.0.1:5000\n")

@@ -1,0 +1,93 @@
+"""The whole pipeline on real files: synthetic hands, photos, two trainings, scores, report."""
+
+import json
+import re
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def finished(project: Path, kedro_run: Run) -> Path:
+    result = kedro_run()
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return project / "data/smoke"
+
+
+def test_every_stage_leaves_its_result(finished: Path) -> None:
+    results = pd.read_csv(finished / "08_reporting/results_table.csv")
+    assert results["model"].tolist() == [
+        "mean hand", "supervised, from scratch", "HandMIM, then fine-tuned"
+    ]  # fmt: skip
+    assert results["num_samples"].eq(8).all()
+    assert results.notna().all(axis=None)
+
+
+def test_broken_photos_are_quarantined_with_their_reason(finished: Path) -> None:
+    table = pd.read_csv(finished / "08_reporting/quarantine_table.csv")
+    reasons = {Path(row.file).name: row.reason for row in table.itertuples()}
+    assert reasons == {"not_a_photo.jpg": "not_an_image", "truncated.jpg": "truncated"}
+
+
+def test_the_submission_can_be_read_as_the_leaderboard_would(finished: Path) -> None:
+    with zipfile.ZipFile(finished / "07_model_output/submission/pred.zip") as archive:
+        joints, vertices = json.loads(archive.read("pred.json"))
+    assert (len(joints), len(joints[0]), len(vertices[0])) == (8, 21, 778)
+
+
+def test_the_report_shows_its_pictures(finished: Path) -> None:
+    page = (finished / "08_reporting/report.html").read_text()
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 6
+    assert "HandMIM, then fine-tuned" in page
+
+
+def test_mlflow_has_every_loss_term_parameters_and_artifacts(project: Path, finished: Path) -> None:
+    client = MlflowClient(f"sqlite:///{project}/mlflow/mlflow.db")
+    experiment = client.get_experiment_by_name("hand_pipeline")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    for name in ("pretrain.loss.pose", "pretrain.loss.patch", "pretrain.loss.recon",
+                 "pretrain.monitor.class_entropy", "pretrain.images_per_second",
+                 "finetune_handmim.loss.vertices", "final.evaluate.handmim.pa_mpvpe_mm"):  # fmt: skip
+        assert name in run.data.metrics, name
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "pretrain.loss.pose")] == [
+        1, 2, 3, 4, 5, 6
+    ]  # fmt: skip
+    assert run.data.params["pretrain.training.steps"] == "6"
+    assert run.data.params["backbone.embed_dim"] == "48"
+    artifacts = {a.path for a in client.list_artifacts(run.info.run_id)}
+    assert {"report.html", "handmim_method.safetensors", "hands_picture.png"} <= artifacts
+
+
+def test_a_second_run_of_a_finished_stage_trains_nothing(finished: Path, kedro_run: Run) -> None:
+    metrics = finished / "08_reporting/pretrain_metrics.json"
+    before = metrics.read_text()
+    checkpoint = next((finished / ".checkpoints/pretrain").glob("*.safetensors"))
+    written = checkpoint.stat().st_mtime_ns
+    assert kedro_run("--pipelines", "pretrain").returncode == 0
+    assert checkpoint.stat().st_mtime_ns == written
+    assert metrics.read_text() == before
+
+
+def test_a_key_nobody_knows_is_refused_before_anything_runs(kedro_run: Run) -> None:
+    result = kedro_run("--pipelines", "pretrain", "--params", "pretrain.training.step=3")
+    assert result.returncode != 0
+    assert "step" in result.stderr + result.stdout
+    assert "Running node" not in result.stdout
+
+
+def test_an_impossible_value_is_refused_with_its_name(kedro_run: Run) -> None:
+    result = kedro_run("--pipelines", "finetune", "--params", "finetune.training.lr=-1")
+    assert result.returncode != 0
+    assert "greater than 0" in result.stderr + result.stdout
+    assert "Running node" not in result.stdout

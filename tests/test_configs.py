@@ -1,0 +1,49 @@
+"""Every shipped YAML builds its typed configuration, in every profile."""
+
+import inspect
+import typing
+from pathlib import Path
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.framework.startup import bootstrap_project
+
+from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.settings import CONFIG_LOADER_ARGS
+
+ROOT = Path(__file__).parents[1]
+PROFILES = ("base", "smoke", "bench", "paper")
+
+
+def parameters(profile: str) -> dict[str, typing.Any]:
+    loader = OmegaConfigLoader(
+        str(ROOT / "conf"), env=profile, base_env="base",
+        merge_strategy=CONFIG_LOADER_ARGS["merge_strategy"],
+    )  # fmt: skip
+    return loader["parameters"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_builds_the_configurations_of_its_nodes(profile: str) -> None:
+    bootstrap_project(ROOT)
+    from kedro.framework.project import pipelines
+
+    values, built = parameters(profile), 0
+    for node in pipelines["__default__"].nodes:
+        hints = typing.get_type_hints(node.func)
+        for argument, name in zip(inspect.signature(node.func).parameters, node.inputs):
+            kind = hints[argument]
+            if name.startswith("params:") and isinstance(kind, type) and issubclass(kind, Config):
+                value = values
+                for part in name.removeprefix("params:").split("."):
+                    value = value[part]
+                kind(**value)
+                built += 1
+    assert built > 15
+
+
+def test_paths_are_named_only_in_the_catalog() -> None:
+    for file in ROOT.glob("conf/*/parameters*.yml"):
+        named = [line for line in file.read_text().splitlines() if "data/" in line.split("#")[0]]
+        assert all("workspace" in line or "mano_model" in line for line in named), file
+    assert MachineConfig().workspace == Path("data/.checkpoints")
