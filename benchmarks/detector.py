@@ -1,9 +1,10 @@
 """Photos a second of the whole collect path against a bare detector loop on the same cores.
 
 The bare loop decodes a photo and calls MediaPipe once on it, nothing more: as one process, as a
-script would, and as many processes as the collect path has workers. All are timed whole, from starting the processes to the last
-result; all see the same photos, in alternating runs, and the best run of each counts. Processor
-time is given too: where other programs share the cores, it says more than the clock.
+script would, and as many processes as the collect path has workers. All are timed whole, from
+starting the processes to the last result; all see the same photos, and the best run of each
+counts. Processor time is given too: where other programs share the cores, it says more than the
+clock.
 """
 
 import argparse
