@@ -32,7 +32,7 @@ class DetectorConfig(Config):
     The palm network sees the whole photo at 192x192 px and misses hands that fill it or touch its
     border; a border of repeated edge pixels brings them back (sign_digits 79 to 98 %, ti1k 86 to
     95 %, 100 photos each). Where nothing is found, the photo is tried again enlarged within a
-    black frame, then as it is.
+    black frame, and, if asked for, as it is: that finds hands that are small in a large photo.
     """
 
     model_path: Path | None = Field(
@@ -52,7 +52,9 @@ class DetectorConfig(Config):
         0.6, ge=0, description="black frame of pass 2, longer sides; our measurement"
     )
     upscale_to: int = Field(256, ge=1, description="shorter side in pass 2 at least, px")
-    passes: int = Field(3, ge=1, le=3, description="tries for a photo in which no hand is found")
+    passes: int = Field(
+        2, ge=1, le=3, description="tries for a photo in which no hand is found; 3 for small hands"
+    )
     max_overlap: float = Field(
         0.6, gt=0, le=1, description="intersection over union that makes two finds one hand"
     )

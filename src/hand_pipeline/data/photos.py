@@ -161,8 +161,8 @@ def decode_photo(
             warnings.simplefilter("ignore")  # Pillow's own size warning and odd metadata
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 _check_size(image.size, min_side, max_pixels)
-                upright = ImageOps.exif_transpose(image)
-                return np.array(_to_rgb(upright))
+                ImageOps.exif_transpose(image, in_place=True)
+                return np.array(_to_rgb(image))
     except UnidentifiedImageError as error:
         reason: Reason = "unreadable" if content.startswith(_MAGIC) else "not_an_image"
         raise BadPhoto(reason, "no JPEG, PNG or WebP header") from error

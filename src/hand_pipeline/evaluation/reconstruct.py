@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hand_pipeline.data.batch import HandPrediction
 from hand_pipeline.data.cropping import Crop, CropConfig, cut_crop
-from hand_pipeline.data.detector import Detection, HandDetector, without_overlaps
+from hand_pipeline.data.detector import Detection, DetectorConfig, without_overlaps
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand, mirror_faces
 from hand_pipeline.geometry.rotation import matrix_to_axis_angle
@@ -34,6 +34,20 @@ class HandModel(Protocol):
         ids: tuple[str, ...],
     ) -> HandPrediction:
         """Hands of uint8 crops, in the camera of `intrinsics`."""
+        ...
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """What finds hands: `data.detector.HandDetector`."""
+
+    @property
+    def cfg(self) -> DetectorConfig:
+        """How it looks for them."""
+        ...
+
+    def __call__(self, image: UInt8[np.ndarray, "height width 3"], /) -> list[Detection]:
+        """The hands of an RGB photo, surest first."""
         ...
 
 
@@ -95,7 +109,7 @@ class PhotoReconstructor:
 
     def __init__(
         self,
-        detector: HandDetector,
+        detector: Detector,
         model: HandModel,
         crops: CropConfig,
         device: torch.device | str = "cpu",

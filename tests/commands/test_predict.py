@@ -1,0 +1,182 @@
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from torch import nn
+
+from hand_pipeline.commands.predict import predict
+from hand_pipeline.data.batch import HandPrediction
+from hand_pipeline.data.detector import Detection, DetectorConfig
+from hand_pipeline.data.videos import write_video
+from hand_pipeline.geometry.camera import project, weak_perspective_to_translation
+from hand_pipeline.geometry.mano import ManoHand
+
+module = sys.modules["hand_pipeline.commands.predict"]
+MEDIA = Path(__file__).parents[3] / "shared" / "data" / "demo_media"
+
+
+class FakeDetector:
+    """A right hand in the left half of every bright photo, a left one in its right half."""
+
+    def __init__(self, cfg: DetectorConfig) -> None:
+        self.cfg = cfg
+
+    def __call__(self, photo):
+        if photo.mean() < 100:
+            return []
+        height, width = photo.shape[:2]
+        hands = []
+        for side, centre in (("right", width / 4), ("left", 3 * width / 4)):
+            flat = np.random.default_rng(0).uniform(-height / 5, height / 5, (21, 2))
+            flat += [centre, height / 2]
+            box = np.concatenate([flat.min(0), flat.max(0)])
+            hands.append(Detection(box, flat, np.zeros((21, 3)), side, 0.9, 1))
+        return hands
+
+
+class MeanHand(nn.Module):
+    """The mean hand, filling the crop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mano = ManoHand()
+
+    def predict(self, images, intrinsics, ids):
+        count = len(images)
+        pose = self.mano.full_pose(torch.zeros(count, 48), flat_hand_mean=False)
+        place = weak_perspective_to_translation(
+            torch.tensor([[6.0, 0, 0]]).expand(count, 3), intrinsics, images.shape[-1]
+        )
+        mesh = self.mano(pose, torch.zeros(count, 10), place)
+        joints_2d = project(mesh.joints, intrinsics)
+        betas = torch.zeros(count, 10)
+        return HandPrediction(ids, intrinsics, joints_2d, mesh.joints, mesh.vertices, pose, betas)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "load_model", lambda checkpoint, device: MeanHand().eval())
+    checkpoint = tmp_path / "model.safetensors"
+    checkpoint.touch()
+
+    def call(source, *options):
+        arguments = [str(source), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")]
+        return CliRunner().invoke(predict, [*arguments, *options])
+
+    return call
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setattr(module, "HandDetector", FakeDetector)
+
+
+def save(path, brightness=200, size=(160, 120)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (brightness,) * 3).save(path)
+    return path
+
+
+def test_a_photo_gives_overlay_json_and_meshes(run, fake, tmp_path):
+    result = run(save(tmp_path / "a.jpg"))
+    assert result.exit_code == 0, result.output
+    assert "2 hands in 1 photos" in result.output
+    out = tmp_path / "out"
+    meshes = [f"a_hand{n}_{s}.{e}" for n, s in ((0, "right"), (1, "left")) for e in ("glb", "obj")]
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["a.overlay.png", "a.json", "summary.json", *meshes]
+    )
+    with Image.open(out / "a.overlay.png") as picture:
+        drawn = np.array(picture)[:, :160].astype(int)
+    assert (np.abs(drawn[:, :80] - 200).max(axis=2) > 30).sum() > 300
+    assert (np.abs(drawn[:, 80:] - 200).max(axis=2) > 30).sum() > 300
+    record = json.loads((out / "a.json").read_text())
+    assert record["camera"]["intrinsics"][0][0] == pytest.approx(200)  # the diagonal
+    assert [hand["handedness"] for hand in record["hands"]] == ["right", "left"]
+    left = np.array(record["hands"][1]["joints_2d_px"])
+    assert (left[:, 0] > 80).all()
+
+
+def test_a_given_focal_length_is_used_and_moves_the_hand_away(run, fake, tmp_path):
+    photo = save(tmp_path / "a.jpg")
+    run(photo, "--no-obj")
+    near = json.loads((tmp_path / "out" / "a.json").read_text())
+    run(photo, "--no-obj", "--focal", "400")
+    far = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert far["camera"] == {"intrinsics": [[400, 0, 80], [0, 400, 60], [0, 0, 1]],
+                             "focal_given": True}  # fmt: skip
+    depths = [record["hands"][0]["mano"]["translation"][2] for record in (near, far)]
+    assert depths[1] == pytest.approx(2 * depths[0], rel=0.01)
+    assert not list((tmp_path / "out").glob("*.obj"))
+
+
+def test_a_folder_with_all_sorts_of_files(run, fake, tmp_path):
+    root = tmp_path / "photos"
+    for name, brightness in (("a.jpg", 200), ("a.png", 200), ("deep/b.webp", 200), ("dark.jpg", 9)):
+        save(root / name, brightness)
+    (root / "broken.jpg").write_bytes(b"no picture")
+    (root / "broken.mp4").write_bytes(b"no video")
+    result = run(root, "--no-obj")
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "out"
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.json")} == {
+        "a_jpg.json", "a_png.json", "deep/b.json", "dark.json", "summary.json",
+    }  # fmt: skip
+    assert f"no hand found in: {root / 'dark.jpg'}" in result.output
+    summary = json.loads((out / "summary.json").read_text())
+    assert {Path(row["file"]).name: row["hands"] for row in summary["photos"]} == {
+        "a.jpg": 2, "a.png": 2, "b.webp": 2, "dark.jpg": 0,
+    }  # fmt: skip
+    reasons = {Path(row["file"]).name: row["reason"] for row in summary["quarantine"]}
+    assert reasons == {"broken.jpg": "not_an_image", "broken.mp4": "unreadable"}
+
+
+def test_a_video_is_drawn_on_and_described_line_by_line(run, fake, tmp_path):
+    with write_video(tmp_path / "v.mp4", Fraction(25)) as video:
+        for brightness in (200, 200, 20, 200):
+            video.add(np.full((120, 160, 3), brightness, dtype=np.uint8))
+    result = run(tmp_path / "v.mp4")
+    assert result.exit_code == 0, result.output
+    assert "hands in 3 of 4 frames" in result.output
+    lines = (tmp_path / "out" / "v.jsonl").read_text().splitlines()
+    assert [len(json.loads(line)["hands"]) for line in lines] == [2, 2, 0, 2]
+    with av.open(str(tmp_path / "out" / "v.overlay.mp4")) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        drawn = [
+            frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)
+        ]
+    assert len(drawn) == 4
+    assert np.ptp(drawn[0]) > 100
+    assert np.ptp(drawn[2]) < 30
+
+
+def test_nothing_readable_is_an_error(run, fake, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    result = run(tmp_path / "a.jpg")
+    assert result.exit_code == 1
+    assert "none of the files could be read" in result.output
+    assert "empty" in result.output
+
+
+def test_a_folder_without_photos_is_an_error(run, fake, tmp_path):
+    (tmp_path / "void").mkdir()
+    result = run(tmp_path / "void")
+    assert result.exit_code == 1
+    assert "holds no photo" in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="the demonstration photos are not here")
+def test_every_hand_of_the_demonstration_photos_is_drawn(run, tmp_path):
+    expected = {"mps_hand_thumb_up": 1, "mps_test_image": 1, "tfjs_hands": 2}
+    for name, hands in expected.items():
+        assert run(MEDIA / f"{name}.jpg", "--no-obj").exit_code == 0
+        record = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        assert len(record["hands"]) == hands
