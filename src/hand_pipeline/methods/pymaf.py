@@ -50,7 +50,7 @@ class PyMAFConfig(PyMAFHeadConfig):
     weight_local_vertices: float = Field(
         0.0,
         ge=0,
-        description="metres; vertices in the wrist's own frame, so that finger pose and shape learn "
+        description="metres; vertices in the wrist's own frame, so that fingers and shape learn "
         "before the orientation is known; our addition, 0 in the paper",
     )
     weight_joints_3d: float = Field(300.0, ge=0, description="metres; PyMAF: 300")
