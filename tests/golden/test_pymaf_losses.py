@@ -85,5 +85,8 @@ def test_first_losses_are_the_golden_ones():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    header = "mano_pose mano_betas mano_camera vertices joints_3d joints_2d positive_scale"
+    header = (
+        "mano_pose mano_betas mano_camera vertices local_vertices joints_3d joints_2d "
+        "positive_scale"
+    )
     np.savetxt(GOLDEN, first_losses(), header=header, fmt="%.9g")

@@ -9,7 +9,7 @@ from hand_pipeline.data.batch import HandBatch, ImageBatch
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig, in_wrist_frame
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.models.vit_weights import CheckpointMismatchError
 
@@ -111,6 +111,19 @@ def test_unlabelled_samples_do_not_move_the_loss(batch):
     }
     terms = method_of().losses(replace(batch, **flags), 0)
     assert all(value == 0 for name, value in terms.items() if name != "positive_scale")
+
+
+def test_the_wrist_frame_knows_neither_orientation_nor_place(batch):
+    mano = ManoHand(tips="freihand")
+    turn = torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    pose = torch.cat([turn @ batch.mano_pose[:, :1], batch.mano_pose[:, 1:]], dim=1)
+    turned = mano(pose, batch.betas, torch.ones(4, 3))
+    torch.testing.assert_close(
+        in_wrist_frame(turned.vertices, turned.joints, pose),
+        in_wrist_frame(batch.vertices, batch.joints_3d, batch.mano_pose),
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_frozen_blocks_get_no_gradient_and_no_group(batch):

@@ -47,6 +47,12 @@ class PyMAFConfig(PyMAFHeadConfig):
         30.0, ge=0, description="squared crop units (s / 10, tx, ty); our choice"
     )
     weight_vertices: float = Field(300.0, ge=0, description="metres; our choice")
+    weight_local_vertices: float = Field(
+        0.0,
+        ge=0,
+        description="metres; vertices in the wrist's own frame, so that fingers and shape learn "
+        "before the orientation is known; our addition, 0 in the paper",
+    )
     weight_joints_3d: float = Field(300.0, ge=0, description="metres; PyMAF: 300")
     weight_joints_2d: float = Field(30.0, ge=0, description="share of the image side; our choice")
     weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
@@ -105,6 +111,7 @@ class PyMAF(Method):
             "mano_betas": cfg.weight_mano_betas,
             "mano_camera": cfg.weight_mano_camera,
             "vertices": cfg.weight_vertices,
+            "local_vertices": cfg.weight_local_vertices,
             "joints_3d": cfg.weight_joints_3d,
             "joints_2d": cfg.weight_joints_2d,
             "positive_scale": cfg.weight_positive_scale,
@@ -221,9 +228,24 @@ class PyMAF(Method):
             "mano_betas": betas_loss(hand.betas, labels.betas, labels.has_mano),
             "mano_camera": camera_loss(hand.camera, camera, labels.has_joints_3d[:, joint]),
             "vertices": vertex_loss(hand.vertices, labels.vertices, placed, origin, target_origin),
+            "local_vertices": vertex_loss(
+                in_wrist_frame(hand.vertices, hand.joints, hand.mano_pose),
+                in_wrist_frame(labels.vertices, labels.joints_3d, labels.mano_pose),
+                labels.has_vertices & labels.has_mano & labels.has_joints_3d[:, 0],
+            ),
             "joints_3d": joint_3d_loss(hand.joints, labels.joints_3d, labels.has_joints_3d, root),
             "joints_2d": joint_2d_loss(
                 hand.joints_2d, labels.joints_2d, labels.has_joints_2d, size
             ),
             "positive_scale": positive_scale_loss(hand.camera[:, 0]),
         }
+
+
+def in_wrist_frame(
+    vertices: Float[Tensor, "batch 778 3"],
+    joints: Float[Tensor, "batch 21 3"],
+    mano_pose: Float[Tensor, "batch 16 3 3"],
+) -> Float[Tensor, "batch 778 3"]:
+    """Vertices relative to the wrist joint, turned back by the global orientation."""
+    with torch.autocast(vertices.device.type, enabled=False):
+        return (vertices - joints[:, :1]) @ mano_pose[:, 0]
