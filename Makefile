@@ -35,7 +35,7 @@ demo: setup
 	@$(BIN)/python -m hand_pipeline show
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -59,6 +59,10 @@ class SyntheticConfig(Config):
     focal_max: float = Field(3.2, gt=0.5)
     beta_std: float = Field(0.9, ge=0, description="spread of the shape coefficients")
     beta_limit: float = Field(2.5, ge=0, description="largest shape coefficient")
+    roll_std_deg: float = Field(
+        45.0, ge=0, description="spread of the hands' turn in the picture about fingers up, degrees"
+    )
+    any_roll: float = Field(0.4, ge=0, le=1, description="share turned by any angle instead")
     mano_model: Path | None = Field(None, description="converted MANO file; none: the open hand")
 
     @model_validator(mode="after")
@@ -172,7 +176,7 @@ def pose_block(
     whole = range(block.first, block.first + BLOCK)
     generators = [_generator(config, split, index, 0) for index in whole]
     hands, orientations, vertices, joints = hand_painter.pose(
-        generators, config.beta_std, config.beta_limit
+        generators, config.beta_std, config.beta_limit, config.roll_std_deg, config.any_roll
     )
     size = float(config.image_size)
     placements = []

@@ -59,13 +59,22 @@ class Placement(NamedTuple):
         return np.array([[self.focal, 0.0, x], [0.0, self.focal, y], [0.0, 0.0, 1.0]])
 
 
-def random_orientation(rng: np.random.Generator) -> Float64[ndarray, "3 3"]:
-    """Palm, back or side towards the camera, tilted, turned in the picture by any angle."""
+def random_orientation(
+    rng: np.random.Generator, roll_std_deg: float = 45.0, any_roll: float = 0.4
+) -> Float64[ndarray, "3 3"]:
+    """Palm, back or side towards the camera, tilted, and turned in the picture.
+
+    Args:
+        rng: draws.
+        roll_std_deg: spread of the turn in the picture about fingers up, degrees.
+        any_roll: share of hands turned by any angle instead.
+    """
     view = rng.choice(["palm", "back", "side"], p=[0.38, 0.34, 0.28])
     yaw = {"palm": rng.uniform(-40, 40), "back": 180 + rng.uniform(-40, 40),
            "side": rng.choice([-90, 90]) + rng.uniform(-50, 50)}[view]  # fmt: skip
     tilt = np.clip(rng.normal(0, 24), -65, 65)
-    roll = rng.normal(0, 45) if rng.random() < 0.6 else rng.uniform(-180, 180)
+    upright = rng.random() < 1 - any_roll
+    roll = rng.normal(0, roll_std_deg) if upright else rng.uniform(-180, 180)
     turn = (
         Rotation.from_euler("z", roll, degrees=True)
         * Rotation.from_euler("x", tilt, degrees=True)
@@ -138,11 +147,18 @@ class HandPainter:
         return self._textures[index]
 
     def pose(
-        self, generators: list[np.random.Generator], beta_std: float, beta_limit: float
+        self,
+        generators: list[np.random.Generator],
+        beta_std: float,
+        beta_limit: float,
+        roll_std_deg: float = 45.0,
+        any_roll: float = 0.4,
     ) -> tuple[Hands, Float64[ndarray, "b 3 3"], Float64[ndarray, "b 778 3"], ndarray]:
         """Hands at the origin: angles and shapes, orientations, vertices, joints (OpenPose)."""
         hands = sample_hands(generators, self.skeleton, beta_std, beta_limit)
-        orientation = np.stack([random_orientation(rng) for rng in generators])
+        orientation = np.stack(
+            [random_orientation(rng, roll_std_deg, any_roll) for rng in generators]
+        )
         rotations = axis_angle_to_matrix(torch.from_numpy(hands.fingers).float())
         first = torch.from_numpy(orientation).float()[:, None]
         with torch.no_grad():
