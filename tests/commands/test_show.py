@@ -1,0 +1,26 @@
+"""`show` prints the table of the last run, or says what to run first."""
+
+from pathlib import Path
+
+import pandas as pd
+from click.testing import CliRunner
+
+from hand_pipeline.commands.show import COLUMNS, show
+
+
+def test_without_results_it_says_what_to_run(tmp_path: Path) -> None:
+    result = CliRunner().invoke(show, ["--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "run `dvc repro` or `make demo` first" in result.output
+
+
+def test_it_prints_every_metric_and_how_far_below_the_mean_hand(tmp_path: Path) -> None:
+    folder = tmp_path / "08_reporting"
+    folder.mkdir()
+    rows = [{"model": name, "num_samples": 400, **dict.fromkeys(COLUMNS, value)}
+            for name, value in (("mean hand", 10.0), ("ours", 7.5))]  # fmt: skip
+    pd.DataFrame(rows).to_csv(folder / "results_table.csv", index=False)
+    result = CliRunner().invoke(show, ["--data", str(tmp_path)])
+    assert result.exit_code == 0
+    assert all(title in result.output for title in COLUMNS.values())
+    assert "ours: 25.0% PA-MPVPE, 25.0% root-rel. MPVPE" in result.output
