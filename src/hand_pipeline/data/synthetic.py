@@ -25,7 +25,7 @@ from hand_pipeline.data.synthetic_background import (
     photo_background,
 )
 from hand_pipeline.data.synthetic_look import compose, develop
-from hand_pipeline.data.synthetic_scene import Placement, place
+from hand_pipeline.data.synthetic_scene import Placement, Turns, place
 from hand_pipeline.data.synthetic_workers import BLOCK, Block, blocks, painter, run_blocks
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
@@ -59,10 +59,7 @@ class SyntheticConfig(Config):
     focal_max: float = Field(3.2, gt=0.5)
     beta_std: float = Field(0.9, ge=0, description="spread of the shape coefficients")
     beta_limit: float = Field(2.5, ge=0, description="largest shape coefficient")
-    roll_std_deg: float = Field(
-        45.0, ge=0, description="spread of the hands' turn in the picture about fingers up, degrees"
-    )
-    any_roll: float = Field(0.4, ge=0, le=1, description="share turned by any angle instead")
+    turns: Turns = Field(Turns(), description="how hands stand before the camera")
     mano_model: Path | None = Field(None, description="converted MANO file; none: the open hand")
 
     @model_validator(mode="after")
@@ -176,7 +173,7 @@ def pose_block(
     whole = range(block.first, block.first + BLOCK)
     generators = [_generator(config, split, index, 0) for index in whole]
     hands, orientations, vertices, joints = hand_painter.pose(
-        generators, config.beta_std, config.beta_limit, config.roll_std_deg, config.any_roll
+        generators, config.beta_std, config.beta_limit, config.turns
     )
     size = float(config.image_size)
     placements = []

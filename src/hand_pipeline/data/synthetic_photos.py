@@ -15,7 +15,7 @@ from hand_pipeline.data.synthetic_background import (
     photo_background,
 )
 from hand_pipeline.data.synthetic_look import compose, develop, random_light, random_skin
-from hand_pipeline.data.synthetic_scene import Placement, place
+from hand_pipeline.data.synthetic_scene import Placement, Turns, place
 from hand_pipeline.data.synthetic_workers import Block, blocks, painter, run_blocks
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 
@@ -96,7 +96,7 @@ def _hands(config: PhotosConfig, index: int) -> list[tuple[str, Placement]]:
     first_left = bool(rng.random() < config.left_probability)
     sides = [first_left, not first_left] if two else [first_left]
     posing = [np.random.default_rng([config.seed, 2, index, 1, n]) for n in range(len(sides))]
-    _, orientations, vertices, joints = hand_painter.pose(posing, 0.9, 2.5)
+    _, orientations, vertices, joints = hand_painter.pose(posing, 0.9, 2.5, Turns())
     hands = []
     part = config.width / len(sides)
     focal = config.width * rng.uniform(0.9, 1.6)

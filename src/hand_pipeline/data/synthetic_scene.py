@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64
 from numpy import ndarray
+from pydantic import Field
 from scipy.spatial.transform import Rotation
 
+from hand_pipeline.config import Config
 from hand_pipeline.data import synthetic_look as look
 from hand_pipeline.data import synthetic_things as things
 from hand_pipeline.data.synthetic_light import Drawn, Light, Skin, cast_shadow, slopes_of
@@ -59,22 +61,26 @@ class Placement(NamedTuple):
         return np.array([[self.focal, 0.0, x], [0.0, self.focal, y], [0.0, 0.0, 1.0]])
 
 
-def random_orientation(
-    rng: np.random.Generator, roll_std_deg: float = 45.0, any_roll: float = 0.4
-) -> Float64[ndarray, "3 3"]:
-    """Palm, back or side towards the camera, tilted, and turned in the picture.
+class Turns(Config):
+    """How hands stand before the camera, in degrees. Defaults: any way a hand is photographed."""
 
-    Args:
-        rng: draws.
-        roll_std_deg: spread of the turn in the picture about fingers up, degrees.
-        any_roll: share of hands turned by any angle instead.
-    """
-    view = rng.choice(["palm", "back", "side"], p=[0.38, 0.34, 0.28])
-    yaw = {"palm": rng.uniform(-40, 40), "back": 180 + rng.uniform(-40, 40),
+    side_views: float = Field(0.28, ge=0, le=1, description="share seen from the side")
+    yaw: float = Field(40.0, ge=0, le=90, description="about the forearm, from palm or back, +-")
+    tilt_std: float = Field(24.0, ge=0, description="fingers towards or away from the camera")
+    roll_std: float = Field(45.0, ge=0, description="in the picture, about fingers up")
+    any_roll: float = Field(0.4, ge=0, le=1, description="share turned by any angle instead")
+
+
+def random_orientation(rng: np.random.Generator, turns: Turns) -> Float64[ndarray, "3 3"]:
+    """Palm, back or side towards the camera, tilted, and turned in the picture."""
+    front = 1 - turns.side_views
+    view = rng.choice(["palm", "back", "side"], p=[0.53 * front, 0.47 * front, turns.side_views])
+    yaw = {"palm": rng.uniform(-turns.yaw, turns.yaw),
+           "back": 180 + rng.uniform(-turns.yaw, turns.yaw),
            "side": rng.choice([-90, 90]) + rng.uniform(-50, 50)}[view]  # fmt: skip
-    tilt = np.clip(rng.normal(0, 24), -65, 65)
-    upright = rng.random() < 1 - any_roll
-    roll = rng.normal(0, roll_std_deg) if upright else rng.uniform(-180, 180)
+    tilt = np.clip(rng.normal(0, turns.tilt_std), -65, 65)
+    upright = rng.random() < 1 - turns.any_roll
+    roll = rng.normal(0, turns.roll_std) if upright else rng.uniform(-180, 180)
     turn = (
         Rotation.from_euler("z", roll, degrees=True)
         * Rotation.from_euler("x", tilt, degrees=True)
@@ -151,14 +157,11 @@ class HandPainter:
         generators: list[np.random.Generator],
         beta_std: float,
         beta_limit: float,
-        roll_std_deg: float = 45.0,
-        any_roll: float = 0.4,
+        turns: Turns,
     ) -> tuple[Hands, Float64[ndarray, "b 3 3"], Float64[ndarray, "b 778 3"], ndarray]:
         """Hands at the origin: angles and shapes, orientations, vertices, joints (OpenPose)."""
         hands = sample_hands(generators, self.skeleton, beta_std, beta_limit)
-        orientation = np.stack(
-            [random_orientation(rng, roll_std_deg, any_roll) for rng in generators]
-        )
+        orientation = np.stack([random_orientation(rng, turns) for rng in generators])
         rotations = axis_angle_to_matrix(torch.from_numpy(hands.fingers).float())
         first = torch.from_numpy(orientation).float()[:, None]
         with torch.no_grad():
