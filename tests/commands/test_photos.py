@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from hand_pipeline.commands.photos import PHOTOS, photos
+from hand_pipeline.commands.photos import LISTING, PHOTOS, photos
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_folders_are_linked_and_replace_the_former_links(tmp_path: Path) -> None
     one, two = folder_of_photos(tmp_path / "one"), folder_of_photos(tmp_path / "two")
     assert call(one).exit_code == 0
     assert call(two).exit_code == 0
-    assert [p.name for p in PHOTOS.iterdir()] == ["two"]
+    assert sorted(p.name for p in PHOTOS.iterdir()) == ["linked.json", "two"]
     assert (PHOTOS / "two").resolve() == two.resolve()
 
 
@@ -63,3 +63,14 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     result = call(folder_of_photos(tmp_path / "a/x"), folder_of_photos(tmp_path / "b/x"))
     assert result.exit_code == 1
     assert "two folders are called x" in result.output
+
+
+def test_dvc_sees_a_change_behind_a_link(tmp_path: Path) -> None:
+    folder = folder_of_photos(tmp_path / "one")
+    call(folder)
+    before = LISTING.read_text()
+    call(folder)
+    assert LISTING.read_text() == before
+    Image.new("RGB", (50, 50)).save(folder / "b.jpg")
+    call(folder)
+    assert LISTING.read_text() != before

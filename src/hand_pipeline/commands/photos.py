@@ -1,14 +1,21 @@
 """`python -m hand_pipeline photos`: say which photos the collect stage reads."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
 import click
 
 from hand_pipeline.data.photos import NoPhotosError, find_photos
+from hand_pipeline.files import atomic_write_text
 
 PHOTOS = Path("data/01_raw/photos")
 """The collect stage's input. Folders of the user's stand in it as links."""
+
+
+LISTING = PHOTOS / "linked.json"
+"""What the links lead to. DVC does not look behind links: this file tells it of a change."""
 
 
 @click.command("photos")
@@ -25,6 +32,7 @@ def photos(folders: tuple[Path, ...]) -> None:
     except NoPhotosError as error:
         raise click.ClickException(str(error)) from error
     PHOTOS.mkdir(parents=True, exist_ok=True)
+    LISTING.unlink(missing_ok=True)
     for entry in PHOTOS.iterdir():
         if entry.is_symlink():
             entry.unlink()
@@ -34,5 +42,21 @@ def photos(folders: tuple[Path, ...]) -> None:
             raise click.ClickException(f"two folders are called {link.name}; rename one of them")
         os.symlink(folder.resolve(), link, target_is_directory=True)
         click.echo(f"{link} -> {folder.resolve()}")
-    if not folders:
+    if folders:
+        listing = {str(folder.resolve()): _fingerprint(folder) for folder in folders}
+        atomic_write_text(LISTING, json.dumps(listing, indent=1, sort_keys=True) + "\n")
+    else:
         click.echo("no folder of photos given: the collect stage will draw synthetic ones")
+
+
+def _fingerprint(folder: Path) -> str:
+    """Hash of the names, sizes and times of all files below `folder`."""
+    digest = hashlib.sha256()
+    for path, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            file = Path(path) / name
+            status = file.stat() if file.exists() else None
+            known = (status.st_size, status.st_mtime_ns) if status else "broken link"
+            digest.update(f"{file.relative_to(folder)}\0{known}\n".encode())
+    return digest.hexdigest()
