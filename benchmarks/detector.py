@@ -27,7 +27,8 @@ from PIL import Image
 from hand_pipeline.data.collect import CollectConfig, collect_crops
 from hand_pipeline.data.detector import quiet_native_logs
 from hand_pipeline.data.detector_model import resolve_model
-from hand_pipeline.data.photos import find_photos
+from hand_pipeline.data.photos import Photo, find_photos
+from hand_pipeline.data.synthetic_photos import PhotosConfig, generate_photos
 
 
 def bare_loop(paths: list[Path], model: Path) -> int:
@@ -76,13 +77,22 @@ def run_collect(folder: Path, cfg: CollectConfig, workers: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path)
+    parser.add_argument(
+        "photos", type=Path, nargs="?", help="folder of photos; default: synthetic ones, drawn now"
+    )
     parser.add_argument("--count", type=int, default=600, help="photos drawn from the folder")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     model = resolve_model()
-    photos = find_photos([arguments.photos])
+    with tempfile.TemporaryDirectory() as drawn:
+        folder = arguments.photos
+        if folder is None:
+            folder = generate_photos(PhotosConfig(count=200), Path(drawn), arguments.workers)
+        compare(find_photos([folder]), arguments, model)
+
+
+def compare(photos: list[Photo], arguments: argparse.Namespace, model: Path) -> None:
     chosen = random.Random(0).sample(photos, min(arguments.count, len(photos)))
     with tempfile.TemporaryDirectory() as folder:
         paths = []

@@ -47,6 +47,7 @@ class MeanHand(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.mano = ManoHand()
+        self.crop_scale = torch.tensor(1.75)
 
     def predict(self, images, intrinsics, ids):
         count = len(images)

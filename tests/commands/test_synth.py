@@ -4,7 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from hand_pipeline.commands.synth import synth
-from hand_pipeline.data.readers.freihand import FreiHandDataset
+from hand_pipeline.data.hand_sets import read_hands
+from hand_pipeline.geometry.mano import ManoHand
 
 
 def test_synth_writes_a_set_that_can_be_read(tmp_path: Path) -> None:
@@ -15,8 +16,8 @@ def test_synth_writes_a_set_that_can_be_read(tmp_path: Path) -> None:
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "2 training and 1 evaluation hands" in result.output
-    assert len(FreiHandDataset(tmp_path / "set", "training")) == 2
-    assert len(FreiHandDataset(tmp_path / "set", "evaluation")) == 1
+    assert len(read_hands("freihand", tmp_path / "set", "training", ManoHand())) == 2
+    assert len(read_hands("freihand", tmp_path / "set", "evaluation", ManoHand())) == 1
 
 
 @pytest.mark.parametrize(

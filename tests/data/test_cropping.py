@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hand_pipeline.data.cropping import CropConfig, cut_crop, flaws_of, square_around
+from hand_pipeline.data.cropping import CropConfig, cut_crop, flaws_of, squares_around
 from hand_pipeline.data.detector import Detection, without_overlaps
 
 
@@ -56,8 +56,8 @@ def test_a_left_hand_is_the_mirror_image_of_the_right_one():
 
 
 def test_the_square_has_the_asked_side_and_the_hulls_centre():
-    left, top, side = square_around(np.array([100.0, 50.0, 180.0, 90.0]), 1.75)
-    assert (left, top, side) == (70, 0, 140)
+    squares = squares_around(np.array([[100.0, 50.0, 180.0, 90.0]] * 2), 1.75)
+    assert squares.tolist() == [[70, 0, 140]] * 2
 
 
 def test_outside_the_photo_the_crop_is_black():

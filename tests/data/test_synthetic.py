@@ -9,7 +9,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from hand_pipeline.data import synthetic, synthetic_shading
-from hand_pipeline.data.readers.freihand import FreiHandDataset, read_labels
+from hand_pipeline.data.hand_images import HandImages
+from hand_pipeline.data.hand_sets import read_hands
+from hand_pipeline.data.readers.freihand import read_labels
 from hand_pipeline.data.synthetic import SyntheticConfig, contact_sheet, draw_hand, generate
 from hand_pipeline.data.synthetic_mesh import ROUNDNESS, normals_of, tessellate
 from hand_pipeline.data.synthetic_photos import PhotosConfig, _hands, _label, generate_photos
@@ -39,7 +41,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_reader_takes_what_was_written(drawn: Path) -> None:
     for split, count in (("training", 5), ("evaluation", 2)):
-        dataset = FreiHandDataset(drawn, split)
+        mano = ManoHand(tips="freihand")
+        dataset = HandImages(read_hands("freihand", drawn, split, mano), mano)
         batch = dataset.collate([dataset[i] for i in range(len(dataset))])
         assert len(batch) == count
         assert batch.images.shape == (count, 3, 64, 64)

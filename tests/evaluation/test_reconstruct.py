@@ -34,6 +34,7 @@ class OneDepth(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.mano = ManoHand()
+        self.crop_scale = torch.tensor(1.75)
 
     def predict(self, images, intrinsics, ids):
         self.images, self.intrinsics, self.ids = images, intrinsics, ids

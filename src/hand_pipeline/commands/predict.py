@@ -53,8 +53,8 @@ from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overl
     help="MediaPipe's hand_landmarker.task; default: fetched once.",
 )  # fmt: skip
 @click.option(
-    "--crop-scale", default=1.75, show_default=True, type=click.FloatRange(min=1),
-    help="Side of the crop over the hand's; as the hands the model was trained on fill theirs.",
+    "--crop-scale", type=click.FloatRange(1, 4),
+    help="Side of the crop over the hand's longer side. Default: as the model was trained on.",
 )  # fmt: skip
 @click.option("--max-hands", default=4, show_default=True, type=click.IntRange(1))
 def predict(
@@ -65,7 +65,7 @@ def predict(
     device: str,
     meshes: bool,
     detector_model: Path | None,
-    crop_scale: float,
+    crop_scale: float | None,
     max_hands: int,
 ) -> None:
     """Find the hands in SOURCE, a photo, a video or a folder of both, and reconstruct them.
@@ -81,7 +81,8 @@ def predict(
     except (NoPhotosError, DetectorModelError) as error:
         raise click.ClickException(str(error)) from error
     model = load_model(checkpoint, device)
-    reconstruct = PhotoReconstructor(detector, model, CropConfig(crop_scale=crop_scale), device)
+    crops = CropConfig(crop_scale=crop_scale or float(model.crop_scale))
+    reconstruct = PhotoReconstructor(detector, model, crops, device)
     job = _Job(reconstruct, out, focal, meshes)
     for path, name in tqdm(sources, desc="files", unit="file", disable=len(sources) == 1):
         job.run(path, name)

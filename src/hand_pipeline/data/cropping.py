@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 
 from hand_pipeline.config import Config
@@ -62,12 +62,8 @@ def cut_crop(photo: UInt8[np.ndarray, "height width 3"], hand: Detection, cfg: C
 
     What lies outside the photo is black.
     """
-    left, top, side = square_around(hand.box, cfg.crop_scale)
-    window = _window(photo, left, top, side)
-    shrink = side / cfg.crop_size
-    # area means are right for every shrinking, but ten times slower than the rest of the cut
-    kind = cv2.INTER_AREA if shrink >= 2 else cv2.INTER_LINEAR if shrink > 1 else cv2.INTER_CUBIC
-    image = cv2.resize(window, (cfg.crop_size, cfg.crop_size), interpolation=kind)
+    left, top, side = squares_around(hand.box[None], cfg.crop_scale)[0].tolist()
+    image = cut_square(photo, left, top, side, cfg.crop_size)
     scale = cfg.crop_size / side
     matrix = np.array([[scale, 0, -scale * left], [0, scale, -scale * top], [0, 0, 1.0]])
     deep = hand.landmarks_3d
@@ -80,17 +76,31 @@ def cut_crop(photo: UInt8[np.ndarray, "height width 3"], hand: Detection, cfg: C
     return Crop(image, matrix, flat, deep, mirrored, _sharpness(image))
 
 
-def square_around(box: Float[np.ndarray, "4"], scale: float) -> tuple[int, int, int]:
-    """Left, top and side, in whole px, of the square with the box's centre.
+def cut_square(
+    photo: UInt8[np.ndarray, "height width 3"], left: int, top: int, side: int, crop_size: int
+) -> UInt8[np.ndarray, "size size 3"]:
+    """A square of a photo, resized; what lies outside the photo is black."""
+    window = _window(photo, left, top, side)
+    if side == crop_size:
+        return window
+    shrink = side / crop_size
+    # area means are right for every shrinking, but ten times slower than the rest of the cut
+    kind = cv2.INTER_AREA if shrink >= 2 else cv2.INTER_LINEAR if shrink > 1 else cv2.INTER_CUBIC
+    return cv2.resize(window, (crop_size, crop_size), interpolation=kind)
+
+
+def squares_around(boxes: Float[np.ndarray, "hands 4"], scale: float) -> Int[np.ndarray, "hands 3"]:
+    """Left, top and side, in whole px, of the squares with the boxes' centres.
 
     Args:
-        box: left, top, right, bottom.
+        boxes: left, top, right, bottom.
         scale: side of the square in longer sides of the box.
     """
-    side = max(1, round(scale * float(max(box[2] - box[0], box[3] - box[1]))))
-    left = round(float(box[0] + box[2] - side) / 2)
-    top = round(float(box[1] + box[3] - side) / 2)
-    return left, top, side
+    boxes = boxes.astype(np.float64)
+    longer = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    side = np.maximum(1, np.round(scale * longer))
+    corner = np.round((boxes[:, :2] + boxes[:, 2:] - side[:, None]) / 2)
+    return np.concatenate([corner, side[:, None]], axis=1).astype(np.int64)
 
 
 def flaws_of(hand: Detection, crop: Crop, shape: Sequence[int], cfg: CropConfig) -> list[Flaw]:

@@ -34,14 +34,18 @@ class HandDataset(Protocol):
         """A sample that `collate` can batch."""
         ...
 
-    @staticmethod
-    def collate(samples: Sequence[Any]) -> HandBatch:
+    def collate(self, samples: Sequence[Any]) -> HandBatch:
         """One batch of the samples, images as stored (uint8)."""
         ...
 
     @property
     def fingerprint(self) -> str:
         """Hash of the set's content, for the name of a training run."""
+        ...
+
+    @property
+    def crop_scale(self) -> float:
+        """Side of a picture over the longer side of the hand in it, as a rule."""
         ...
 
 
@@ -73,6 +77,11 @@ class LabelledSubset(Dataset[Any]):
         """Hash of the set and of what was chosen of it."""
         chosen = f"{self.hands.fingerprint}{self.indices}"
         return hashlib.sha256(chosen.encode()).hexdigest()
+
+    @property
+    def crop_scale(self) -> float:
+        """As of the whole set."""
+        return self.hands.crop_scale
 
 
 def labelled_subset(unique_ids: Sequence[str], fraction: float, seed: int) -> list[int]:

@@ -22,6 +22,9 @@ _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 class HandModel(Protocol):
     """A trained method that reconstructs right hands."""
 
+    crop_scale: Float[Tensor, ""]
+    """Side of the crops it was trained on over the longer side of the hands in them."""
+
     @property
     def mano(self) -> ManoHand:
         """The hand model it predicts the parameters of."""

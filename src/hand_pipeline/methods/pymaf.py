@@ -90,6 +90,9 @@ class PyMAF(Method):
     """
 
     mano: ManoHand
+    crop_scale: Float[Tensor, ""]
+    """Side of the training pictures over the longer side of the hands in them: to be set from the
+    data and to be cut alike in prediction."""
 
     def __init__(
         self, cfg: PyMAFConfig, vit: VitConfig, augmentation: HandAugmentationConfig
@@ -116,6 +119,7 @@ class PyMAF(Method):
             "joints_2d": cfg.weight_joints_2d,
             "positive_scale": cfg.weight_positive_scale,
         }
+        self.register_buffer("crop_scale", torch.tensor(2.0))
         self._monitors: dict[str, Tensor] = {}
 
     def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:

@@ -8,11 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from hand_pipeline.data.hand_images import HandImages
+from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.freihand import (
-    FreiHandDataset,
-    FreiHandError,
     FreiHandLabels,
     mano_numbers,
+    read_freihand,
     read_labels,
     write_labels,
 )
@@ -81,8 +82,8 @@ def test_mano_numbers_reproduce_vertices_and_place(labels: FreiHandLabels, mano:
     torch.testing.assert_close(placed, torch.from_numpy(labels.verts), atol=1e-5, rtol=0)
 
 
-def test_a_batch_projects_onto_its_2d_joints(root: Path) -> None:
-    dataset = FreiHandDataset(root, "training")
+def test_a_batch_projects_onto_its_2d_joints(root: Path, mano: ManoHand) -> None:
+    dataset = HandImages(read_freihand(root, "training", mano), mano)
     batch = dataset.collate([dataset[i] for i in range(COUNT)])
     projected = project(batch.joints_3d, batch.intrinsics)
     torch.testing.assert_close(projected, batch.joints_2d, atol=1e-3, rtol=0)
@@ -90,20 +91,42 @@ def test_a_batch_projects_onto_its_2d_joints(root: Path) -> None:
     assert batch.ids == ("training/00000000", "training/00000001", "training/00000002")
 
 
-def test_backgrounds_share_labels_and_shots(root: Path) -> None:
+def test_mano_and_its_translation_reproduce_the_vertices(
+    root: Path, mano: ManoHand, labels: FreiHandLabels
+) -> None:
+    found = read_freihand(root, "training", mano)
+    pose = mano.full_pose(torch.from_numpy(found.mano_pose), found.flat_hand_mean)
+    mesh = mano(pose, torch.from_numpy(found.betas), torch.from_numpy(found.translation))
+    torch.testing.assert_close(mesh.vertices, torch.from_numpy(labels.verts), atol=1e-5, rtol=0)
+
+
+def test_backgrounds_share_labels_and_shots(root: Path, mano: ManoHand) -> None:
     for index in range(COUNT):
         Image.new("RGB", (224, 224)).save(root / f"training/rgb/{index + COUNT:08d}.jpg")
-    dataset = FreiHandDataset(root, "training")
-    assert len(dataset) == 2 * COUNT
-    assert dataset.unique_ids[0] == dataset.unique_ids[COUNT]
-    assert torch.equal(dataset[0].labels.vertices, dataset[COUNT].labels.vertices)
-    assert len(FreiHandDataset(root, "training", versions=(1,))) == COUNT
+    found = read_freihand(root, "training", mano)
+    assert len(found) == 2 * COUNT
+    assert found.shots[0] == found.shots[COUNT]
+    assert found.vertices is not None
+    np.testing.assert_array_equal(found.vertices[0], found.vertices[COUNT])
+    assert len(read_freihand(root, "training", mano, versions=(1,))) == COUNT
 
 
-def test_a_missing_image_is_named(root: Path) -> None:
+def test_the_evaluation_split_is_read_without_labels_too(
+    root: Path, mano: ManoHand, labels: FreiHandLabels
+) -> None:
+    (root / "training").rename(root / "evaluation")
+    for name in ("K", "scale"):  # what FreiHAND_pub_v2 alone has
+        (root / f"training_{name}.json").rename(root / f"evaluation_{name}.json")
+    found = read_freihand(root, "evaluation", mano)
+    assert not found.has_joints_3d.any()
+    assert not found.has_mano.any()
+    np.testing.assert_allclose(found.intrinsics, labels.K)
+
+
+def test_a_missing_image_is_named(root: Path, mano: ManoHand) -> None:
     (root / "training/rgb/00000001.jpg").unlink()
-    with pytest.raises(FreiHandError, match=r"lacks 1 of the 3 images .*00000001\.jpg"):
-        FreiHandDataset(root, "training")
+    with pytest.raises(DataSetError, match=r"lacks 1 of the 3 images .*00000001\.jpg"):
+        read_freihand(root, "training", mano)
 
 
 @pytest.mark.parametrize(
@@ -117,16 +140,16 @@ def test_a_missing_image_is_named(root: Path) -> None:
 )
 def test_a_broken_label_file_says_how(root: Path, content: str, message: str) -> None:
     (root / "training_xyz.json").write_text(content)
-    with pytest.raises(FreiHandError, match=message):
+    with pytest.raises(DataSetError, match=message):
         read_labels(root, "training")
 
 
 def test_files_of_two_releases_are_refused(root: Path) -> None:
     (root / "training_scale.json").write_text("[0.03]")
-    with pytest.raises(FreiHandError, match="disagree on the number of samples"):
+    with pytest.raises(DataSetError, match="disagree on the number of samples"):
         read_labels(root, "training")
 
 
 def test_a_folder_of_something_else_says_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(FreiHandError, match="expected FreiHAND's folder"):
+    with pytest.raises(DataSetError, match="expected FreiHAND's folder"):
         read_labels(tmp_path, "training")

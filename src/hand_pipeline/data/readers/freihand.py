@@ -7,22 +7,21 @@ Right hands, metres, OpenCV camera frame, OpenPose joint order with FreiHAND's o
 vertices. Sample i of the real training set has four images, i + 32560 v, with backgrounds v.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from hand_pipeline.data.batch import HandBatch
-from hand_pipeline.files import atomic_write_text, file_hash
+from hand_pipeline.data.json_arrays import read_rows
+from hand_pipeline.data.manifest import DataSetError, HandManifest, box_around, build_manifest
+from hand_pipeline.files import atomic_write_text
 from hand_pipeline.geometry.mano import ManoHand
 
 Split = Literal["training", "evaluation"]
@@ -31,10 +30,6 @@ ROOT_JOINT = 9  # `mano` places the hand by its middle knuckle
 SCALE_BONE = (9, 10)  # `scale` is this bone's length
 TIPS = "freihand"
 _SHAPES = {"K": (3, 3), "mano": (61,), "scale": (), "verts": (778, 3), "xyz": (21, 3)}
-
-
-class FreiHandError(ValueError):
-    """The folder is not FreiHAND's, or a part is missing or broken; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -58,123 +53,96 @@ class FreiHandLabels:
         return len(self.K)
 
 
-class TensorLabels(NamedTuple):
-    """Labels as `HandBatch` wants them: of a split, or of one sample."""
+def read_freihand(
+    root: Path, split: str, mano: ManoHand, versions: Sequence[int] | None = None
+) -> HandManifest:
+    """FreiHAND's hands: whole images of 224 px, labels of 3D, vertices and MANO.
 
-    intrinsics: Float[Tensor, "*samples 3 3"]
-    joints_2d: Float[Tensor, "*samples 21 2"]
-    joints_3d: Float[Tensor, "*samples 21 3"]
-    vertices: Float[Tensor, "*samples 778 3"]
-    mano_pose: Float[Tensor, "*samples 16 3 3"]
-    betas: Float[Tensor, "*samples 10"]
-
-
-class HandSample(NamedTuple):
-    """One image with its labels."""
-
-    image: UInt8[Tensor, "3 height width"]
-    name: str
-    labels: TensorLabels
-
-
-class FreiHandDataset(Dataset[HandSample]):
-    """A split of FreiHAND, or of a set written in its layout.
+    The real evaluation split may come without labels but for the cameras (FreiHAND_pub_v2 alone):
+    its hands then have none, enough for predicting.
 
     Args:
-        root: the folder that holds `training/` and `evaluation/`.
-        split: which of them.
-        mano: hand model whose mean pose the stored poses are relative to; default the open hand.
+        root: folder with `training/rgb` and the `training_*.json`, or those of `evaluation`.
+        split: "training" or "evaluation".
+        mano: the hand model, to place MANO's hand on the labelled wrist.
         versions: backgrounds of the real training set to use, of 0 (green screen), 1 (harmonised),
             2 and 3 (colourised); None: all that are there.
 
     Raises:
-        FreiHandError: labels or images are missing, cut short or of another count.
+        DataSetError: labels or images are missing, cut short or of another count.
     """
+    folder = root / split / "rgb"
+    numbers = sorted(int(p.stem) for p in folder.glob("*.jpg"))
+    sources = tuple(root / f"{split}_{name}.json" for name in LABELS)
+    unlabelled = split == "evaluation" and not sources[LABELS.index("xyz")].is_file()
+    labels = None if unlabelled else read_labels(root, split)
+    intrinsics = _read_array(sources[0], _SHAPES["K"]) if labels is None else labels.K
+    numbers = _images_of_versions(numbers, len(intrinsics), versions, root / split)
+    rows = np.array(numbers) % len(intrinsics)
+    with Image.open(folder / f"{numbers[0]:08d}.jpg") as picture:
+        side = picture.width
+    given: dict[str, Any] = {"boxes": np.tile(np.array([0.0, 0, side, side]), (len(rows), 1))}
+    if labels is not None:
+        given = _labels_of(labels, rows, mano)
+    return build_manifest(
+        "freihand",
+        split,
+        root,
+        ids=[f"{split}/{n:08d}" for n in numbers],
+        images=[f"{split}/rgb/{n:08d}.jpg" for n in numbers],
+        shots=[f"{split}/{row:08d}" for row in rows.tolist()],
+        groups=[f"{split}/{row:08d}" for row in rows.tolist()],
+        intrinsics=intrinsics[rows],
+        image_side=side,
+        sources=sources[:1] if labels is None else sources,
+        **given,
+    )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: Split,
-        mano: ManoHand | None = None,
-        versions: Sequence[int] | None = None,
-    ) -> None:
-        self.root, self.split = Path(root), split
-        self.labels = to_tensors(read_labels(self.root, split), mano or ManoHand(tips=TIPS))
-        unique = len(self.labels.intrinsics)
-        numbers = sorted(int(p.stem) for p in (self.root / split / "rgb").glob("*.jpg"))
-        self.numbers = _images_of_versions(numbers, unique, versions, self.root / split)
-        self.ids = [f"{split}/{n:08d}" for n in self.numbers]
-        self.unique_ids = [f"{split}/{n % unique:08d}" for n in self.numbers]
 
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> HandSample:
-        number = self.numbers[index]
-        path = self.root / self.split / "rgb" / f"{number:08d}.jpg"
-        try:
-            with Image.open(path) as picture:
-                pixels = np.array(picture.convert("RGB"))
-        except OSError as error:
-            raise FreiHandError(
-                f"{path} cannot be read ({error}); copy it again from the data set's archive"
-            ) from error
-        image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-        row = number % len(self.labels.intrinsics)
-        labels = TensorLabels(*(values[row] for values in self.labels))
-        return HandSample(image, self.ids[index], labels)
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the label files and of which images there are."""
-        files = [file_hash(self.root / f"{self.split}_{name}.json") for name in LABELS]
-        return hashlib.sha256(json.dumps([files, self.numbers]).encode()).hexdigest()
-
-    @staticmethod
-    def collate(samples: Sequence[HandSample]) -> HandBatch:
-        """A batch of samples of one split; every label is there, so every flag is True."""
-        count = len(samples)
-        labels = TensorLabels(*(torch.stack(rows) for rows in zip(*(s.labels for s in samples))))
-        joints = torch.ones(count, 21, dtype=torch.bool)
-        whole = torch.ones(count, dtype=torch.bool)
-        return HandBatch(
-            ids=tuple(s.name for s in samples),
-            images=torch.stack([s.image for s in samples]),
-            **labels._asdict(),
-            has_joints_2d=joints,
-            has_joints_3d=joints,
-            has_mano=whole,
-            has_vertices=whole,
-        )
+def _labels_of(labels: FreiHandLabels, rows: np.ndarray, mano: ManoHand) -> dict[str, Any]:
+    pixels = labels.xyz @ labels.K.transpose(0, 2, 1)
+    joints_2d = pixels[..., :2] / pixels[..., 2:]
+    betas = labels.mano[:, 48:58]
+    wrist_at_rest = mano.rest_joints(torch.from_numpy(betas.copy()))[:, 0].numpy()
+    return {
+        "boxes": box_around(joints_2d)[rows],
+        "joints_2d": joints_2d[rows],
+        "joints_3d": labels.xyz[rows],
+        "mano_pose": labels.mano[rows, :48],
+        "betas": betas[rows],
+        "translation": (labels.xyz[:, 0] - wrist_at_rest)[rows],
+        "flat_hand_mean": False,
+        "vertices": labels.verts[rows],
+    }
 
 
 def _images_of_versions(
     numbers: list[int], unique: int, versions: Sequence[int] | None, folder: Path
 ) -> list[int]:
     if not numbers:
-        raise FreiHandError(f"no images in {folder / 'rgb'}; expected 00000000.jpg and on")
+        raise DataSetError(f"no images in {folder / 'rgb'}; expected 00000000.jpg and on")
     chosen = [n for n in numbers if versions is None or n // unique in versions]
     for version in sorted({n // unique for n in chosen} | set(versions or ())):
         found = {n for n in chosen if n // unique == version}
         missing = sorted(set(range(version * unique, (version + 1) * unique)) - found)
         if missing:
-            raise FreiHandError(
+            raise DataSetError(
                 f"{folder / 'rgb'} lacks {len(missing)} of the {unique} images of version "
                 f"{version}, the first {missing[0]:08d}.jpg; copy them, or leave the version out"
             )
     return chosen
 
 
-def read_labels(root: Path, split: Split) -> FreiHandLabels:
+def read_labels(root: Path, split: str) -> FreiHandLabels:
     """Read and check a split's label files.
 
     Raises:
-        FreiHandError: a file is missing, cut short, ragged, not finite, or of another count.
+        DataSetError: a file is missing, cut short, ragged, not finite, or of another count.
     """
     arrays = {name: _read_array(root / f"{split}_{name}.json", _SHAPES[name]) for name in LABELS}
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) != 1 or not counts["K"]:
-        raise FreiHandError(
+        raise DataSetError(
             f"the {split} label files of {root} disagree on the number of samples: {counts}; "
             "they must come from one release"
         )
@@ -183,42 +151,20 @@ def read_labels(root: Path, split: Split) -> FreiHandLabels:
 
 def _read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if not path.is_file():
-        raise FreiHandError(
+        raise DataSetError(
             f"no {path}; expected FreiHAND's folder (FreiHAND_pub_v2, and FreiHAND_pub_v2_eval "
             "for evaluation labels) or one written by `python -m hand_pipeline synth`"
         )
+    nested = shape == (61,)  # FreiHAND nests these: [[61 numbers]]
     try:
-        values = json.loads(path.read_text())
+        array = read_rows(path, (1, *shape) if nested else shape)
     except ValueError as error:
-        raise FreiHandError(f"{path} is cut short or no JSON ({error}); copy it again") from error
-    try:
-        array = np.array(values, dtype=np.float32)
-    except (ValueError, TypeError) as error:
-        raise FreiHandError(
-            f"{path} is ragged: expected {shape} numbers a sample ({error})"
-        ) from error
-    array = array.reshape(len(array), *shape) if array[:1].size == np.prod(shape) else array
-    if array.shape[1:] != shape:
-        raise FreiHandError(f"{path}: expected {shape} numbers a sample, got {array.shape[1:]}")
+        raise DataSetError(str(error)) from error
+    array = array.reshape(-1, *shape)
     bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(1))
     if bad.size:
-        raise FreiHandError(f"{path}: {bad.size} samples are not finite, the first is {bad[0]}")
+        raise DataSetError(f"{path}: {bad.size} samples are not finite, the first is {bad[0]}")
     return array
-
-
-def to_tensors(labels: FreiHandLabels, mano: ManoHand) -> TensorLabels:
-    """Labels in the project's conventions: full poses as matrices, projected 2D joints."""
-    intrinsics, joints = torch.from_numpy(labels.K), torch.from_numpy(labels.xyz)
-    numbers = torch.from_numpy(labels.mano)
-    pixels = joints @ intrinsics.mT
-    return TensorLabels(
-        intrinsics=intrinsics,
-        joints_2d=pixels[..., :2] / pixels[..., 2:],
-        joints_3d=joints,
-        vertices=torch.from_numpy(labels.verts),
-        mano_pose=mano.full_pose(numbers[:, :48], flat_hand_mean=False),
-        betas=numbers[:, 48:58].clone(),
-    )
 
 
 def mano_numbers(

@@ -11,9 +11,10 @@ from PIL import Image
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.data.hand_images import HandImages
+from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.loader import batches_in_order
-from hand_pipeline.data.readers.freihand import FreiHandDataset
-from hand_pipeline.evaluation.mean_hand import fit_mean_hand
+from hand_pipeline.evaluation.mean_hand import MeanHand, fit_mean_hand
 from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_hands
 from hand_pipeline.evaluation.predict import (
     Predict,
@@ -57,13 +58,24 @@ def predict_held_out(
     shutil.rmtree(folder, ignore_errors=True)
     for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
         method = _pymaf(checkpoint, name)
-        held_out = FreiHandDataset(hands, "evaluation", method.mano)
+        held_out = _held_out(hands, method)
         _predict(name, method.predict, held_out, folder, cfg, machine, method)
-    labels = FreiHandDataset(hands, "training", method.mano).labels
-    labelled = torch.ones(len(labels.betas), dtype=torch.bool)
-    mean = fit_mean_hand(labels.mano_pose, labels.betas, labels.joints_3d, labelled, method.mano)
+    mean = _mean_hand(hands, method)
     _predict("mean_hand", mean.predict, held_out, folder, cfg, machine, method)
     return folder
+
+
+def _held_out(hands: Path, method: PyMAF) -> HandImages:
+    return HandImages(read_hands("freihand", hands, "evaluation", method.mano), method.mano)
+
+
+def _mean_hand(hands: Path, method: PyMAF) -> MeanHand:
+    training = HandImages(read_hands("freihand", hands, "training", method.mano), method.mano)
+    _, one_of_each_shot = np.unique(training.unique_ids, return_index=True)
+    labels = training.labels(one_of_each_shot, None)
+    return fit_mean_hand(
+        labels.mano_pose, labels.betas, labels.joints_3d, labels.has_mano, method.mano
+    )
 
 
 def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
@@ -76,7 +88,7 @@ def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
 def _predict(
     name: str,
     predict: Predict,
-    held_out: FreiHandDataset,
+    held_out: HandImages,
     folder: Path,
     cfg: EvaluateConfig,
     machine: MachineConfig,
@@ -117,7 +129,7 @@ def draw_hands(
 ) -> Image.Image:
     """Some held-out hands, drawn at random: photo, mesh, side view, truth."""
     method = _pymaf(model, "handmim")
-    held_out = FreiHandDataset(hands, "evaluation", method.mano)
+    held_out = _held_out(hands, method)
     found = load_predictions(predicted / "handmim.npz")
     rng = np.random.default_rng(cfg.seed)
     rows = sorted(rng.choice(len(found), min(cfg.shown, len(found)), replace=False).tolist())

@@ -10,7 +10,8 @@ from PIL import Image
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelledSubset, LabelsConfig
-from hand_pipeline.data.readers.freihand import FreiHandDataset
+from hand_pipeline.data.hand_images import HandImages
+from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.models.vit_weights import load_into
@@ -68,7 +69,9 @@ def _finetune(
     training: TrainConfig,
     machine: MachineConfig,
 ) -> Finished:
-    dataset = LabelledSubset(FreiHandDataset(hands, "training", pymaf.mano), labels)
+    manifest = read_hands("freihand", hands, "training", pymaf.mano)
+    dataset = LabelledSubset(HandImages(manifest, pymaf.mano), labels)
+    pymaf.crop_scale.fill_(dataset.crop_scale)
     start = tensors_hash(pymaf.state_dict())
     checkpoint = running_checkpoint(
         machine, f"finetune_{name}", training, data=dataset.fingerprint, start=start, **configs

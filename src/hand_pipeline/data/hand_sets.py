@@ -1,0 +1,252 @@
+"""Every labelled data set by name: its reader, its splits, and where to get it."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hand_pipeline.data.fixtures.scene import FixtureHands
+from hand_pipeline.data.manifest import DataSetError, HandManifest
+from hand_pipeline.geometry.mano import ManoHand
+
+
+@dataclass(frozen=True)
+class HandSet:
+    """A data set.
+
+    Attributes:
+        title: as its authors call it.
+        module: `data/readers/MODULE.py` has its reader `read_MODULE(root, split, mano, **options)`,
+            `data/fixtures/MODULE.py` its fixture writer `write_MODULE(root, split, count, seed,
+            **options)`.
+        splits: hands in each split of the published set; None where nobody states the number.
+        tips: whose fingertip vertices it uses, a key of `geometry.mano.TIP_VERTICES`.
+        url: where to ask for it.
+        licence: its terms, in short.
+        size: to download, as the authors or others state it.
+        options: what tells this set from another one of the same module.
+    """
+
+    title: str
+    module: str
+    splits: Mapping[str, int | None]
+    tips: str
+    url: str
+    licence: str
+    size: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def read(self, root: Path, split: str, mano: ManoHand) -> HandManifest:
+        """The hands of a split; `mano` is the right hand its poses belong to."""
+        found: HandManifest = self._function("readers", "read")(root, split, mano, **self.options)
+        return found
+
+    def write_fixture(self, root: Path, split: str, count: int = 4, seed: int = 0) -> FixtureHands:
+        """Made-up hands in the set's own format; what was written, in the reader's order."""
+        writer = self._function("fixtures", "write")
+        written: FixtureHands = writer(root, split, count, seed, **self.options)
+        return written
+
+    def _function(self, package: str, verb: str) -> Callable[..., Any]:
+        module = importlib.import_module(f"hand_pipeline.data.{package}.{self.module}")
+        found: Callable[..., Any] = getattr(module, f"{verb}_{self.module}")
+        return found
+
+
+_RESEARCH = "research only, no commercial use"
+_HO3D = "academic, non-commercial, no redistribution"
+HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
+    {
+        "freihand": HandSet(
+            title="FreiHAND v2",
+            module="freihand",
+            splits={"training": 130_240, "evaluation": 3_960},
+            tips="freihand",
+            url="https://lmb.informatik.uni-freiburg.de/projects/freihand/",
+            licence=_RESEARCH,
+            size="3.7 GB, and 0.7 GB of evaluation labels",
+        ),
+        "ho3d_v2": HandSet(
+            title="HO-3D v2",
+            module="ho3d",
+            splits={"train": 66_034, "evaluation": 11_524},
+            tips="ho3d",
+            url="https://github.com/shreyashampali/ho3d",
+            licence=_HO3D,
+            size="not stated",
+            options={"version": "v2"},
+        ),
+        "ho3d_v3": HandSet(
+            title="HO-3D v3",
+            module="ho3d",
+            splits={"train": 83_325, "evaluation": 20_137},
+            tips="ho3d",
+            url="https://github.com/shreyashampali/ho3d",
+            licence=_HO3D,
+            size="not stated",
+            options={"version": "v3"},
+        ),
+        "h2o3d": HandSet(
+            title="H2O-3D v1",
+            module="h2o3d",
+            splits={"train": 121_996, "evaluation": 30_684},
+            tips="h2o3d",
+            url="https://github.com/shreyashampali/ho3d",
+            licence=_HO3D,
+            size="not stated",
+        ),
+        "dexycb": HandSet(
+            title="DexYCB",
+            module="dexycb",
+            splits={
+                f"{setup}_{part}": 406_888 if (setup, part) == ("s0", "train") else None
+                for setup in ("s0", "s1", "s2", "s3")
+                for part in ("train", "val", "test")
+            },
+            tips="dexycb",
+            url="https://dex-ycb.github.io",
+            licence="CC BY-NC 4.0",
+            size="about 119 GB",
+        ),
+        "interhand": HandSet(
+            title="InterHand2.6M v1.0",
+            module="interhand",
+            splits={"train": None, "val": None, "test": None},
+            tips="interhand",
+            url="https://mks0601.github.io/InterHand2.6M/",
+            licence="CC BY-NC 4.0",
+            size="not stated",
+        ),
+        "mtc": HandSet(
+            title="Panoptic MTC (a4_release)",
+            module="mtc",
+            splits={"training": None, "testing": None},
+            tips="mano",
+            url="http://domedb.perception.cs.cmu.edu/mtc.html",
+            licence=_RESEARCH,
+            size="about 270 GB",
+        ),
+        "rhd": HandSet(
+            title="Rendered Hand Pose (RHD v1.1)",
+            module="rhd",
+            splits={"training": None, "evaluation": None},
+            tips="mano",
+            url="https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html",
+            licence=_RESEARCH,
+            size="not stated",
+        ),
+        "coco_wholebody": HandSet(
+            title="COCO-WholeBody v1.0, hands",
+            module="coco_wholebody",
+            splits={"train": None, "val": None},
+            tips="mano",
+            url="https://github.com/jin-s13/COCO-WholeBody",
+            licence="annotations CC BY-NC 4.0, images Flickr's terms",
+            size="19 GB of images (COCO train2017, val2017)",
+        ),
+        "halpe": HandSet(
+            title="Halpe-FullBody, hands",
+            module="halpe",
+            splits={"train": None, "val": None},
+            tips="mano",
+            url="https://github.com/Fang-Haoshu/Halpe-FullBody",
+            licence="none stated: treat as research only",
+            size="not stated (images of HICO-DET and COCO val2017)",
+        ),
+        "mpii_nzsl": HandSet(
+            title="Panoptic HandDB, MPII and NZSL",
+            module="mpii_nzsl",
+            splits={"manual_train": 1_912, "manual_test": 846, "synth": None},
+            tips="mano",
+            url="http://domedb.perception.cs.cmu.edu/handdb.html",
+            licence=_RESEARCH,
+            size="not stated",
+        ),
+        "youtube3d": HandSet(
+            title="YouTube3DHands",
+            module="youtube3d",
+            splits={"train": 47_125, "val": 1_525, "test": 1_525},
+            tips="mano",
+            url="https://github.com/arielai/youtube_3d_hands",
+            licence="academics only, request form",
+            size="0.8 GB of labels; frames from public videos",
+        ),
+        "hint": HandSet(
+            title="HInt (NewDays, VISOR, Ego4D)",
+            module="hint",
+            splits={
+                f"{part}_{source}": count
+                for part, counts in {
+                    "TRAIN": (9_666, 2_780, 11_652),
+                    "VAL": (550, 625, 514),
+                    "TEST": (1_754, 1_906, 1_714),
+                }.items()
+                for source, count in zip(("newdays_img", "epick_img", "ego4d_img"), counts)
+            }
+            | {"VAL_ego4d_seq": 2_320, "TEST_ego4d_seq": 6_953},
+            tips="mano",
+            url="https://github.com/ddshan/hint",
+            licence="annotations MIT; images keep their sources' terms",
+            size="not stated",
+        ),
+        "asl_alphabet": HandSet(
+            title="ASL alphabet",
+            module="asl_alphabet",
+            splits={"train": 87_000, "test": 28},
+            tips="mano",
+            url="https://www.kaggle.com/datasets/grassknoted/asl-alphabet",
+            licence="GPL-2, as its page states",
+            size="not stated",
+        ),
+        "hamer_npz": HandSet(
+            title="HaMeR's evaluation files",
+            module="hamer_npz",
+            splits={
+                "freihand_val": 3_960,
+                "ho3d_val": 11_524,
+                **{
+                    f"TEST_{source}_img_{joints}": count
+                    for source, count in (("newdays", 1_754), ("epick", 1_906), ("ego4d", 1_714))
+                    for joints in ("all", "vis", "occ")
+                },
+            },
+            tips="mano",
+            url="https://github.com/geopavlakos/hamer",
+            licence="of the data sets they were made from",
+            size="not stated",
+        ),
+        "hamer_tars": HandSet(
+            title="HaMeR's training tars",
+            module="hamer_tars",
+            splits={"train": None},
+            tips="mano",
+            url="https://github.com/geopavlakos/hamer",
+            licence="of the data sets they were made from",
+            size="not stated",
+        ),
+    }
+)
+
+
+def read_hands(name: str, root: Path | str, split: str, mano: ManoHand) -> HandManifest:
+    """The hands of one split of a data set.
+
+    Raises:
+        DataSetError: an unknown set or split, or a folder that is not the set's.
+    """
+    if name not in HAND_SETS:
+        raise DataSetError(f"unknown data set {name!r}; known: {', '.join(HAND_SETS)}")
+    known = HAND_SETS[name]
+    if split not in known.splits:
+        raise DataSetError(
+            f"{known.title} has no split {split!r}; it has {', '.join(known.splits)}"
+        )
+    root = Path(root)
+    if not root.is_dir():
+        raise DataSetError(
+            f"no folder {root}; expected {known.title} there (from {known.url}; docs/datasets.md "
+            "shows how it is laid out)"
+        )
+    return known.read(root, split, mano)
