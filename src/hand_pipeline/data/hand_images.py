@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -220,7 +219,15 @@ class HandImages(Dataset[HandSample]):
         line = json.dumps({"file": str(path), "reason": error.reason, "detail": error.detail})
         self.bad_photos.parent.mkdir(parents=True, exist_ok=True)
         with self.bad_photos.open("a") as lines:  # one short write: whole also from many processes
-            lines.write(line + os.linesep)
+            lines.write(line + "\n")
+
+
+def read_bad_photos(path: Path) -> list[dict[str, str]]:
+    """What `HandImages` noted of photos it could not read: file, reason, detail; each file once."""
+    if not path.is_file():
+        return []
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return list({row["file"]: row for row in rows}.values())
 
 
 def _label(chosen: HandManifest, name: str) -> tuple[Tensor, Tensor]:

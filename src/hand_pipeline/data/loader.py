@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,6 +11,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from hand_pipeline.data.batch import Batch
 
 BatchType = TypeVar("BatchType", bound=Batch)
+
+
+@runtime_checkable
+class OrderedDataset(Protocol):
+    """A data set that says itself which of its samples an epoch holds, and in which order."""
+
+    def epoch_order(self, seed: int, epoch: int) -> np.ndarray:
+        """Indices of an epoch's samples: a function of (seed, epoch), as many in every epoch."""
+        ...
 
 
 class StepSampler(Sampler[list[int]]):
@@ -26,6 +35,7 @@ class StepSampler(Sampler[list[int]]):
         first_step: where to start.
         rank: takes the rank-th equal slice of each batch.
         world_size: number of ranks; divides `batch_size`.
+        ordered: asked for an epoch's order in place of a plain permutation.
     """
 
     def __init__(
@@ -36,11 +46,13 @@ class StepSampler(Sampler[list[int]]):
         first_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        ordered: OrderedDataset | None = None,
     ) -> None:
-        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.batch_size, self.seed, self.ordered = batch_size, seed, ordered
         self.first_step, self.rank, self.world_size = first_step, rank, world_size
-        self.repeats = -(-batch_size // length)
-        self.steps_per_epoch = length * self.repeats // batch_size
+        self.length = length if ordered is None else len(ordered.epoch_order(seed, 0))
+        self.repeats = -(-batch_size // self.length)
+        self.steps_per_epoch = self.length * self.repeats // batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
         step = self.first_step
@@ -56,6 +68,9 @@ class StepSampler(Sampler[list[int]]):
 
     def epoch_order(self, epoch: int) -> np.ndarray:
         """The order of an epoch's samples, every sample `repeats` times."""
+        if self.ordered is not None:
+            epochs = range(epoch * self.repeats, (epoch + 1) * self.repeats)
+            return np.concatenate([self.ordered.epoch_order(self.seed, e) for e in epochs])
         generator = np.random.default_rng((self.seed, epoch))
         orders = [generator.permutation(self.length) for _ in range(self.repeats)]
         return np.concatenate(orders)
@@ -107,10 +122,12 @@ def batches_from(
             stacklevel=2,
         )
 
+    ordered = dataset if isinstance(dataset, OrderedDataset) else None
+
     def from_step(step: int) -> Iterator[BatchType]:
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            batch_sampler=StepSampler(length, batch_size, seed, step, rank, world_size),
+            batch_sampler=StepSampler(length, batch_size, seed, step, rank, world_size, ordered),
             num_workers=num_workers,
             collate_fn=collate,
             pin_memory=pin_memory,

@@ -221,7 +221,10 @@ class PyMAF(Method):
 
     def _terms(self, hand: HandEstimate, labels: HandBatch) -> dict[str, Tensor]:
         root, size, joint = self.cfg.root, self.head.image_size, self.cfg.camera_joint
+        has_place = labels.has_joints_3d[:, joint]
         camera = self.head.camera_of(labels.joints_3d, labels.intrinsics)
+        # Of an unlabelled hand at depth 0 it is infinite, and 0 x infinity is no gradient.
+        camera = torch.where(has_place[:, None], camera, 0.0)
         origin = None if root is None else hand.joints[:, root]
         target_origin = None if root is None else labels.joints_3d[:, root]
         placed = labels.has_vertices
@@ -230,7 +233,7 @@ class PyMAF(Method):
         return {
             "mano_pose": pose_loss(hand.mano_pose, labels.mano_pose, labels.has_mano),
             "mano_betas": betas_loss(hand.betas, labels.betas, labels.has_mano),
-            "mano_camera": camera_loss(hand.camera, camera, labels.has_joints_3d[:, joint]),
+            "mano_camera": camera_loss(hand.camera, camera, has_place),
             "vertices": vertex_loss(hand.vertices, labels.vertices, placed, origin, target_origin),
             "local_vertices": vertex_loss(
                 in_wrist_frame(hand.vertices, hand.joints, hand.mano_pose),

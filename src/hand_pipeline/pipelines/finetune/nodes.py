@@ -1,5 +1,6 @@
 """Nodes of the `finetune` pipeline."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from PIL import Image
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.data.hand_dataset import LabelledSubset, LabelsConfig
-from hand_pipeline.data.hand_images import HandImages
-from hand_pipeline.data.hand_sets import read_hands
+from hand_pipeline.data.hand_dataset import LabelsConfig
+from hand_pipeline.data.hand_images import read_bad_photos
+from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
 from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.models.vit_weights import load_into
@@ -23,6 +24,7 @@ from hand_pipeline.training.seeding import seed_everything
 from hand_pipeline.viz.curves import training_curves
 from hand_pipeline.viz.figure import to_image
 
+logger = logging.getLogger(__name__)
 Finished = tuple[Checkpoint, dict[str, Any], pd.DataFrame]
 
 
@@ -30,6 +32,7 @@ def finetune_supervised(
     hands: Path,
     backbone: VitConfig,
     labels: LabelsConfig,
+    mix: MixConfig,
     augmentation: HandAugmentationConfig,
     method: PyMAFConfig,
     training: TrainConfig,
@@ -39,7 +42,7 @@ def finetune_supervised(
     seed_everything(training.seed)
     pymaf = PyMAF(method, backbone, augmentation)
     configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
-    return _finetune("supervised", pymaf, configs, hands, labels, training, machine)
+    return _finetune("supervised", pymaf, configs, hands, labels, mix, training, machine)
 
 
 def finetune_pretrained(
@@ -47,6 +50,7 @@ def finetune_pretrained(
     hands: Path,
     backbone: VitConfig,
     labels: LabelsConfig,
+    mix: MixConfig,
     augmentation: HandAugmentationConfig,
     method: PyMAFConfig,
     training: TrainConfig,
@@ -57,7 +61,7 @@ def finetune_pretrained(
     pymaf = PyMAF(method, backbone, augmentation)
     load_into(pymaf.backbone.trunk, pretrained.tensors, "the pretrained backbone")
     configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
-    return _finetune("handmim", pymaf, configs, hands, labels, training, machine)
+    return _finetune("handmim", pymaf, configs, hands, labels, mix, training, machine)
 
 
 def _finetune(
@@ -66,23 +70,32 @@ def _finetune(
     configs: Mapping[str, Config],
     hands: Path,
     labels: LabelsConfig,
+    mix: MixConfig,
     training: TrainConfig,
     machine: MachineConfig,
 ) -> Finished:
-    manifest = read_hands("freihand", hands, "training", pymaf.mano)
-    dataset = LabelledSubset(HandImages(manifest, pymaf.mano), labels)
+    bad_photos = machine.workspace / f"finetune_{name}" / "bad_photos.jsonl"
+    dataset = open_training_hands(hands, mix, labels, pymaf.cfg.mano_model, bad_photos)
     pymaf.crop_scale.fill_(dataset.crop_scale)
     start = tensors_hash(pymaf.state_dict())
     checkpoint = running_checkpoint(
         machine, f"finetune_{name}", training, data=dataset.fingerprint, start=start, **configs
     )
+    if not checkpoint.exists():
+        bad_photos.unlink(missing_ok=True)  # of another run
     result = train(
         TrainJob(
             f"finetune {name}", pymaf, dataset, dataset.collate, training, machine, checkpoint,
             sink=RecordLogger(f"finetune_{name}"),
         )
     )  # fmt: skip
-    metrics = {"hands": len(dataset), "steps": training.steps, **result.final_figures()}
+    bad = read_bad_photos(bad_photos)
+    for row in bad:
+        logger.warning("left out %(file)s: %(reason)s, %(detail)s", row)
+    metrics = {
+        "hands": len(dataset), "steps": training.steps, "unreadable_photos": len(bad),
+        **result.final_figures(),
+    }  # fmt: skip
     return pack_method("pymaf", result.tensors, **configs), metrics, result.table()
 
 

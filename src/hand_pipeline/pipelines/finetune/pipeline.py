@@ -12,6 +12,7 @@ COMMON = [
     "labelled_hands",
     "params:backbone",
     "params:finetune.labels",
+    "params:finetune.mix",
     "params:finetune.augmentation",
     "params:finetune.pymaf",
     "params:finetune.training",

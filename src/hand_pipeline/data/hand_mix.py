@@ -1,0 +1,173 @@
+"""Several labelled sets as one: each drawn by its weight, whatever its size."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hand_pipeline.config import Config
+from hand_pipeline.data.batch import HandBatch
+from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset, LabelsConfig
+from hand_pipeline.data.hand_images import HandCropConfig, HandImages
+from hand_pipeline.data.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.geometry.mano import ManoHand
+
+
+class MixMember(Config):
+    """A data set in a mix."""
+
+    path: Path = Field(description="folder of the set, as docs/datasets.md shows it")
+    split: str = Field(description="split of the set, in its own words")
+    weight: float = Field(1.0, gt=0, description="share of the samples, relative to the others'")
+    hand_set: str | None = Field(
+        None, description="key of `hand_sets.HAND_SETS`; null: the member's own name"
+    )
+
+
+class MixConfig(HandCropConfig):
+    """Which labelled sets a run learns from, and how their crops are cut.
+
+    With no sets, the run learns from the one labelled set that the catalog names.
+    """
+
+    sets: dict[str, MixMember] = Field(default_factory=dict, description="by name")
+
+
+class MixSample(NamedTuple):
+    """A sample of one of the sets."""
+
+    member: int
+    sample: Any
+
+
+class HandMix(Dataset[MixSample]):
+    """Labelled sets in one; a `hand_dataset.HandDataset`.
+
+    An epoch has as many samples as all sets together; each set has its weight's share of them. A
+    set's own samples come in permutations one after the other, without end, so none comes twice
+    before all have come once.
+
+    Args:
+        members: the sets by name; pictures of one size.
+        weights: of each set, relative.
+
+    Raises:
+        ValueError: no sets, or weights for other ones.
+    """
+
+    def __init__(self, members: Mapping[str, HandDataset], weights: Mapping[str, float]) -> None:
+        if not members or set(members) != set(weights):
+            raise ValueError(
+                f"expected weights for the sets {', '.join(members) or '(none)'}, got weights for "
+                f"{', '.join(weights) or '(none)'}"
+            )
+        self.names, self.members = list(members), list(members.values())
+        lengths = np.array([len(member) for member in self.members])
+        share = np.array([weights[name] for name in self.names], dtype=np.float64)
+        self.counts = np.maximum(1, np.round(share / share.sum() * lengths.sum())).astype(np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(lengths)])
+        named = list(zip(self.names, self.members))
+        self.ids = [f"{name}/{i}" for name, member in named for i in member.ids]
+        self.unique_ids = [f"{name}/{i}" for name, member in named for i in member.unique_ids]
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, index: int) -> MixSample:
+        which = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return MixSample(which, self.members[which][index - int(self.starts[which])])
+
+    def epoch_order(self, seed: int, epoch: int) -> np.ndarray:
+        """Samples of an epoch in the order they are drawn; see `loader.OrderedDataset`."""
+        drawn = [self._draw(seed, epoch, which) for which in range(len(self.members))]
+        generator = np.random.default_rng((seed, epoch))
+        return generator.permutation(np.concatenate(drawn))
+
+    def collate(self, samples: Sequence[MixSample]) -> HandBatch:
+        """One batch of hands of several sets, in the order of the samples."""
+        order, parts = [], []
+        for which, member in enumerate(self.members):
+            places = [i for i, sample in enumerate(samples) if sample.member == which]
+            if places:
+                order += places
+                part = member.collate([samples[i].sample for i in places])
+                names = tuple(f"{self.names[which]}/{name}" for name in part.ids)
+                parts.append(replace(part, ids=names))
+        return _in_order(parts, order)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the sets and of their shares."""
+        parts = [
+            f"{n} {c} {m.fingerprint}" for n, c, m in zip(self.names, self.counts, self.members)
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def crop_scale(self) -> float:
+        """Mean over the samples drawn."""
+        scales = [member.crop_scale for member in self.members]
+        return float(np.average(scales, weights=self.counts))
+
+    def _draw(self, seed: int, epoch: int, which: int) -> np.ndarray:
+        """The part of a set's endless row of permutations that this epoch takes."""
+        length, count = len(self.members[which]), int(self.counts[which])
+        first = epoch * count
+        rounds = range(first // length, (first + count - 1) // length + 1)
+        row = np.concatenate(
+            [np.random.default_rng((seed, which, n)).permutation(length) for n in rounds]
+        )
+        skip = first - rounds.start * length
+        return row[skip : skip + count] + self.starts[which]
+
+
+def open_training_hands(
+    labelled_hands: Path,
+    mix: MixConfig,
+    labels: LabelsConfig,
+    mano_model: Path | None,
+    bad_photos: Path | None = None,
+) -> HandMix | LabelledSubset:
+    """What a run learns from: a mix, or the one set in FreiHAND's layout.
+
+    Args:
+        labelled_hands: folder of that set; not looked at where the mix names sets.
+        mix: the sets; each keeps the labelled fraction.
+        labels: which labels may be used.
+        mano_model: converted MANO file that the sets' poses belong to; None is the open hand.
+        bad_photos: file that gets a line for each photo that cannot be read.
+
+    Raises:
+        DataSetError: a folder is not the set's.
+    """
+    crops = HandCropConfig(**mix.model_dump(exclude={"sets"}))
+    sets = mix.sets or {"freihand": MixMember(path=labelled_hands, split="training")}
+    members: dict[str, LabelledSubset] = {}
+    for name, member in sets.items():
+        kind = member.hand_set or name
+        mano = ManoHand(mano_model, tips=HAND_SETS[kind].tips if kind in HAND_SETS else "mano")
+        manifest = read_hands(kind, member.path, member.split, mano)
+        members[name] = LabelledSubset(HandImages(manifest, mano, crops, bad_photos), labels)
+    if not mix.sets:
+        return members["freihand"]
+    return HandMix(members, {name: member.weight for name, member in sets.items()})
+
+
+def _in_order(parts: list[HandBatch], order: list[int]) -> HandBatch:
+    """The batches as one, its k-th row at place `order[k]`."""
+    back = np.argsort(order)
+    names = [name for part in parts for name in part.ids]
+    joined: dict[str, Any] = {"ids": tuple(names[i] for i in back.tolist())}
+    rows = torch.from_numpy(back)
+    for entry in fields(HandBatch):
+        values = [getattr(part, entry.name) for part in parts]
+        if isinstance(values[0], Tensor):
+            joined[entry.name] = torch.cat(values)[rows]
+    return HandBatch(**joined)
