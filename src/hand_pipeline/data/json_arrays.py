@@ -289,6 +289,8 @@ def _what_is_wrong(path: Path, shape: Shape) -> str | None:
         array = np.array(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
         return f"is ragged: expected {shape} numbers a row ({error})"
+    if not array.ndim:
+        return f"expected a list of rows, got {values!r:.40}"
     if array.shape[1:] != shape:
         return f"expected {shape} numbers a row, got {array.shape[1:]}"
     return None
