@@ -19,6 +19,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def _names(
     folders: Sequence[CameraFolder],
     owner: Int[np.ndarray, " hands"],
     kept: Int[np.ndarray, " hands"],
-) -> dict[str, list[str]]:
+) -> dict[str, Any]:
     """Ids, photos and groups (sequences: all cameras of one together)."""
     frames = (kept - np.array([f.first for f in folders])[owner]).tolist()
     paths = [folders[i].path for i in owner.tolist()]
@@ -114,7 +115,7 @@ def _names(
     }
 
 
-def _joints(pixels: Float[np.ndarray, "hands 21 2"]) -> dict[str, np.ndarray]:
+def _joints(pixels: Float[np.ndarray, "hands 21 2"]) -> dict[str, Any]:
     """2D joints, which are labelled, and boxes around them."""
     seen = np.repeat((pixels != -1).any((1, 2))[:, None], 21, axis=1)
     return {

@@ -114,8 +114,8 @@ def list_folders(root: Path, part: Part, partial: bool) -> tuple[list[CameraFold
         for sequence in (sequences[i] for i in part.sequences):
             frames, is_right, calibration = _read_meta(sequence / "meta.yml")
             if calibration not in betas:
-                path = root / "calibration" / f"mano_{calibration}" / "mano.yml"
-                betas[calibration] = _from_yaml(path, _betas_of)
+                where = root / "calibration" / f"mano_{calibration}" / "mano.yml"
+                betas[calibration] = _from_yaml(where, _betas_of)
             for camera in part.cameras:
                 path = f"{name}/{sequence.name}/{SERIALS[camera]}"
                 shape = betas[calibration]
