@@ -6,7 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from hand_pipeline.evaluation.submission import read_submission, write_submission
+from hand_pipeline.evaluation.submission import read_submission
+from hand_pipeline.evaluation.submission_files import write_submission
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_broken_photos_are_quarantined_with_their_reason(finished: Path) -> None
 
 
 def test_the_submission_can_be_read_as_the_leaderboard_would(finished: Path) -> None:
-    with zipfile.ZipFile(finished / "07_model_output/submission/pred.zip") as archive:
+    with zipfile.ZipFile(finished / "07_model_output/submission/freihand/pred.zip") as archive:
         joints, vertices = json.loads(archive.read("pred.json"))
     assert (len(joints), len(joints[0]), len(vertices[0])) == (8, 21, 778)
 

@@ -145,6 +145,10 @@ class HandImages(Dataset[HandSample]):
             has_vertices=has_mano if chosen.vertices is None else torch.ones_like(has_mano),
         )
 
+    def photo_cameras(self, rows: Int[np.ndarray, " batch"]) -> Float[Tensor, "batch 3 3"]:
+        """Cameras of the full photos; where a set has none, the guess that `labels` crops."""
+        return self._cameras(self.manifest.select(rows))
+
     def _mano_labels(self, chosen: HandManifest, left: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Full pose, shape and vertices of the right hand, zero where there are none."""
         there = torch.from_numpy(chosen.has_mano)[:, None]

@@ -82,6 +82,12 @@ def iter_lists(
     yield from _Walk(stream, list(shapes), names, outer=True).pieces()
 
 
+def iter_rows(stream: Stream, shape: Shape, name: str) -> Iterator[np.ndarray]:
+    """As `iter_lists` for one list alone."""
+    for _, rows in _Walk(stream, [shape], [name], outer=False).pieces():
+        yield rows
+
+
 def _collect(walk: "_Walk", dtype: type[np.floating]) -> list[np.ndarray]:
     found: list[list[np.ndarray]] = [[] for _ in walk.shapes]
     for which, rows in walk.pieces():

@@ -1,148 +1,140 @@
-"""Prediction files in the form the FreiHAND and HO-3D servers take."""
+"""The files that leaderboards take, read: FreiHAND's and HO-3D's, DexYCB's, and 2D joints for HInt.
+
+Files hold what they hold: HO-3D's joint order and OpenGL axes are for the reader's caller to undo.
+"""
 
 import io
-import json
-import shutil
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
-from jaxtyping import Float
+import pyarrow as pa
+from jaxtyping import Float, Int
+from pyarrow import csv
 
-from hand_pipeline.files import atomic_write
+from hand_pipeline.data.json_arrays import read_lists, read_rows
 
-MEMBER = "pred.json"
-DECIMALS = 6
-"""Micrometres: a hundredth of what any table prints, and half the size of full doubles."""
-
-
-class Submission(NamedTuple):
-    """The two files written: the plain list and the archive that is handed in."""
-
-    json_path: Path
-    zip_path: Path
+PRED_JSON = ((21, 3), (-1, 3))
+"""Shapes of a row of `xyz_list` and of `verts_list`, whose number of vertices is the file's."""
+PRED_JSON_NAMES = ("xyz_list", "verts_list")
+DEXYCB_COLUMNS = ("index", *(f"{axis}{joint}" for joint in range(1, 22) for axis in "xyz"))
 
 
-def write_submission(
-    directory: Path | str,
-    joints: Float[np.ndarray, "samples 21 3"],
-    vertices: Float[np.ndarray, "samples 778 3"],
-    expected: int | None = None,
-) -> Submission:
-    """Write `pred.json` = `[xyz_list, verts_list]` and `pred.zip` with it at the root.
+def read_submission(
+    path: Path | str,
+) -> tuple[Float[np.ndarray, "samples 21 3"], Float[np.ndarray, "samples vertices 3"]]:
+    """Joints and vertices of a `pred.json`, or of a zip that holds one; doubles, as in the file.
 
-    Metres, camera frame, the data set's order of samples and of joints (FreiHAND: OpenPose order,
-    OpenCV axes). One hand a line, rounded to 6 decimals, written hand by hand; both files are read
-    back and compared before they get their names.
-
-    Args:
-        directory: where the files go.
-        joints: predictions in the order of the evaluation list.
-        vertices: the meshes of the same hands.
-        expected: number of hands the server wants (FreiHAND 3960, HO-3D v2 11524, v3 20137).
+    Read in pieces: takes a hundred megabytes more than its result (HO-3D v3: 0.4 GB of 1 GB text).
 
     Raises:
-        ValueError: another number of hands than expected, or values that are not finite.
-    """
-    _check(joints, vertices, expected)
-    paths = Submission(Path(directory) / MEMBER, Path(directory) / "pred.zip")
-    with atomic_write(paths.json_path) as temporary:
-        with temporary.open("w", encoding="ascii") as stream:
-            stream.writelines(_lines(joints, vertices))
-        with temporary.open("rb") as stream:
-            _compare(stream, joints, vertices)
-        with atomic_write(paths.zip_path) as archive_path:
-            _zip(temporary, archive_path)
-            with zipfile.ZipFile(archive_path) as archive, archive.open(MEMBER) as stream:
-                _compare(stream, joints, vertices)
-    return paths
-
-
-def read_submission(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
-    """Joints (N, 21, 3) and vertices (N, 778, 3) of a `pred.json`, or of a zip that holds one.
-
-    Raises:
-        ValueError: the file is not of the form `[xyz_list, verts_list]`.
+        ValueError: the file is not of the form `[xyz_list, verts_list]`, N x 21 x 3 and N x V x 3
+            numbers, or is cut short; says in which row.
     """
     path = Path(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".json")]
-            if len(names) != 1 or "/" in names[0]:
-                raise ValueError(
-                    f"expected one .json at the root of {path}, got {archive.namelist()}; "
-                    "pack it with `zip -j pred.zip pred.json`"
-                )
-            content = json.loads(archive.read(names[0]))
-    else:
-        content = json.loads(path.read_bytes())
-    if not isinstance(content, list) or len(content) != 2 or len(content[0]) != len(content[1]):
-        raise ValueError(f"expected {path} to hold [xyz_list, verts_list] of one length each")
-    joints, vertices = (np.asarray(part, dtype=np.float64) for part in content)
-    if joints.ndim != 3 or joints.shape[1:] != (21, 3) or vertices.ndim != 3:
+    with _opened(path) as stream:
+        try:
+            joints, vertices = read_lists(stream, PRED_JSON, PRED_JSON_NAMES)
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path}: {error}; expected [xyz_list, verts_list], N x 21 x 3 and N x V x 3 metres"
+            ) from error
+    if len(joints) != len(vertices):
         raise ValueError(
-            f"expected joints of N x 21 x 3 and vertices of N x V x 3 in {path}, "
-            f"got {joints.shape} and {vertices.shape}"
+            f"expected {path} to hold [xyz_list, verts_list] of one length each, got "
+            f"{len(joints)} and {len(vertices)} hands"
         )
     return joints, vertices
 
 
-def _check(joints: np.ndarray, vertices: np.ndarray, expected: int | None) -> None:
-    if len(joints) != len(vertices) or (expected is not None and len(joints) != expected):
+def read_dexycb_results(
+    path: Path | str,
+) -> tuple[Int[np.ndarray, " lines"], Float[np.ndarray, "lines 21 3"]]:
+    """Indices and joints, METRES (the file has millimetres), of DexYCB results; in their order.
+
+    Raises:
+        ValueError: a line has not 64 numbers `index,x1,y1,z1,...`, or its index is none.
+    """
+    rows = [np.empty((0, 64)), *iter_dexycb_lines(Path(path))]
+    table = np.concatenate(rows)
+    index = table[:, 0]
+    wrong = np.flatnonzero(~(np.isfinite(index) & (index == np.round(index)) & (index >= 0)))
+    if wrong.size:
         raise ValueError(
-            f"expected {len(joints) if expected is None else expected} hands, got "
-            f"{len(joints)} joint sets and {len(vertices)} meshes; predict the whole split"
+            f"{path}: line {wrong[0] + 1} begins with {index[wrong[0]]}, expected the sample's "
+            "index in DexYCBDataset"
         )
-    for label, values in (("joints", joints), ("vertices", vertices)):
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
-        if bad.size:
-            raise ValueError(f"{label} of hands {bad[:10].tolist()} are not finite")
+    return index.astype(np.int64), table[:, 1:].reshape(-1, 21, 3) / 1000.0
 
 
-def _rows(points: np.ndarray) -> Iterator[str]:
-    last = len(points) - 1
-    for i, hand in enumerate(points):
-        rounded = np.round(hand.astype(np.float64), DECIMALS).tolist()
-        yield json.dumps(rounded, separators=(",", ":")) + (",\n" if i < last else "\n")
+def iter_dexycb_lines(path: Path) -> Iterator[Float[np.ndarray, "lines 64"]]:
+    """Lines of DexYCB results as they are, a block of them at a time.
+
+    Raises:
+        ValueError: no such file, or a line has not 64 numbers.
+    """
+    if not path.is_file():
+        raise ValueError(f"no file {path}; expected DexYCB results, 64 numbers a line")
+    if not path.stat().st_size:
+        return
+    try:
+        with csv.open_csv(
+            path,
+            read_options=csv.ReadOptions(column_names=list(DEXYCB_COLUMNS)),
+            parse_options=csv.ParseOptions(quote_char=False),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(DEXYCB_COLUMNS, pa.float64()),
+                null_values=[],
+                strings_can_be_null=False,
+            ),
+        ) as blocks:
+            for block in blocks:
+                yield np.stack([column.to_numpy() for column in block.columns], axis=1)
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{path} is no DexYCB result: expected index,x1,y1,z1,... with 64 numbers in each line "
+            f"({error})"
+        ) from error
 
 
-def _lines(joints: np.ndarray, vertices: np.ndarray) -> Iterator[str]:
-    yield "[[\n"
-    yield from _rows(joints)
-    yield "],[\n"
-    yield from _rows(vertices)
-    yield "]]\n"
+def read_keypoints_2d(path: Path | str) -> Float[np.ndarray, "samples 21 2"]:
+    """Joints in pixels: a JSON list N x 21 x 2, or an .npz with one such array.
+
+    Raises:
+        ValueError: the file is cut short, no JSON, or of another shape.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no file {path}; expected 2D joints, N x 21 x 2 pixels")
+    if path.suffix != ".npz":
+        return read_rows(path, (21, 2), np.float64)
+    with np.load(path, allow_pickle=False) as archive:
+        if len(archive.files) != 1:
+            raise ValueError(f"expected one array in {path}, got {', '.join(archive.files)}")
+        points = np.asarray(archive[archive.files[0]], dtype=np.float64)
+    if points.ndim != 3 or points.shape[1:] != (21, 2):
+        raise ValueError(f"expected N x 21 x 2 pixels in {path}, got {points.shape}")
+    return points
 
 
-def _zip(source: Path, target: Path) -> None:
-    # A fixed date makes the archive a function of its content, so DVC sees no change in a re-run.
-    entry = zipfile.ZipInfo(MEMBER, date_time=(1980, 1, 1, 0, 0, 0))
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
-    with (
-        zipfile.ZipFile(target, "w") as archive,
-        archive.open(entry, "w", force_zip64=True) as out,
-        source.open("rb") as stream,
-    ):
-        shutil.copyfileobj(stream, out, 1 << 20)
-
-
-def _compare(
-    stream: IO[bytes] | io.BufferedIOBase, joints: np.ndarray, vertices: np.ndarray
-) -> None:
-    """Read line by line what was written and compare it with the arrays."""
-    half_step = 0.51 * 10.0**-DECIMALS
-
-    def expect(line: bytes) -> None:
-        if (got := stream.readline()) != line:
-            raise OSError(f"the submission reads back {got[:40]!r} where {line!r} was written")
-
-    for head, points in ((b"[[\n", joints), (b"],[\n", vertices)):
-        expect(head)
-        for i, hand in enumerate(points):
-            row = np.asarray(json.loads(stream.readline().rstrip(b",\n")))
-            if row.shape != hand.shape or np.abs(row - hand).max() > half_step:
-                raise OSError(f"hand {i} of the submission does not read back as it was written")
-    expect(b"]]\n")
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes] | io.BufferedIOBase]:
+    """The JSON's bytes, wherever it stands."""
+    if not path.is_file():
+        raise ValueError(f"no file {path}; expected a pred.json or a zip that holds one")
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as plain:
+            yield plain
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".json")]
+        if len(names) != 1 or "/" in names[0]:
+            raise ValueError(
+                f"expected one .json at the root of {path}, got {archive.namelist()}; "
+                "pack it with `zip -j pred.zip pred.json`"
+            )
+        with archive.open(names[0]) as member:
+            yield member

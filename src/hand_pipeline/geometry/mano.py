@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from smplx.lbs import blend_shapes, lbs, vertices2joints
 from torch import Tensor, nn
 
-from hand_pipeline.geometry.joints import MANO_PARENTS, permutation
+from hand_pipeline.geometry.joints import MANO_PARENTS, TIPS, permutation
 from hand_pipeline.geometry.mano_file import ManoArrays, load_mano
 from hand_pipeline.geometry.precision import full_precision
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -80,6 +80,21 @@ def mirror_points(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"
 def mirror_faces(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "faces 3"]:
     """Faces of the mirrored mesh, which still look outwards."""
     return faces[:, [0, 2, 1]]
+
+
+def with_tips(
+    joints: Float[Tensor, "batch 21 3"], vertices: Float[Tensor, "batch 778 3"], tips: str
+) -> Float[Tensor, "batch 21 3"]:
+    """Joints whose five fingertips are other vertices of the same mesh.
+
+    Args:
+        joints: OpenPose order.
+        vertices: of the same hands.
+        tips: whose choice of vertices, a key of `TIP_VERTICES`.
+    """
+    moved = joints.clone()
+    moved[:, list(TIPS)] = vertices[:, list(TIP_VERTICES[tips])]
+    return moved
 
 
 class ManoHand(nn.Module):

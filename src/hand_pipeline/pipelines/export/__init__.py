@@ -1,4 +1,4 @@
-"""Write a leaderboard submission."""
+"""Write what leaderboards take."""
 
 from hand_pipeline.pipelines.export.pipeline import create_pipeline
 

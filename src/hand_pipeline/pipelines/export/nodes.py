@@ -2,28 +2,74 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.evaluation.predict import load_predictions
-from hand_pipeline.evaluation.submission import write_submission
+import torch
+from pydantic import Field, field_validator
+
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.evaluation.leaderboard import (
+    LeaderboardConfig,
+    export_benchmark,
+    find_benchmark,
+)
+from hand_pipeline.evaluation.reconstruct import HandModel
+from hand_pipeline.methods import load_method, restore_method
+from hand_pipeline.training.checkpoint import Checkpoint
+
+_CATALOG = "labelled_hands"
 
 
-class ExportConfig(Config):
-    """What is handed in."""
+class ExportConfig(LeaderboardConfig):
+    """What is handed in, where."""
 
-    model: str = "handmim"
+    model: Literal["handmim", "supervised"] = Field("handmim", description="of the finetune stage")
+    checkpoint: Path | None = Field(None, description="any other fine-tuned model, in its place")
+    benchmarks: dict[str, str] = Field(
+        default_factory=dict,
+        description="folder of each benchmark's data by its name (`leaderboard.BENCHMARKS`); "
+        f"{_CATALOG!r} is the catalog's, in FreiHAND's layout",
+    )
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _known(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            find_benchmark(name)
+        return value
 
 
-def export_submission(
-    predicted: Path, cfg: ExportConfig, machine: MachineConfig
+def export_submissions(
+    hands: Path,
+    supervised: Checkpoint,
+    handmim: Checkpoint,
+    cfg: ExportConfig,
+    machine: MachineConfig,
 ) -> tuple[Path, dict[str, Any]]:
-    """pred.json and pred.zip in FreiHAND's submission form, read back and compared."""
-    available = sorted(path.stem for path in predicted.glob("*.npz"))
-    if cfg.model not in available:
-        raise ValueError(f"export.model is {cfg.model!r}; predicted: {', '.join(available)}")
+    """A sub-folder for each benchmark with what its leaderboard takes; hands and bytes of each."""
     folder = machine.workspace / "export" / "submission"
     shutil.rmtree(folder, ignore_errors=True)
-    hands = load_predictions(predicted / f"{cfg.model}.npz")
-    written = write_submission(folder, hands.joints, hands.vertices)
-    return folder, {"hands": len(hands), "zip_bytes": written.zip_path.stat().st_size}
+    folder.mkdir(parents=True)
+    if cfg.checkpoint is not None:
+        model, origin = load_method(cfg.checkpoint), str(cfg.checkpoint)
+    else:
+        trained = {"supervised": supervised, "handmim": handmim}
+        origin = f"the checkpoint of {cfg.model}"
+        model = restore_method(trained[cfg.model], origin)
+    if not isinstance(model, HandModel):
+        raise TypeError(f"{origin} is no model that reconstructs hands: {type(model).__name__}")
+    on_gpu = machine.accelerator != "cpu" and torch.cuda.is_available()
+    device = "cuda" if on_gpu else "cpu"
+    model.to(device)
+    metrics: dict[str, Any] = {}
+    for name, place in cfg.benchmarks.items():
+        data = hands if place == _CATALOG else Path(place)
+        exported = export_benchmark(
+            name, model, data, folder / name, cfg, (), device, machine.num_workers
+        )
+        metrics[name] = {
+            "hands": sum(part.hands for part in exported),
+            "bytes": sum(part.bytes for part in exported),
+            "complete": all(part.complete for part in exported),
+        }
+    return folder, metrics

@@ -2,18 +2,24 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from hand_pipeline.pipelines.export.nodes import export_submission
+from hand_pipeline.pipelines.export.nodes import export_submissions
 
 
 def create_pipeline() -> Pipeline:
-    """Predictions in, submission files out."""
+    """Models and evaluation photos in, submission files out."""
     return Pipeline(
         [
             Node(
-                export_submission,
-                ["predicted_hands", "params:export", "params:machine"],
+                export_submissions,
+                [
+                    "labelled_hands",
+                    "supervised_method",
+                    "handmim_method",
+                    "params:export",
+                    "params:machine",
+                ],
                 ["submission", "export_metrics"],
-                name="export_submission",
+                name="export_submissions",
             )
         ]
     )

@@ -45,5 +45,5 @@ def write_report(
         results.set_index("model"),
         pictures,
         settings,
-        {"Photos": collected, "Submission": pd.DataFrame([exported])},
+        {"Photos": collected, "Submission": pd.DataFrame.from_dict(exported, orient="index")},
     )

@@ -1,0 +1,70 @@
+"""`python -m hand_pipeline export`: predict a benchmark's photos and write its submission."""
+
+import logging
+from pathlib import Path
+
+import click
+
+from hand_pipeline.commands.predict import load_model
+from hand_pipeline.evaluation.leaderboard import BENCHMARKS, LeaderboardConfig, export_benchmark
+
+
+@click.command("export")
+@click.option("--benchmark", required=True, type=click.Choice(list(BENCHMARKS)))
+@click.option(
+    "--data", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the data set.",
+)  # fmt: skip
+@click.option(
+    "--checkpoint", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A fine-tuned model, as the finetune stage leaves it.",
+)  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option(
+    "--split", "splits", multiple=True,
+    help="Of the data set, instead of the benchmark's own (DexYCB: s0_test); can be repeated.",
+)  # fmt: skip
+@click.option(
+    "--partial", is_flag=True, help="Also with fewer hands than published; not for a leaderboard."
+)
+@click.option(
+    "--known-wrist", is_flag=True,
+    help="Move hands to the wrist's place that HO-3D gives with its evaluation photos.",
+)  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="Where the model runs.")
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--num-workers", default=0, show_default=True, type=click.IntRange(0),
+    help="Processes that load photos.",
+)  # fmt: skip
+def export(
+    benchmark: str,
+    data: Path,
+    checkpoint: Path,
+    out: Path,
+    splits: tuple[str, ...],
+    partial: bool,
+    known_wrist: bool,
+    device: str,
+    batch_size: int,
+    num_workers: int,
+) -> None:
+    """Predict the evaluation photos of a benchmark and write what its leaderboard takes.
+
+    In the set's own order, units, axes and fingertips; read back and compared before the files get
+    their names: pred.json and pred.zip (FreiHAND, HO-3D), SPLIT.txt (DexYCB), SPLIT.json (HInt).
+    """
+    logging.basicConfig(format="%(message)s")
+    cfg = LeaderboardConfig(batch_size=batch_size, partial=partial, known_wrist=known_wrist)
+    model = load_model(checkpoint, device)
+    try:
+        exported = export_benchmark(benchmark, model, data, out, cfg, splits, device, num_workers)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    for part in exported:
+        published = f" of {part.published}" if part.published is not None else ""
+        verdict = "" if part.complete else ": PARTIAL, not for the leaderboard"
+        click.echo(
+            f"{benchmark} {part.split}: {part.hands}{published} hands, {part.bytes / 1e6:.1f} MB, "
+            f"{part.files[-1]}{verdict}"
+        )
