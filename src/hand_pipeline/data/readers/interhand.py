@@ -83,7 +83,7 @@ def read_interhand(root: Path, split: str, mano: ManoHand) -> HandManifest:
         intrinsics=cameras.intrinsics[hands.camera[kept]],
         joints_2d=np.where(seen[..., None], pixels, 0),
         has_joints_2d=seen,
-        joints_3d=points * valid[..., None],
+        joints_3d=np.where(valid[..., None], points, 0),
         has_joints_3d=valid,
         mano_pose=pose * has_mano[:, None],
         has_mano=has_mano,
