@@ -1,0 +1,211 @@
+"""InterHand2.6M's annotation files as arrays; `interhand` makes hands of them."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.geometry.joints import permutation
+
+_SIDES = {"right": ("right",), "left": ("left",), "interacting": ("right", "left")}
+_LOG = logging.getLogger(__name__)
+
+
+class Cameras(NamedTuple):
+    """Of all captures: `x_camera = rotation (x_world - position)`, metres."""
+
+    rows: dict[tuple[str, str], int]
+    rotation: Float[np.ndarray, "cameras 3 3"]
+    position: Float[np.ndarray, "cameras 3"]
+    intrinsics: Float[np.ndarray, "cameras 3 3"]
+
+
+class Frames(NamedTuple):
+    """Of all captures, world frame, metres, OpenPose order; axis 1: right hand, left hand."""
+
+    rows: dict[tuple[str, str], int]
+    joints: Float[np.ndarray, "frames 2 21 3"]
+    valid: Bool[np.ndarray, "frames 2 21"]
+    pose: Float[np.ndarray, "frames 2 48"]
+    betas: Float[np.ndarray, "frames 2 10"]
+    translation: Float[np.ndarray, "frames 2 3"]
+    has_mano: Bool[np.ndarray, "frames 2"]
+
+
+@dataclass(frozen=True)
+class Hands:
+    """Each hand of each photo: names, where its labels are, and what only its photo has."""
+
+    names: list[str]
+    groups: list[str]
+    camera: Int[np.ndarray, " hands"]
+    frame: Int[np.ndarray, " hands"]
+    side: Int[np.ndarray, " hands"]
+    valid: Bool[np.ndarray, "hands 21"]
+    boxes: Float[np.ndarray, "hands 4"]
+    interacting: Bool[np.ndarray, " hands"]
+    hand_type_valid: Bool[np.ndarray, " hands"]
+
+
+def annotation_files(root: Path, split: str) -> dict[str, Path]:
+    """The annotation files that are there, by what they hold.
+
+    Without the MANO file, which comes in an archive of its own, a warning is logged.
+
+    Raises:
+        DataSetError: the folder is not InterHand2.6M's.
+    """
+    folders = [root / "annotations" / name for name in (split, "all")]
+    folder = next((f for f in folders if (f / _name(split, "data")).is_file()), None)
+    if folder is None:
+        raise DataSetError(
+            f"no {folders[0] / _name(split, 'data')}; expected InterHand2.6M's folder, with images "
+            "and annotations as its page's archives unpack"
+        )
+    files = {kind: folder / _name(split, kind) for kind in ("data", "camera", "joint_3d")}
+    fits = folder / _name(split, "MANO_NeuralAnnot")
+    if not fits.is_file():
+        _LOG.warning("no %s: InterHand2.6M's hands are read without MANO labels", fits)
+        return files
+    return files | {"MANO_NeuralAnnot": fits}
+
+
+def _name(split: str, kind: str) -> str:
+    return f"InterHand2.6M_{split}_{kind}.json"
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataSetError(
+            f"{path} cannot be read ({error.strerror}); unpack InterHand2.6M's annotations again"
+        ) from error
+    except ValueError as error:
+        raise DataSetError(f"{path} is cut short or no JSON ({error}); copy it again") from error
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Records without an entry, or with one of another form, as one error that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, DataSetError):
+            raise
+        raise DataSetError(
+            f"{path} is not what InterHand2.6M v1.0 has there ({type(error).__name__}: {error}); "
+            "copy all annotation files of one release again"
+        ) from error
+
+
+def read_cameras(path: Path) -> Cameras:
+    """The cameras of all captures."""
+    with _explained(path):
+        return _cameras_of(_read_json(path))
+
+
+def _cameras_of(content: Mapping[str, Any]) -> Cameras:
+    keys = [(capture, name) for capture, of in content.items() for name in of["campos"]]
+    table = {
+        kind: np.array([content[capture][kind][name] for capture, name in keys], np.float64)
+        for kind in ("campos", "camrot", "focal", "princpt")
+    }
+    intrinsics = np.tile(np.eye(3), (len(keys), 1, 1))
+    intrinsics[:, [0, 1], [0, 1]] = table["focal"].reshape(-1, 2)
+    intrinsics[:, :2, 2] = table["princpt"].reshape(-1, 2)
+    return Cameras(
+        {key: row for row, key in enumerate(keys)},
+        table["camrot"].reshape(-1, 3, 3),
+        table["campos"].reshape(-1, 3) / 1000,
+        intrinsics,
+    )
+
+
+def read_frames(path: Path, fits: Path | None) -> Frames:
+    """Joints of all captures' frames, and MANO's fits (None: there are none)."""
+    with _explained(path):
+        content = _read_json(path)
+        keys = [(capture, number) for capture, of in content.items() for number in of]
+        records = [content[capture][number] for capture, number in keys]
+        joints = np.array([record["world_coord"] for record in records], np.float64)
+        valid = np.array([record["joint_valid"] for record in records], bool)
+        order = list(permutation("interhand", "openpose"))
+        joints = joints.reshape(len(keys), 2, 21, 3)[:, :, order] / 1000
+        valid = valid.reshape(len(keys), 2, 21)[:, :, order]
+        del content, records
+    with _explained(fits or path):
+        mano, has_mano = _fits_of({} if fits is None else _read_json(fits), keys)
+    return Frames(
+        {key: row for row, key in enumerate(keys)},
+        joints,
+        valid,
+        mano["pose"],
+        mano["shape"],
+        mano["trans"],
+        has_mano,
+    )
+
+
+def _fits_of(
+    content: Mapping[str, Any], keys: list[tuple[str, str]]
+) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, "frames 2"]]:
+    """MANO's numbers, zero where a frame has none or a hand's are null."""
+    hands = [
+        (content.get(capture, {}).get(number) or {}).get(side)
+        for capture, number in keys
+        for side in ("right", "left")
+    ]
+    none = {"pose": [0.0] * 48, "shape": [0.0] * 10, "trans": [0.0] * 3}
+    numbers = {
+        name: np.array([np.ravel((hand or none)[name]) for hand in hands], np.float64).reshape(
+            len(keys), 2, len(zeros)
+        )
+        for name, zeros in none.items()
+    }
+    return numbers, np.array([hand is not None for hand in hands], bool).reshape(len(keys), 2)
+
+
+def read_photos(path: Path, cameras: Cameras, frames: Frames) -> Hands:
+    """The hands of all photos: of two in one the right one first."""
+    with _explained(path):
+        return _hands_of(_read_json(path), cameras, frames)
+
+
+def _hands_of(content: Mapping[str, Any], cameras: Cameras, frames: Frames) -> Hands:
+    photos = {photo["id"]: photo for photo in content["images"]}
+    names, groups, places, boxes, marks, valid = [], [], [], [], [], []
+    for record in content["annotations"]:
+        photo, kind = photos[record["image_id"]], record["hand_type"]
+        if kind not in _SIDES:
+            raise ValueError(f"hand_type {kind!r}, expected {', '.join(_SIDES)}")
+        capture, joints = str(photo["capture"]), np.ravel(record["joint_valid"])
+        camera = cameras.rows.get((capture, str(photo["camera"])))
+        frame = frames.rows.get((capture, str(photo["frame_idx"])))
+        if camera is None or frame is None:
+            missing = "camera" if camera is None else "3D joints of its frame"
+            raise ValueError(f"{photo['file_name']}: no {missing} in the file beside this one")
+        for side in _SIDES[kind]:
+            which = int(side == "left")
+            names.append(photo["file_name"])
+            groups.append(f"Capture{capture}/{photo['seq_name']}")
+            places.append((camera, frame, which))
+            boxes.append(record["bbox"])
+            marks.append((kind == "interacting", bool(record["hand_type_valid"])))
+            valid.append(joints[21 * which : 21 * which + 21] > 0)
+    place = np.array(places, np.int64).reshape(-1, 3)
+    mark = np.array(marks, bool).reshape(-1, 2)
+    box = np.array(boxes, np.float32).reshape(-1, 4)
+    box[:, 2:] += box[:, :2]
+    order = list(permutation("interhand", "openpose"))
+    labelled = np.array(valid, bool).reshape(-1, 21)[:, order]
+    return Hands(
+        names, groups, place[:, 0], place[:, 1], place[:, 2], labelled, box, mark[:, 0], mark[:, 1]
+    )
