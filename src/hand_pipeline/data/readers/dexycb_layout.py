@@ -141,7 +141,7 @@ def _from_yaml(path: Path, take: Callable[[Any], Any]) -> Any:
         return take(yaml.load(path.read_bytes(), Loader=_YAML))
     except OSError as error:
         raise DataSetError(
-            f"cannot read {path} ({error.strerror}); unpack DexYCB's archives again"
+            f"{path} cannot be read ({error.strerror}); unpack DexYCB's archives again"
         ) from error
     except (yaml.YAMLError, KeyError, TypeError, ValueError, IndexError) as error:
         raise DataSetError(

@@ -31,7 +31,7 @@ from hand_pipeline.data.readers.interhand_layout import (
 from hand_pipeline.geometry.mano import ManoHand, mirror_points
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
-_CHUNK = 1 << 16  # hands turned into their cameras at once
+_CHUNK = 1 << 13  # hands turned into their cameras at once: 80 MB of rest shapes
 _LOG = logging.getLogger(__name__)
 
 
@@ -42,8 +42,8 @@ def read_interhand(root: Path, split: str, mano: ManoHand) -> HandManifest:
     unless there are two in it: then it is tight around the valid joints. `flags` has `interacting`
     and `hand_type_valid` (False: the authors are not sure which hands are seen).
 
-    The training split's JSON needs about 10 GB of memory while it is read, and the manifest
-    1 KB a hand, about 2 GB.
+    Reading takes about 6 s and 0.2 GB of memory for 100 000 photos, so the training split's
+    1 361 062 a minute and a half and 3 GB.
 
     Deviation: the authors' own loader drops every joint of a hand whose wrist is not valid, as its
     positions are relative to the wrist; ours are not.
@@ -83,7 +83,7 @@ def read_interhand(root: Path, split: str, mano: ManoHand) -> HandManifest:
         intrinsics=cameras.intrinsics[hands.camera[kept]],
         joints_2d=np.where(seen[..., None], pixels, 0),
         has_joints_2d=seen,
-        joints_3d=points * valid[..., None],
+        joints_3d=np.where(valid[..., None], points, 0),
         has_joints_3d=valid,
         mano_pose=pose * has_mano[:, None],
         has_mano=has_mano,

@@ -86,7 +86,7 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise DataSetError(
-            f"cannot read {path} ({error.strerror}); unpack InterHand2.6M's annotations again"
+            f"{path} cannot be read ({error.strerror}); unpack InterHand2.6M's annotations again"
         ) from error
     except ValueError as error:
         raise DataSetError(f"{path} is cut short or no JSON ({error}); copy it again") from error
@@ -187,8 +187,11 @@ def _hands_of(content: Mapping[str, Any], cameras: Cameras, frames: Frames) -> H
         if kind not in _SIDES:
             raise ValueError(f"hand_type {kind!r}, expected {', '.join(_SIDES)}")
         capture, joints = str(photo["capture"]), np.ravel(record["joint_valid"])
-        camera = cameras.rows[capture, str(photo["camera"])]
-        frame = frames.rows[capture, str(photo["frame_idx"])]
+        camera = cameras.rows.get((capture, str(photo["camera"])))
+        frame = frames.rows.get((capture, str(photo["frame_idx"])))
+        if camera is None or frame is None:
+            missing = "camera" if camera is None else "3D joints of its frame"
+            raise ValueError(f"{photo['file_name']}: no {missing} in the file beside this one")
         for side in _SIDES[kind]:
             which = int(side == "left")
             names.append(photo["file_name"])
