@@ -49,8 +49,8 @@ def read_rows(path: Path, shape: Shape, dtype: type[np.floating] = np.float32) -
         except ValueError as error:
             detail = str(error)
     if path.stat().st_size <= _SMALL:
-        detail = _what_is_wrong(path, shape) or detail
-    raise ValueError(f"{path}: {detail}")
+        detail = _what_is_wrong(path, shape)
+    raise ValueError(f"{path} {detail}" if detail.startswith("is ") else f"{path}: {detail}")
 
 
 def read_lists(
@@ -285,7 +285,7 @@ def _numbers(text: bytes) -> np.ndarray:
     return numbers
 
 
-def _what_is_wrong(path: Path, shape: Shape) -> str | None:
+def _what_is_wrong(path: Path, shape: Shape) -> str:
     """Read the slow way, to say what the fast way stumbled over."""
     try:
         values = json.loads(path.read_bytes())
@@ -297,6 +297,6 @@ def _what_is_wrong(path: Path, shape: Shape) -> str | None:
         return f"is ragged: expected {shape} numbers a row ({error})"
     if not array.ndim:
         return f"expected a list of rows, got {values!r:.40}"
-    if array.shape[1:] != shape:
-        return f"expected {shape} numbers a row, got {array.shape[1:]}"
-    return None
+    if array.shape[1:] == shape:
+        return f"expected {shape} numbers a row, some are null, text or true or false"
+    return f"expected {shape} numbers a row, got {array.shape[1:]}"

@@ -88,7 +88,7 @@ class HandManifest:
         return len(self.ids)
 
     def __post_init__(self) -> None:
-        """Refuse rows that are not there for every hand, names given twice, and non-finite labels.
+        """Refuse rows that are not there for every hand, and labels that are not finite.
 
         Raises:
             DataSetError: which field, and which hand first.
@@ -105,12 +105,9 @@ class HandManifest:
                         f"{self.dataset} {self.split}: {name} of {bad.size} hands are not finite, "
                         f"the first is {self.ids[bad[0]]}; mark the label missing or mend the file"
                     )
-        if len(set(self.ids)) != len(self):
-            twice = Counter(self.ids).most_common(1)[0][0]
-            raise DataSetError(f"{self.dataset} {self.split}: two hands are called {twice!r}")
 
     def select(self, rows: Sequence[int] | Int[np.ndarray, " chosen"]) -> "HandManifest":
-        """The manifest of some of the hands, in the given order.
+        """The manifest of some of the hands, in the given order; a batch may show one twice.
 
         Raises:
             TypeError: a mask instead of row numbers, which would pick rows 0 and 1.
@@ -163,8 +160,14 @@ def build_manifest(
         labels: any other fields of `HandManifest`. A label given without its flags is there for
             every hand; arrays are stored as float32, with zeros where the flag is False, whatever
             the set writes there.
+
+    Raises:
+        DataSetError: two hands have one name, or see `HandManifest`.
     """
     count = len(ids)
+    if len(set(ids)) != count:
+        twice = Counter(ids).most_common(1)[0][0]
+        raise DataSetError(f"{dataset} {split}: two hands are called {twice!r}")
     shapes = {
         "intrinsics": (3, 3), "joints_2d": (21, 2), "joints_3d": (21, 3), "mano_pose": (48,),
         "betas": (10,), "translation": (3,),

@@ -66,7 +66,7 @@ def read_mpii_nzsl(root: Path, split: str, mano: Any) -> HandManifest:
         }
     )
     log_left_out("mpii_nzsl", split, len(points), reasons)
-    kept = np.flatnonzero(side >= 1)
+    kept = np.flatnonzero(~(side < 1))  # what is not finite is kept: the manifest refuses it
     if not kept.size:
         raise DataSetError(f"no hand of {root}, {split}, has a labelled joint (v = 1)")
     more = [records[row][2] for row in kept]

@@ -117,7 +117,10 @@ def read_youtube3d(root: Path, split: str, mano: ManoHand) -> HandManifest:
 def regressed_joints(
     vertices: Float[np.ndarray, "hands 778 dims"], mano: ManoHand
 ) -> Float[np.ndarray, "hands 21 dims"]:
-    """OpenPose joints of meshes in any linear units: 16 regressed, 5 tips are vertices."""
+    """OpenPose joints of meshes in any linear units: 16 regressed, 5 tips are vertices.
+
+    In bent fingers a posed mesh's regressed joints lie some mm off the skeleton's own.
+    """
     inner = np.matmul(mano.joint_regressor.cpu().numpy(), vertices)
     tips = vertices[:, list(TIP_VERTICES["mano"])]
     joints: np.ndarray = np.concatenate([inner, tips], axis=1)
