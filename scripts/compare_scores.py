@@ -95,7 +95,10 @@ def compare_lists(benchmark: str, hands: Hands, folder: Path, reflection: bool) 
         hands |= {name: hands[name][:, order] for name in ("xyz", "true_xyz")}
     ours = score_files(benchmark, folder, write_lists(folder, hands), reflection)
     reference = plain()
-    truth, found = reference.evaluation_files(folder), reference.prediction_file(folder / "pred.json")
+    truth, found = (
+        reference.evaluation_files(folder),
+        reference.prediction_file(folder / "pred.json"),
+    )
     expected = reference.procrustes_hands(*truth, *found, benchmark != "freihand", reflection)
     return difference(ours.values, expected)
 
@@ -149,7 +152,8 @@ def difference(ours: dict[str, Any], expected: dict[str, float]) -> float:
         found = float(ours.get(key, math.inf))
         if math.isnan(value) and math.isnan(found):
             continue
-        largest = max(largest, abs(found - value) if math.isfinite(found) else math.inf)
+        gap = abs(found - value)
+        largest = max(largest, gap if math.isfinite(gap) else math.inf)
     return largest
 
 
@@ -168,7 +172,9 @@ def main() -> None:
     parser.add_argument("--hands", type=int, default=24)
     args = parser.parse_args()
     worst = 0.0
-    print(f"largest difference of an official key, {args.hands} hands; with and without reflections")
+    print(
+        f"largest difference of an official key, {args.hands} hands; with and without reflections"
+    )
     for benchmark, (compare, tips) in COMPARISONS.items():
         of_benchmark = 0.0
         for kind, hands in awkward(make_hands(args.hands, tips)):

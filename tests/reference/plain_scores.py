@@ -92,7 +92,9 @@ def procrustes_hands(true_xyz, true_verts, xyz, verts, ho3d=False, reflection=Tr
             lists.setdefault(key, []).append(value)
         for limit in (5, 15):
             f_scores.setdefault(f"f_score_{limit}", []).append(f_score(tv, gv, limit / 1000))
-            f_scores.setdefault(f"f_al_score_{limit}", []).append(f_score(tv, aligned, limit / 1000))
+            f_scores.setdefault(f"f_al_score_{limit}", []).append(
+                f_score(tv, aligned, limit / 1000)
+            )
     scores = {"mesh_mean3d": -100.0, "mesh_auc3d": -1.0}
     scores |= {"mesh_al_mean3d": -100.0, "mesh_al_auc3d": -1.0}
     for key, table in lists.items():

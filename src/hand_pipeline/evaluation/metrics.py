@@ -146,8 +146,8 @@ def _align_other_mesh(
     """Meshes that do not correspond to the truth's, moved by the transform of the joints.
 
     As the official programs do it, which is no similarity of the hand: the mesh is turned about its
-    own mean and multiplied by the scale of the *normalised* joints (about the truth's Frobenius
-    norm, 0.3 m), so it shrinks, and F-scores after alignment are near 0.
+    own mean and multiplied by the *normalised* joints' scale and the truth's Frobenius norm (about
+    0.3 m), without dividing by the prediction's. So it shrinks, and aligned F-scores say little.
     """
     source, target = torch.from_numpy(joints), torch.from_numpy(true_joints)
     similarity = fit_similarity(source, target, allow_reflection)

@@ -137,7 +137,7 @@ def _axes(joints: np.ndarray, truth: np.ndarray) -> Iterator[str]:
     flipped = _typical(_centred(turned), _centred(truth))
     behind = np.sign(joints[..., 2].mean(axis=1)) != np.sign(truth[..., 2].mean(axis=1))
     other_side = float(behind.mean())
-    absolute = other_side > 0.5 and _far_better(_typical(turned, truth), _typical(joints, truth))
+    absolute = other_side > 0.9 and _far_better(_typical(turned, truth), _typical(joints, truth))
     if _far_better(flipped, given) or absolute:
         yield (
             "wrong axes: the prediction fits far better after multiplying by (1, -1, -1), the step "
