@@ -128,7 +128,7 @@ def test_annotations_tell_the_joints_by_existence_and_occlusion(labels, tmp_path
         )  # fmt: skip
 
     monkeypatch.setattr(hint, "read_hands", read_hands)
-    moved = points + [9, 0]
+    moved = points + np.array([9, 0])
     score = score_files("hint", tmp_path, write_pred(tmp_path / "p.json", moved))
     found = score.values[PART]
     assert [found[name]["num_joints"] for name in ("all", "visible", "occluded")] == [80, 53, 27]

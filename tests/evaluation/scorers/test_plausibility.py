@@ -1,4 +1,4 @@
-"""The four warnings of 3D predictions: each fires on its fault alone, none on poor but right ones."""
+"""The four warnings of 3D predictions: each fires on its fault, none on poor but right ones."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_good_predictions_raise_no_warning(case):
 
 @pytest.mark.parametrize("spread", [0.005, 0.02, 0.05, 0.2])
 def test_noise_of_any_strength_raises_no_warning(case, spread):
-    joints, truth, order, unit = case
+    _, truth, order, unit = case
     spread *= 1000 if unit == "millimetres" else 1
     noise = np.random.default_rng(0).normal(size=truth.shape) * spread
     assert keywords(truth + noise, truth, order, unit) == []
