@@ -101,20 +101,21 @@ def iter_dexycb_lines(path: Path) -> Iterator[Float[np.ndarray, "lines 64"]]:
 
 
 def read_keypoints_2d(path: Path | str) -> Float[np.ndarray, "samples 21 2"]:
-    """Joints in pixels: a JSON list N x 21 x 2, or an .npz with one such array.
+    """Joints in pixels of the full photos: a JSON list N x 21 x 2, or `keypoints_2d` of an .npz.
 
     Raises:
-        ValueError: the file is cut short, no JSON, or of another shape.
+        ValueError: the file is missing, cut short, or of another form.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no file {path}; expected 2D joints, N x 21 x 2 pixels")
     if path.suffix != ".npz":
         return read_rows(path, (21, 2), np.float64)
-    with np.load(path, allow_pickle=False) as archive:
-        if len(archive.files) != 1:
-            raise ValueError(f"expected one array in {path}, got {', '.join(archive.files)}")
-        points = np.asarray(archive[archive.files[0]], dtype=np.float64)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            points = np.asarray(archive["keypoints_2d"], dtype=np.float64)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} holds no 2D joints, N x 21 x 2: {error}") from error
     if points.ndim != 3 or points.shape[1:] != (21, 2):
         raise ValueError(f"expected N x 21 x 2 pixels in {path}, got {points.shape}")
     return points
