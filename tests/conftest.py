@@ -1,10 +1,34 @@
 """Settings of every test: one thread, so that figures do not depend on the machine's cores."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
+import pytest
 import torch
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a small model that has learnt nothing: enough to run whatever takes one."""
+    from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+    from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
+    from hand_pipeline.models.vit import VitConfig
+    from hand_pipeline.training.checkpoint import pack_method, save_checkpoint
+
+    torch.manual_seed(0)
+    configs = {
+        "cfg": PyMAFConfig(pyramid_channels=8, regressor_width=32, pyramid_norm="group"),
+        "vit": VitConfig(
+            name="vit_tiny_patch16_224", image_size=32, patch_size=8, depth=2, embed_dim=32,
+            num_heads=2,
+        ),
+        "augmentation": HandAugmentationConfig(image_size=32),
+    }  # fmt: skip
+    path = tmp_path_factory.mktemp("untrained") / "model.safetensors"
+    save_checkpoint(path, pack_method("pymaf", PyMAF(**configs).state_dict(), **configs))
+    return path

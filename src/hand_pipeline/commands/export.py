@@ -63,8 +63,9 @@ def export(
         raise click.ClickException(str(error)) from error
     for part in exported:
         published = f" of {part.published}" if part.published is not None else ""
+        size = f"{part.num_bytes / 1e6:.1f} MB"
         verdict = "" if part.complete else ": PARTIAL, not for the leaderboard"
         click.echo(
-            f"{benchmark} {part.split}: {part.hands}{published} hands, {part.bytes / 1e6:.1f} MB, "
+            f"{benchmark} {part.split}: {part.hands}{published} hands, {size}, "
             f"{part.files[-1]}{verdict}"
         )

@@ -89,25 +89,23 @@ def iter_rows(stream: Stream, shape: Shape, name: str) -> Iterator[np.ndarray]:
 
 
 def _collect(walk: "_Walk", dtype: type[np.floating]) -> list[np.ndarray]:
-    found: list[list[np.ndarray]] = [[] for _ in walk.shapes]
+    found: list[np.ndarray | None] = [None] * len(walk.shapes)
+    counts = [0] * len(walk.shapes)
     for which, rows in walk.pieces():
-        found[which].append(rows.astype(dtype, copy=False))
-    return [_joined(parts, (0, *shape), dtype) for parts, shape in zip(found, walk.shapes)]
-
-
-def _joined(parts: list[np.ndarray], empty: Shape, dtype: type[np.floating]) -> np.ndarray:
-    """As np.concatenate, but each part is let go once copied: half the memory at the peak."""
-    count = sum(len(part) for part in parts)
-    if not count:
-        return np.empty([max(size, 0) for size in empty], dtype)
-    result = np.empty((count, *parts[0].shape[1:]), dtype)
-    parts.reverse()
-    start = 0
-    while parts:
-        part = parts.pop()
-        result[start : start + len(part)] = part
-        start += len(part)
-    return result
+        start, counts[which] = counts[which], counts[which] + len(rows)
+        whole = found[which] if start else np.empty((0, *rows.shape[1:]), dtype)
+        assert whole is not None
+        if len(whole) < counts[which]:
+            # In place (mremap): with parts joined at the end every number would be there twice.
+            size = max(counts[which], len(whole) + len(whole) // 8)
+            whole.resize((size, *rows.shape[1:]), refcheck=False)
+        whole[start : counts[which]] = rows
+        found[which] = whole
+    for whole, count in zip(found, counts):
+        if whole is not None:
+            whole.resize((count, *whole.shape[1:]), refcheck=False)
+    empty = [np.empty((0, *(max(n, 0) for n in shape)), dtype) for shape in walk.shapes]
+    return [rest if whole is None else whole for whole, rest in zip(found, empty)]
 
 
 @dataclass

@@ -114,22 +114,19 @@ class Exported(NamedTuple):
         hands: in the file.
         published: in the whole split; None where nobody states it.
         files: the last one is what is handed in.
+        num_bytes: its size.
     """
 
     split: str
     hands: int
     published: int | None
     files: tuple[Path, ...]
+    num_bytes: int
 
     @property
     def complete(self) -> bool:
         """Whether it may be handed in."""
         return self.published is None or self.hands == self.published
-
-    @property
-    def bytes(self) -> int:
-        """Size of the file that is handed in."""
-        return self.files[-1].stat().st_size
 
 
 def export_benchmark(
@@ -171,7 +168,8 @@ def export_benchmark(
         published = HAND_SETS[benchmark.hand_set].splits[split]
         placed = predict_benchmark(model, images, benchmark, cfg, device, num_workers, progress)
         files = _write(benchmark, images.manifest, placed, out)
-        exported.append(Exported(split, len(images), published, files))
+        size = files[-1].stat().st_size
+        exported.append(Exported(split, len(images), published, files, size))
     return exported
 
 

@@ -22,9 +22,11 @@ from hand_pipeline.evaluation.submission import PRED_JSON, PRED_JSON_NAMES, iter
 from hand_pipeline.files import atomic_write
 
 MEMBER = "pred.json"
-DECIMALS = 6
-"""Of metres: micrometres, a hundredth of what any table prints, half the size of full doubles."""
-DECIMALS_MM = 4
+DECIMALS = 8
+"""Of metres: finer than single precision at arm's length, so that a file scores as the arrays that
+it was written from; still half the size of full doubles. Six would move a joint across a threshold
+of an AUC now and then."""
+DECIMALS_MM = 5
 DECIMALS_PX = 4
 
 
@@ -45,7 +47,7 @@ class _Content:
         self._hash = hashlib.blake2b()
 
     def rounded(self, values: np.ndarray) -> np.ndarray:
-        """The rows as they will stand in the file, noted.
+        """The rows as they will stand in the file; to be noted when they do.
 
         Raises:
             ValueError: values that are not finite, or rows of another shape than before.
@@ -62,7 +64,6 @@ class _Content:
                 f"{self._row_shape}"
             )
         rows: np.ndarray = np.round(values.astype(np.float64), self.decimals) + 0.0  # no -0.0
-        self.note(rows)
         return rows
 
     def note(self, rows: np.ndarray) -> None:
@@ -129,10 +130,9 @@ class PredJson(_HandFile):
         """
         if len(joints) != len(vertices):
             raise ValueError(f"got {len(joints)} joint sets and {len(vertices)} meshes")
-        files = (self._stream, self._spool)
-        for file, content, values in zip(files, self.contents, (joints, vertices)):
-            first = content.count == 0
-            _write_rows(file, content.rounded(values), first)
+        rounded = [c.rounded(values) for c, values in zip(self.contents, (joints, vertices))]
+        for file, content, rows in zip((self._stream, self._spool), self.contents, rounded):
+            _write_rows(file, content, rows)
 
     def finish(self) -> None:
         """Check the count and put the meshes behind the joints."""
@@ -152,7 +152,7 @@ def pred_json(directory: Path | str, expected: int | None = None) -> Iterator[Pr
     """Write `pred.json` = `[xyz_list, verts_list]` and `pred.zip` with it at the root.
 
     Metres; the data set's order of samples, joint order and axes (FreiHAND: OpenPose order, OpenCV;
-    HO-3D: its own order, OpenGL). Rounded to 6 decimals; memory does not grow with the hands.
+    HO-3D: its own order, OpenGL). Rounded to 8 decimals; memory does not grow with the hands.
 
     Args:
         directory: where the files go.
@@ -221,7 +221,9 @@ class DexYcbResults(_HandFile):
             )
         flat = joints.reshape(len(joints), 63).astype(np.float64) * 1000.0
         table = np.concatenate([indices[:, None].astype(np.float64), flat], axis=1)
-        for row in self.contents[0].rounded(table).tolist():
+        rows = self.contents[0].rounded(table)
+        self.contents[0].note(rows)
+        for row in rows.tolist():
             line = ",".join([str(int(row[0])), *map(repr, row[1:])])
             self._stream.write(line.encode() + b"\n")
 
@@ -251,8 +253,8 @@ class Keypoints2d(_HandFile):
         Raises:
             ValueError: values that are not finite.
         """
-        first = self.count == 0
-        _write_rows(self._stream, self.contents[0].rounded(joints_2d), first)
+        content = self.contents[0]
+        _write_rows(self._stream, content, content.rounded(joints_2d))
 
 
 @contextmanager
@@ -269,7 +271,9 @@ def keypoints_2d(path: Path | str, expected: int | None = None) -> Iterator[Keyp
             writer.check_copy(((0, part) for part in rows), Path(path))
 
 
-def _write_rows(stream: IO[bytes], rows: np.ndarray, first: bool) -> None:
+def _write_rows(stream: IO[bytes], content: _Content, rows: np.ndarray) -> None:
+    first = content.count == 0
+    content.note(rows)
     for row in rows:
         text = json.dumps(row.tolist(), separators=(",", ":"))
         stream.write((text if first else f",\n{text}").encode())

@@ -69,7 +69,7 @@ def export_submissions(
         )
         metrics[name] = {
             "hands": sum(part.hands for part in exported),
-            "bytes": sum(part.bytes for part in exported),
+            "bytes": sum(part.num_bytes for part in exported),
             "complete": all(part.complete for part in exported),
         }
     return folder, metrics

@@ -1,0 +1,54 @@
+"""`export`: from a checkpoint and a folder of data to a file, or one line on why not."""
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hand_pipeline.commands.export import export
+from hand_pipeline.data.hand_sets import HAND_SETS
+from hand_pipeline.evaluation.submission import read_submission
+
+
+@pytest.fixture
+def run(tmp_path, untrained):
+    def call(benchmark: str, *options: str, checkpoint=untrained) -> Result:
+        data, out = str(tmp_path / "data"), str(tmp_path / "out")
+        arguments = ["--benchmark", benchmark, "--data", data, "--out", out]
+        return CliRunner().invoke(export, [*arguments, "--checkpoint", str(checkpoint), *options])
+
+    return call
+
+
+def test_a_partial_file_is_written_and_called_so(run, tmp_path):
+    HAND_SETS["freihand"].write_fixture(tmp_path / "data", "evaluation", 3)
+    result = run("freihand", "--partial", "--batch-size", "2")
+    assert result.exit_code == 0, result.output
+    assert "freihand evaluation: 3 of 3960 hands" in result.output
+    assert "PARTIAL, not for the leaderboard" in result.output
+    joints, vertices = read_submission(tmp_path / "out/pred.zip")
+    assert (joints.shape, vertices.shape) == ((3, 21, 3), (3, 778, 3))
+
+
+def test_too_few_hands_are_one_line_of_error(run, tmp_path):
+    HAND_SETS["freihand"].write_fixture(tmp_path / "data", "evaluation", 2)
+    result = run("freihand")
+    assert result.exit_code == 1
+    assert "Error: FreiHAND v2 evaluation was published with 3960 hands, here are 2" in (
+        result.output
+    )
+    assert "--partial" in result.output
+
+
+def test_data_of_another_set_are_one_line_of_error(run, tmp_path):
+    HAND_SETS["freihand"].write_fixture(tmp_path / "data", "evaluation", 2)
+    result = run("ho3d_v3", "--partial")
+    assert result.exit_code == 1
+    assert "Error: " in result.output
+    assert "evaluation.txt" in result.output
+
+
+def test_a_file_that_is_no_checkpoint_is_one_line_of_error(run, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "other.safetensors").write_bytes(b"something")
+    result = run("freihand", checkpoint=tmp_path / "other.safetensors")
+    assert result.exit_code == 1
+    assert "not a readable safetensors file" in result.output
