@@ -76,14 +76,17 @@ class HandImages(Dataset[HandSample]):
         return len(self.manifest)
 
     def __getitem__(self, index: int) -> HandSample:
-        for row in range(index, index + _PATIENCE):
+        if not -len(self) <= index < len(self):  # by this, too, a loop over the set ends
+            raise IndexError(f"hand {index} of {len(self)} in {self.manifest.dataset}")
+        tries = min(_PATIENCE, len(self))
+        for row in range(index, index + tries):
             row %= len(self)
             try:
                 return HandSample(self._crop(row), row)
             except BadPhoto as error:
                 self._note(row, error)
         raise DataSetError(
-            f"{_PATIENCE} photos of {self.manifest.dataset} in a row cannot be read, the first is "
+            f"{tries} photos of {self.manifest.dataset} in a row cannot be read, the first is "
             f"{self._path(index)}; check that the photos are all there, with "
             f"`python -m hand_pipeline check-data {self.manifest.dataset} {self.manifest.root}`"
         )

@@ -158,7 +158,16 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "mpii_nzsl": HandSet(
             title="Panoptic HandDB, MPII and NZSL",
             module="mpii_nzsl",
-            splits={"manual_train": 1_912, "manual_test": 846, "synth": None},
+            splits={
+                "manual_train": 1_912,
+                "manual_test": 846,
+                "synth1": 6_546,
+                "synth2": 3_243,
+                "synth3": 2_348,
+                "synth4": 2_124,
+                "synth": 14_261,
+                "hand143": 14_817,
+            },
             tips="mano",
             url="http://domedb.perception.cs.cmu.edu/handdb.html",
             licence=_RESEARCH,

@@ -1,13 +1,17 @@
 """The one form in which every labelled data set is held: plain arrays, one row a hand."""
 
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+logger = logging.getLogger(__name__)
 
 OPTIONAL_LABELS = ("joints_2d", "joints_3d")
 """Labels with a flag a joint: `has_NAME` says which are there, the others are zero."""
@@ -84,7 +88,7 @@ class HandManifest:
         return len(self.ids)
 
     def __post_init__(self) -> None:
-        """Refuse rows that are not there for every hand, names given twice, and non-finite labels.
+        """Refuse rows that are not there for every hand, and labels that are not finite.
 
         Raises:
             DataSetError: which field, and which hand first.
@@ -95,18 +99,21 @@ class HandManifest:
                     f"{self.dataset} {self.split}: {len(self)} hands, but {len(value)} {name}"
                 )
             if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                bad = np.flatnonzero(~np.isfinite(value.reshape(len(self), -1)).all(1))
+                bad = np.flatnonzero(~np.isfinite(value).all(axis=tuple(range(1, value.ndim))))
                 if bad.size:
                     raise DataSetError(
                         f"{self.dataset} {self.split}: {name} of {bad.size} hands are not finite, "
                         f"the first is {self.ids[bad[0]]}; mark the label missing or mend the file"
                     )
-        if len(set(self.ids)) != len(self):
-            twice = next(name for name in self.ids if self.ids.count(name) > 1)
-            raise DataSetError(f"{self.dataset} {self.split}: two hands are called {twice!r}")
 
     def select(self, rows: Sequence[int] | Int[np.ndarray, " chosen"]) -> "HandManifest":
-        """The manifest of some of the hands, in the given order."""
+        """The manifest of some of the hands, in the given order; a batch may show one twice.
+
+        Raises:
+            TypeError: a mask instead of row numbers, which would pick rows 0 and 1.
+        """
+        if np.asarray(rows).dtype == bool:
+            raise TypeError("select takes row numbers; of a mask give np.flatnonzero(mask)")
         chosen = np.asarray(rows, dtype=np.int64)
         picked: dict[str, Any] = {
             name: value[chosen] if isinstance(value, np.ndarray) else
@@ -118,8 +125,9 @@ class HandManifest:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all labels and of the images' names."""
-        digest = hashlib.sha256(f"{self.dataset} {self.split} {self.flat_hand_mean}".encode())
+        """Hash of all labels and of the images' names; not of where the set lies."""
+        plain = (self.dataset, self.split, self.flat_hand_mean, self.image_side)
+        digest = hashlib.sha256(repr(plain).encode())
         for name, value in sorted(_rows(self).items()):
             if isinstance(value, np.ndarray):
                 digest.update(f"{name}{value.dtype}{value.shape}".encode())
@@ -150,9 +158,16 @@ def build_manifest(
         groups: default: every hand its own.
         is_right: default: all right.
         labels: any other fields of `HandManifest`. A label given without its flags is there for
-            every hand; arrays are stored as float32.
+            every hand; arrays are stored as float32, with zeros where the flag is False, whatever
+            the set writes there.
+
+    Raises:
+        DataSetError: two hands have one name, or see `HandManifest`.
     """
     count = len(ids)
+    if len(set(ids)) != count:
+        twice = Counter(ids).most_common(1)[0][0]
+        raise DataSetError(f"{dataset} {split}: two hands are called {twice!r}")
     shapes = {
         "intrinsics": (3, 3), "joints_2d": (21, 2), "joints_3d": (21, 3), "mano_pose": (48,),
         "betas": (10,), "translation": (3,),
@@ -164,6 +179,11 @@ def build_manifest(
         labels.setdefault(flag, np.full(size, name in labels))
     for name, shape in shapes.items():
         labels[name] = np.asarray(labels.get(name, np.zeros((count, *shape))), dtype=np.float32)
+    for name in shapes:
+        flags = labels[flag_of.get(name, "has_mano")]
+        if len(flags) == len(labels[name]):  # if not, the manifest says so itself
+            there = flags.reshape(flags.shape + (1,) * (labels[name].ndim - flags.ndim))
+            labels[name] = np.where(there, labels[name], np.float32(0))
     if labels.get("vertices") is not None:
         labels["vertices"] = np.asarray(labels["vertices"], dtype=np.float32)
     return HandManifest(
@@ -190,6 +210,19 @@ def box_around(
     high = np.where(seen[..., None], points, -np.inf).max(1)
     boxes = np.concatenate([low, high], axis=1)
     return np.where(seen.any(1, keepdims=True), boxes, 0).astype(np.float32)
+
+
+def log_left_out(dataset: str, split: str, total: int, reasons: Mapping[str, int]) -> None:
+    """Say in one line of the log how many hands a reader left out, and why.
+
+    Args:
+        dataset, split: what was read.
+        total: hands there were.
+        reasons: how many were left out for each reason; nothing is logged if there are none.
+    """
+    if count := sum(reasons.values()):
+        why = ", ".join(f"{reason} ({number})" for reason, number in reasons.items() if number)
+        logger.info("%s %s: %d of %d hands left out: %s", dataset, split, count, total, why)
 
 
 def _rows(manifest: HandManifest, flags: bool = True) -> dict[str, Any]:
