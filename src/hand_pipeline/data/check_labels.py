@@ -159,7 +159,7 @@ def _projection(manifest: HandManifest, faults: list[str]) -> Spread | None:
 
 
 def _palm(manifest: HandManifest, faults: list[str], notes: list[str]) -> Spread | None:
-    ends = manifest.has_joints_3d[:, [0, 9]].all(1)
+    ends = manifest.has_joints_3d[:, 0] & manifest.has_joints_3d[:, 9]
     length = 1000 * np.linalg.norm(manifest.joints_3d[:, 9] - manifest.joints_3d[:, 0], axis=-1)
     spread = _spread(length[:, None], ends[:, None], manifest.ids)
     if spread is None:

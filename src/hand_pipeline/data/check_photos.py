@@ -66,7 +66,8 @@ def check_photos(
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         bar = tqdm(
             pool.map(open_photo, found), desc=f"{manifest.split}: photos", unit="photo",
-            total=len(found), disable=None if progress else True, leave=False,  # None: only on a terminal
+            total=len(found), leave=False,
+            disable=None if progress else True,  # None: only on a terminal
         )  # fmt: skip
         outcomes = dict(zip(found, bar, strict=True))
     return PhotoCheck(
