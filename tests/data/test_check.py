@@ -1,6 +1,7 @@
 """Every planted fault is found and named, none is an exception, and a sound copy looks right."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -124,6 +125,17 @@ def test_a_reader_that_stumbles_is_a_fault_too(
     assert "stumbled: KeyError: 'xyz'" in fault
 
 
+def test_what_a_reader_leaves_out_is_said(
+    look: Callable[..., SplitCheck], manifest: HandManifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> HandManifest:
+        logging.getLogger("hand_pipeline.data.readers.some").info("%d of %d hands left out", 5, 8)
+        return manifest
+
+    monkeypatch.setattr(check, "read_hands", read)
+    assert "5 of 8 hands left out" in look().notes
+
+
 @pytest.mark.parametrize("factor", [2.0, 0.5])
 def test_a_wrong_camera_is_seen_by_where_mano_places_the_hand(
     root: Path, look: Callable[..., SplitCheck], factor: float
@@ -217,6 +229,11 @@ def test_only_splits_that_are_there_are_found(root: Path, tmp_path: Path) -> Non
     assert find_splits("freihand", root) == ["training", SPLIT]
     with pytest.raises(DataSetError, match=r"nothing of FreiHAND v2 .* Is .*copy meant\?"):
         find_splits("freihand", tmp_path)
+
+
+def test_splits_of_the_same_files_are_read_once_unless_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "20200709-subject-01").mkdir()
+    assert find_splits("dexycb", tmp_path) == ["s0_train", "s0_val", "s0_test"]
 
 
 def test_every_set_says_what_shows_its_splits() -> None:

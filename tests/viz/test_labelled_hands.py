@@ -1,5 +1,6 @@
 """What is drawn is where the labels are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +45,21 @@ def test_each_hand_has_its_joints_on_the_left_and_its_mesh_on_the_right(
 def test_a_photo_that_cannot_be_read_is_a_grey_field(
     manifest: HandManifest, mano: ManoHand, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     (hand,) = labelled_hands(replace(manifest, root=tmp_path), [0], mano, TILE)
     assert hand.picture.getpixel((2 * TILE - 1, TILE - 1)) == (187, 187, 187)
+
+
+def test_a_mesh_in_pixels_is_dots_where_its_vertices_are(
+    manifest: HandManifest, mano: ManoHand
+) -> None:
+    middle = (manifest.boxes[:, :2] + manifest.boxes[:, 2:]) / 2
+    pixels = np.tile(middle[:, None], (1, 778, 1))
+    bare = replace(
+        manifest, vertices=None, has_mano=np.zeros(2, dtype=bool), flags={"vertices_px": pixels}
+    )
+    (hand,) = labelled_hands(bare, [0], mano, TILE)
+    around = np.array(hand.picture)[TILE // 2 - 2 : TILE // 2 + 2, 3 * TILE // 2 - 2 :][:, :4]
+    assert (around == [92, 153, 235]).all(axis=2).sum() == 1
 
 
 def test_joints_that_are_not_labelled_are_not_drawn() -> None:

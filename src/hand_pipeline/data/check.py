@@ -3,7 +3,8 @@
 import logging
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,9 +31,9 @@ TRACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "rhd": ("{split}", "anno_{split}.pickle"),
         "coco_wholebody": ("annotations/coco_wholebody_{split}_v*.json",),
         "halpe": ("annotations/halpe_{split}_v*.json",),
-        "mpii_nzsl": ("hand_labels/{split}", "{split}", "hand_labels_synth/{split}*", "{split}?"),
+        "mpii_nzsl": ("hand_labels/{split}", "hand_labels_synth/{split}", "{split}_panopticdb"),
         "youtube3d": ("youtube_{split}.json",),
-        "hint": ("{split}", "HInt_annotation_partial/{split}"),
+        "hint": ("{split}", "HInt_annotation*/{split}"),
         "asl_alphabet": ("asl_alphabet_{split}",),
         "hamer_npz": ("{split}.npz",),
         "hamer_tars": ("*.tar", "*/*.tar"),
@@ -40,6 +41,12 @@ TRACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """By a set's module: what shows that a split is meant to be there. One match is enough, so that a
 split that lost a part is read and found wrong, not passed over."""
+
+SAME_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"dexycb": ("s0_train", "s0_val", "s0_test")}
+)
+"""Of modules whose splits cut the same files in several ways: those that cover each file once. The
+others are read only when asked for by name."""
 
 _STUMBLES = (OSError, ValueError, LookupError, TypeError, EOFError, ArithmeticError,
              zipfile.BadZipFile, pickle.UnpicklingError)  # fmt: skip
@@ -98,7 +105,7 @@ def _splits_in(name: str, root: Path) -> list[str]:
     known = HAND_SETS[name]
     return [
         split
-        for split in known.splits
+        for split in SAME_FILES.get(known.module, known.splits)
         if any(next(root.glob(t.format(split=split)), None) for t in TRACES[known.module])
     ]
 
@@ -127,7 +134,8 @@ def check_split(
     """
     published = HAND_SETS[name].splits.get(split)
     try:
-        manifest = read_hands(name, root, split, mano)
+        with _heard() as said:
+            manifest = read_hands(name, root, split, mano)
         if not len(manifest):
             raise DataSetError("not one labelled hand")
     except DataSetError as error:
@@ -143,8 +151,25 @@ def check_split(
     return SplitCheck(
         split, published, manifest, opened, photos, labels,
         faults=(*_photo_faults(photos), *labels.faults),
-        notes=(*_count_note(len(manifest), published), *labels.notes),
+        notes=(*_count_note(len(manifest), published), *said, *labels.notes),
     )  # fmt: skip
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What readers log meanwhile: how many hands they leave out, and why."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    readers = logging.getLogger("hand_pipeline.data")
+    former = readers.level
+    readers.addHandler(handler)
+    readers.setLevel(logging.INFO)
+    try:
+        yield lines
+    finally:
+        readers.removeHandler(handler)
+        readers.setLevel(former)
 
 
 def _unread(split: str, published: int | None, why: str) -> SplitCheck:

@@ -58,8 +58,8 @@ def labelled_hands(
 
     Left: the box (yellow), the 2D joints (a colour a finger), and over them the 3D joints through
     the camera (white rings; they should lie on the joints). Right: the set's own mesh, or where it
-    has none that of MANO's numbers; right hands blue, left ones orange. A photo that cannot be read
-    is a grey field that says why.
+    has none that of MANO's numbers (or the vertices' pixels, as dots); right hands blue, left ones
+    orange. A photo that cannot be read is a grey field that says why.
 
     Args:
         manifest: the labels.
@@ -133,6 +133,9 @@ def _mesh(
     vertices: torch.Tensor | None,
     mano: ManoHand,
 ) -> Image.Image:
+    side = "right" if chosen.is_right[row] else "left"
+    if vertices is None and "vertices_px" in chosen.flags:
+        return _dots(chosen.flags["vertices_px"][row, :, :2], window, to_tile, side)
     image = Image.fromarray(window)
     missing = "no mesh" if vertices is None else "" if chosen.has_intrinsics[row] else "no camera"
     if vertices is not None and not missing and bool((vertices[:, 2] <= 0).any()):
@@ -140,15 +143,25 @@ def _mesh(
     if missing or vertices is None:
         ImageDraw.Draw(image).text((4, 4), missing, _MISSING, ImageFont.load_default(11))
         return image
-    right = bool(chosen.is_right[row])
-    hand = DrawnHand(
-        vertices,
-        mano.faces if right else mirror_faces(mano.faces),
-        torch.from_numpy(chosen.joints_2d[row]),
-        SIDE_COLOURS["right" if right else "left"],
-    )
+    faces = mano.faces if side == "right" else mirror_faces(mano.faces)
+    joints = torch.from_numpy(chosen.joints_2d[row])
+    hand = DrawnHand(vertices, faces, joints, SIDE_COLOURS[side])
     camera = torch.from_numpy(to_tile).float() @ torch.from_numpy(chosen.intrinsics[row])
     return Image.fromarray(draw_hands(window, [hand], camera, skeleton=False))
+
+
+def _dots(
+    pixels: Float[np.ndarray, "778 2"],
+    window: UInt8[np.ndarray, "s s 3"],
+    to_tile: np.ndarray,
+    side: str,
+) -> Image.Image:
+    """A mesh that is known in the photo only (YouTube3DHands): its vertices as dots."""
+    image = Image.fromarray(window)
+    colour = tuple(round(255 * value) for value in SIDE_COLOURS[side])
+    places = [tuple(point) for point in _moved(pixels, to_tile).tolist()]
+    ImageDraw.Draw(image).point(places, colour)
+    return image
 
 
 def _moved(

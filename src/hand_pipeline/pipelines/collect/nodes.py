@@ -40,7 +40,7 @@ def collect_hands(
     result = collect_crops(
         photos, folder, cfg, machine.workers, machine.workspace / "collect" / "journal"
     )
-    metrics: dict[str, Any] = {str(k): int(v) for k, v in result.summary.loc["all"].items()}
+    metrics: dict[str, Any] = {str(k): int(v) for k, v in result.summary.T["all"].to_dict().items()}
     summary = result.summary.reset_index()
     if isinstance(photos, dict):
         summary["crops_per_photo"] = (summary["crops"] / summary["photos"]).round(4)
