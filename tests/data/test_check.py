@@ -173,6 +173,12 @@ def test_a_camera_that_does_not_fit_is_seen_by_projection(
     )
 
 
+def test_a_bent_lens_is_allowed_where_a_set_has_one(manifest: HandManifest, mano: ManoHand) -> None:
+    bent = replace(manifest, joints_2d=manifest.joints_2d + np.float32(20))
+    assert "do not project" in figures(bent, mano)
+    assert figures(replace(bent, dataset="mtc"), mano) == ""
+
+
 def test_opengls_frame_is_named(manifest: HandManifest, mano: ManoHand) -> None:
     flipped = manifest.joints_3d * np.array([1, -1, -1], np.float32)
     assert "OpenGL's frame" in figures(replace(manifest, joints_3d=flipped), mano)

@@ -29,8 +29,11 @@ TRACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "interhand": ("annotations/{split}", "images/{split}"),
         "mtc": ("annotation.pkl", "camera_data.pkl"),
         "rhd": ("{split}", "anno_{split}.pickle"),
-        "coco_wholebody": ("annotations/coco_wholebody_{split}_v*.json",),
-        "halpe": ("annotations/halpe_{split}_v*.json",),
+        "coco_wholebody": (
+            "coco_wholebody_{split}_v*.json",
+            "annotations/coco_wholebody_{split}_v*.json",
+        ),
+        "halpe": ("halpe_{split}_v*.json", "annotations/halpe_{split}_v*.json"),
         "mpii_nzsl": ("hand_labels/{split}", "hand_labels_synth/{split}", "{split}_panopticdb"),
         "youtube3d": ("youtube_{split}.json",),
         "hint": ("{split}", "HInt_annotation*/{split}"),
