@@ -28,6 +28,7 @@ def test_a_sound_copy_ends_with_looks_right_and_a_picture(sound: Path, tmp_path:
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1] == "looks right"
     assert "3,960 (differs)" in result.output
+    assert "note: not the published number of hands: evaluation." in result.output
     with Image.open(tmp_path / "hands.png") as sheet:
         assert np.ptp(np.array(sheet).reshape(-1, 3), axis=0).min() > 200
 

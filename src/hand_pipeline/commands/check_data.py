@@ -86,7 +86,7 @@ def _counts(check: SplitCheck) -> dict[str, Any]:
         return row
     row["hands"] = f"{len(found):,}"
     if check.published is not None:
-        row["published"] += " (agrees)" if check.published == len(found) else " (differs)"
+        row["published"] += " (differs)" if check.differs else " (agrees)"
     row["photos"] = f"{photos.named:,}" if photos else "-"
     row["missing"] = f"{len(photos.missing):,}" if photos else "-"
     row["unreadable"] = f"{len(photos.unreadable):,} of {photos.opened:,}" if photos else "-"
@@ -120,8 +120,11 @@ def _shown(spread: Spread | None, extreme: str = "worst") -> str:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    if rows:
-        click.echo(pd.DataFrame(rows).fillna("-").to_string(index=False) + "\n")
+    """A line a split, without the columns that no split has anything in."""
+    table = pd.DataFrame(rows).fillna("-")
+    table = table.loc[:, (table != "-").any()]
+    if table.shape[1] > 1:
+        click.echo(table.to_string(index=False) + "\n")
 
 
 def _print_files(checks: list[SplitCheck]) -> None:
@@ -138,6 +141,11 @@ def _print_files(checks: list[SplitCheck]) -> None:
 
 
 def _conclude(checks: list[SplitCheck]) -> None:
+    if differing := [check.split for check in checks if check.differs]:
+        click.echo(
+            f"note: not the published number of hands: {', '.join(differing)}. A part of the set, "
+            "or another release? If neither was meant, copy it again"
+        )
     for check in checks:
         for note in check.notes:
             click.echo(f"note: {check.split}: {note}")

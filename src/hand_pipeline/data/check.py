@@ -80,6 +80,15 @@ class SplitCheck:
     faults: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def differs(self) -> bool:
+        """Whether there are other than the published number of hands.
+
+        That is no fault: who copied a part of a set knows it.
+        """
+        known = self.manifest is not None and self.published is not None
+        return known and len(self.manifest or ()) != self.published
+
 
 def find_splits(name: str, root: Path) -> list[str]:
     """Those splits of a data set of which anything lies in a folder.
@@ -154,7 +163,7 @@ def check_split(
     return SplitCheck(
         split, published, manifest, opened, photos, labels,
         faults=(*_photo_faults(photos), *labels.faults),
-        notes=(*_count_note(len(manifest), published), *said, *labels.notes),
+        notes=(*said, *labels.notes),
     )  # fmt: skip
 
 
@@ -196,12 +205,3 @@ def _photo_faults(photos: PhotoCheck | None) -> list[str]:
             f"is {name} ({why})"
         )
     return faults
-
-
-def _count_note(hands: int, published: int | None) -> list[str]:
-    """A part of a set is a use, not a fault: the user knows what was copied."""
-    if published is None or hands == published:
-        return []
-    return [
-        f"{hands:,} hands, the published set has {published:,}: a part of it, or made by others"
-    ]
