@@ -7,7 +7,7 @@ import pytest
 from hand_pipeline.data.fixtures.round_trip import round_trip
 from hand_pipeline.data.hand_sets import HAND_SETS
 
-READY = ["freihand"]
+READY = ["freihand", "mtc", "rhd", "coco_wholebody", "halpe"]
 SPLITS = [(name, split) for name in READY for split in HAND_SETS[name].splits]
 
 
