@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,17 @@ def mano() -> ManoHand:
     return ManoHand()
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FixtureHands]:
+    root = tmp_path_factory.mktemp("mtc")
+    return root, write_mtc(root, "training", COUNT, distortion=LENS)
+
+
 @pytest.fixture
-def written(tmp_path: Path) -> FixtureHands:
-    return write_mtc(tmp_path, "training", COUNT, distortion=LENS)
+def written(tree: tuple[Path, FixtureHands], tmp_path: Path) -> FixtureHands:
+    """What is written in `tmp_path`."""
+    shutil.copytree(tree[0], tmp_path, dirs_exist_ok=True)
+    return tree[1]
 
 
 def people(root: Path) -> list[dict[str, Any]]:

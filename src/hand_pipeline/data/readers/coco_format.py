@@ -94,10 +94,10 @@ def numbers_of(
     Raises:
         DataSetError: it is no list of as many numbers.
     """
-    values, count = entry.get(key), math.prod(shape)
-    whole = isinstance(values, list) and len(values) == count
-    if not whole or not all(isinstance(v, int | float) for v in values):
-        what = f"a list of {len(values)}" if isinstance(values, list) else type(values).__name__
+    values: Any = entry.get(key)
+    count, is_list = math.prod(shape), isinstance(values, list)
+    if not is_list or len(values) != count or not all(isinstance(v, int | float) for v in values):
+        what = f"a list of {len(values)}" if is_list else type(values).__name__
         raise DataSetError(
             f"{path}: {key} of annotation {entry.get('id')} is {what}, expected {count} numbers"
         )

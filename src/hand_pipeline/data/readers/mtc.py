@@ -57,12 +57,12 @@ def read_mtc(root: Path, split: str, mano: ManoHand) -> HandManifest:
     """Every good view of every hand, by the authors' rule.
 
     The rule: all 21 joints inside the picture, none occluded by the hand itself, and no other hand
-    over it. Deviation: the authors' training code also leaves out the hands of a hand-checked list
-    (a4_hands_annotated.txt) that is not in the release. Photos are not looked for here (there are
+    over it. Deviation: the authors' training code also leaves out hands by a hand-checked list
+    (a4_hands_annotated.txt) that lies with that code. Photos are not looked for here (there are
     hundreds of thousands); `HandImages` names those that are missing.
 
-    Both pickles are read by `pickles.read_pickle`, which runs nothing of them. In memory the
-    annotations take some gigabytes while they are read, the manifest a third of one.
+    Both pickles are read by `pickles.read_pickle`, which runs nothing of them. While they are read
+    the annotations take about 0.15 GB of memory for every thousand people in a frame.
 
     Groups are sequences: the release does not say who is who across them.
 
