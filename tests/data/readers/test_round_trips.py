@@ -7,7 +7,10 @@ import pytest
 from hand_pipeline.data.fixtures.round_trip import round_trip
 from hand_pipeline.data.hand_sets import HAND_SETS
 
-READY = ["freihand", "dexycb", "interhand", "mpii_nzsl", "youtube3d", "hint", "asl_alphabet"]
+READY = [
+    "freihand", "dexycb", "interhand", "mtc", "rhd", "coco_wholebody", "halpe", "mpii_nzsl",
+    "youtube3d", "hint", "asl_alphabet",
+]  # fmt: skip
 UNLABELLED = ("asl_alphabet",)
 SPLITS = [(name, split) for name in READY for split in HAND_SETS[name].splits]
 
