@@ -7,7 +7,7 @@ import pytest
 from hand_pipeline.data.fixtures.round_trip import round_trip
 from hand_pipeline.data.hand_sets import HAND_SETS
 
-READY = ["freihand", "ho3d_v2", "ho3d_v3", "h2o3d"]
+READY = ["freihand", "ho3d_v2", "ho3d_v3", "h2o3d", "hamer_tars", "hamer_npz"]
 SPLITS = [(name, split) for name in READY for split in HAND_SETS[name].splits]
 
 
