@@ -1,6 +1,5 @@
 """The manifest refuses what cannot be right, and knows which labels are there."""
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

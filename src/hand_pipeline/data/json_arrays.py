@@ -29,8 +29,11 @@ def read_rows(
     Raises:
         ValueError: the file is cut short, no JSON, ragged, or has rows of another shape.
     """
-    with path.open("rb") as handle:
-        rows = _parse(handle, shape, dtype)
+    try:
+        with path.open("rb") as handle:
+            rows = _parse(handle, shape, dtype)
+    except ValueError:  # numpy's, of something between the commas that is no number
+        rows = None
     if rows is None:
         raise ValueError(_what_is_wrong(path, shape))
     return rows

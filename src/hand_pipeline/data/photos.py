@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from hand_pipeline.data.tar_members import is_member, read_member
+
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 MANIFEST_NAME = "manifest.csv"
 
@@ -159,13 +161,15 @@ def _describe(folder: Path, path: Path, labels: dict[Path, dict[str, tuple[str, 
 
 
 def read_photo(path: Path | str) -> bytes:
-    """The bytes of a photo's file.
+    """The bytes of a photo's file, or of one in a tar (named as in `tar_members`).
 
     Raises:
         BadPhoto: the file is empty or cannot be read.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_member(path) if is_member(path) else Path(path).read_bytes()
+    except EOFError as error:
+        raise BadPhoto("truncated", str(error)) from error
     except OSError as error:
         raise BadPhoto("unreadable", str(error)) from error
     if not content:
