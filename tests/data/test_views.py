@@ -4,7 +4,7 @@ import torch
 from hand_pipeline.data import views as views_module
 from hand_pipeline.data.colour import imagenet_denormalize
 from hand_pipeline.data.views import ViewConfig, ViewSampler
-from hand_pipeline.geometry.affine2d import apply_affine, invert, warp_images
+from hand_pipeline.geometry.affine2d import apply_affine, invert
 
 PLAIN = {
     "image_size": 64,
@@ -122,15 +122,6 @@ def test_only_the_first_view_is_always_blurred():
 def test_impossible_ranges_are_refused(key, value):
     with pytest.raises(ValueError, match=key):
         ViewConfig(**{key: value})
-
-
-@pytest.mark.parametrize("padding", ["reflection", "border", "zeros"])
-def test_the_short_way_to_warp_equals_warp_images(padding):
-    source = photos(4, 60, 90).float()
-    sampler = ViewSampler(ViewConfig(**PLAIN, padding=padding))
-    matrix = sampler(source.byte()).matrices[0]
-    expected = warp_images(source, matrix, (64, 64), padding_mode=padding, antialias=False)
-    torch.testing.assert_close(sampler._warp(source, matrix), expected, atol=0.05, rtol=0)
 
 
 def test_views_that_shrink_the_photo_are_smoothed():

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import Field, model_validator
 from torch import Tensor
-from torch.nn import functional as F
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.colour import (
@@ -198,13 +197,10 @@ class ViewSampler:
                 images[rows] = solarize_normalized(images[rows], chosen, cfg.solarize_threshold)
 
     def _warp(self, photos: Tensor, matrix: Tensor) -> Tensor:
-        """`warp_images`, the short way where no view can shrink the photo by sqrt(2) or more."""
         cfg, side = self.cfg, self.cfg.image_size
         longest = math.sqrt(cfg.scale[1] * max(cfg.aspect[1], 1 / cfg.aspect[0]))
-        if longest * min(photos.shape[-2:]) / side >= math.sqrt(2):
-            return warp_images(photos, matrix, (side, side), padding_mode=cfg.padding)
-        grid = _sampling_grid(invert(matrix), side, photos.shape[-2], photos.shape[-1])
-        return F.grid_sample(photos, grid, padding_mode=cfg.padding, align_corners=False)
+        shrinks = longest * min(photos.shape[-2:]) / side >= math.sqrt(2)
+        return warp_images(photos, matrix, (side, side), cfg.padding, antialias=shrinks)
 
     def _inside(self, matrix: Tensor, source_size: tuple[int, int]) -> Tensor:
         centres = torch.arange(self.cfg.image_size, device=matrix.device) + 0.5
@@ -234,22 +230,6 @@ class _Numbers(NamedTuple):
             self.blurred[some],
             self.solarized[some],
         )
-
-
-def _sampling_grid(
-    inverse: Float[Tensor, "batch 3 3"], side: int, height: int, width: int
-) -> Float[Tensor, "batch side side 2"]:
-    """`grid_sample`'s grid for view pixels sent back by `inverse`; x and y alternate in memory.
-
-    One pass over the result, several times faster on a CPU than stacking x and y, and elementwise:
-    a matrix product might run in TF32.
-    """
-    centres = torch.arange(side, device=inverse.device) + 0.5
-    linear = torch.stack([inverse[:, 0] * (2 / width), inverse[:, 1] * (2 / height)], dim=-1)
-    across, down, start = linear[:, :, None].unbind(1)  # (B, 1, 2) each
-    along_row = (across * centres[:, None] + (start - 1)).flatten(1)[:, None]  # (B, 1, 2 side)
-    grid = torch.addcmul(along_row, centres[:, None], down.repeat(1, 1, side))
-    return grid.unflatten(2, (side, 2))
 
 
 def _rows_to_change(
