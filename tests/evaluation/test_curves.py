@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hand_pipeline.evaluation.curves import THRESHOLDS_MM, area_under_curve, pck
+from hand_pipeline.evaluation.curves import THRESHOLDS_MM, ErrorTally, area_under_curve, pck
 
 
 def test_pck_counts_errors_equal_to_the_threshold():
@@ -29,3 +29,14 @@ def test_the_grid_is_the_official_one():
 def test_an_empty_set_is_refused():
     with pytest.raises(ValueError, match="empty"):
         pck(np.empty((0, 21)))
+
+
+def test_a_tally_counts_in_pieces_what_pck_counts_at_once():
+    errors = np.random.default_rng(0).uniform(0, 70, size=(9, 21))
+    errors[0, :3] = THRESHOLDS_MM[[0, 7, 99]]  # ties count as within
+    tally = ErrorTally(THRESHOLDS_MM)
+    tally.add(errors[:4])
+    tally.add(errors[4:])
+    np.testing.assert_array_equal(tally.shares, pck(errors))
+    np.testing.assert_array_equal(tally.means, errors.mean(axis=1))
+    assert tally.area == area_under_curve(pck(errors))

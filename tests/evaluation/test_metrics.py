@@ -93,3 +93,18 @@ def test_a_nan_names_its_samples(hands):
 def test_an_empty_set_is_refused(hands):
     with pytest.raises(ValueError, match="at least one"):
         evaluate_hands(**{key: value[:0] for key, value in hands.items()})
+
+
+def test_a_mesh_of_other_vertices_has_f_scores_but_no_vertex_errors(hands):
+    fewer = with_prediction(hands, hands["pred_joints"], hands["pred_vertices"][:, ::2])
+    found = evaluate_hands(**fewer, workers=1)
+    assert not [key for key in found.summary if "mpvpe" in key or "vertices" in key]
+    assert "vertices" not in found.curves
+    assert 0 < found.summary["f15_raw"] < 1
+    whole = evaluate_hands(**hands, workers=1).summary
+    assert found.summary["pa_mpjpe_mm"] == whole["pa_mpjpe_mm"]
+
+
+def test_single_precision_is_widened_before_anything_is_computed(hands):
+    wide = {key: value.astype(np.float64) for key, value in hands.items()}
+    assert evaluate_hands(**hands, workers=1).summary == evaluate_hands(**wide, workers=1).summary

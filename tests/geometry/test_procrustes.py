@@ -6,6 +6,7 @@ import torch
 
 from hand_pipeline.geometry.procrustes import (
     align,
+    align_both_ways,
     fit_similarity,
     procrustes_align,
     scale_translation_align,
@@ -119,3 +120,22 @@ def _official(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     truth, prediction = truth / extent, prediction / (np.linalg.norm(prediction) + 1e-8)
     turn, scale = scipy.linalg.orthogonal_procrustes(truth, prediction)
     return prediction @ turn.T * scale * extent + middle
+
+
+def test_a_bone_of_no_length_keeps_the_alignment_finite(target: torch.Tensor) -> None:
+    collapsed = torch.full_like(target, 0.3)
+    aligned = scale_translation_align(collapsed, target)
+    torch.testing.assert_close(aligned, target[:, :1].expand_as(target))
+
+
+def test_aligning_both_ways_differs_in_mirrored_hands_only(target: torch.Tensor) -> None:
+    source = similar(target + 0.001 * torch.randn(target.shape, generator=seeded(9)).double())
+    upright = align_both_ways(source, target)
+    assert upright.strict is upright.official
+    source[2] *= torch.tensor([-1.0, 1.0, 1.0])
+    both = align_both_ways(source, target)
+    others = torch.arange(8) != 2
+    assert torch.equal(both.strict[others], both.official[others])
+    torch.testing.assert_close(both.official, procrustes_align(source, target))
+    torch.testing.assert_close(both.strict, procrustes_align(source, target, False))
+    assert float((both.strict[2] - both.official[2]).norm(dim=-1).mean()) > 0.01

@@ -1,16 +1,23 @@
 """FreiHAND's and HO-3D's evaluation restated hand by hand in numpy and scipy.
 
-The alignment and the measures follow the description of the official programs (FreiHAND, HO-3D:
-`align_w_scale`, `align_sc_tr`, PCK lists of points, nearest neighbours), with nothing of ours used.
+The alignment and the measures are those of plain_scores.py, which uses nothing of ours.
 """
+
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scipy.linalg import orthogonal_procrustes
 
 from hand_pipeline.evaluation.metrics import evaluate_hands
 from hand_pipeline.geometry.mano import ManoHand
+
+_SPEC = importlib.util.spec_from_file_location(
+    "plain_scores", Path(__file__).with_name("plain_scores.py")
+)
+plain_scores = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(plain_scores)
 
 
 @pytest.fixture(scope="module")
@@ -32,50 +39,27 @@ def hands() -> dict[str, np.ndarray]:
     }
 
 
-def align(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    t_mean, g_mean = truth.mean(0), guess.mean(0)
-    t, g = truth - t_mean, guess - g_mean
-    t_size, g_size = np.linalg.norm(t) + 1e-8, np.linalg.norm(g) + 1e-8
-    rotation, scale = orthogonal_procrustes(t / t_size, g / g_size)
-    return (g / g_size) @ rotation.T * scale * t_size + t_mean
+align = plain_scores.align
 
 
 def align_one_bone(truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    scale = np.linalg.norm(truth[9] - truth[0]) / np.linalg.norm(guess[9] - guess[0])
-    scaled = guess * scale
-    return scaled + truth[0] - scaled[0]
+    return plain_scores.align_one_bone(truth, guess, (0, 9))
 
 
 def mean_error_mm(truths, guesses, how) -> float:
-    errors = [
-        np.linalg.norm(how(t, g) - t, axis=1).mean() for t, g in zip(truths, guesses, strict=True)
-    ]
-    return float(np.mean(errors)) * 1000
+    errors = [plain_scores.errors(t, how(t, g)) for t, g in zip(truths, guesses, strict=True)]
+    return plain_scores.mean_error(errors) * 1000
 
 
 def auc(truths, guesses, how) -> float:
-    errors = np.stack(
-        [np.linalg.norm(how(t, g) - t, axis=1) for t, g in zip(truths, guesses, strict=True)]
+    return plain_scores.auc(
+        [plain_scores.errors(t, how(t, g)) for t, g in zip(truths, guesses, strict=True)]
     )
-    grid = np.linspace(0, 0.05, 100)
-    areas = []
-    for point in range(errors.shape[1]):
-        curve = [np.mean(errors[:, point] <= threshold) for threshold in grid]
-        area = sum((curve[i] + curve[i + 1]) / 2 * (grid[i + 1] - grid[i]) for i in range(99))
-        areas.append(area / 0.05)
-    return float(np.mean(areas))
 
 
 def f_score(truths, guesses, how, threshold) -> float:
-    scores = []
-    for t, g in zip(truths, guesses, strict=True):
-        distances = np.linalg.norm(how(t, g)[:, None] - t[None], axis=2)
-        precision, recall = (
-            np.mean(distances.min(1) < threshold),
-            np.mean(distances.min(0) < threshold),
-        )
-        scores.append(2 * precision * recall / (precision + recall) if precision + recall else 0)
-    return float(np.mean(scores))
+    pairs = zip(truths, guesses, strict=True)
+    return float(np.mean([plain_scores.f_score(t, how(t, g), threshold) for t, g in pairs]))
 
 
 def untouched(truth, guess):

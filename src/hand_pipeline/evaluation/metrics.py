@@ -1,28 +1,38 @@
 """Every number of a hand benchmark from predicted and true joints and vertices."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from hand_pipeline.evaluation.curves import THRESHOLDS_MM, area_under_curve, pck
+from hand_pipeline.evaluation.curves import THRESHOLDS_MM, ErrorTally
 from hand_pipeline.evaluation.f_score import f_scores
-from hand_pipeline.evaluation.joint_error import Alignment, distances_mm, joint_errors_mm
-from hand_pipeline.geometry.procrustes import procrustes_align
+from hand_pipeline.evaluation.joint_error import (
+    MM_PER_METRE,
+    MeshErrors,
+    joint_errors,
+    mesh_errors,
+)
+from hand_pipeline.geometry.procrustes import fit_similarity
 
-CHUNK = 512  # hands aligned at once: keeps the peak memory near 100 MB
+CHUNK = 512  # hands held in double precision at once: keeps the peak memory near 100 MB
 
-CURVES = {
-    "joints": "mpjpe",
-    "pa_joints": "pa_mpjpe",
-    "vertices": "mpvpe",
-    "pa_vertices": "pa_mpvpe",
-}
+CURVES: Mapping[str, str] = MappingProxyType(
+    {
+        "joints": "mpjpe",
+        "pa_joints": "pa_mpjpe",
+        "vertices": "mpvpe",
+        "pa_vertices": "pa_mpvpe",
+    }
+)
 """Name of each curve and of the error it counts."""
+
+# the official programs' own grid; THRESHOLDS_MM / 1000 differs from it in the last bit
+_THRESHOLDS = np.linspace(0.0, 0.05, 100)
 
 
 class HandEvaluation(NamedTuple):
@@ -41,18 +51,23 @@ class HandEvaluation(NamedTuple):
 
 def evaluate_hands(
     pred_joints: Float[np.ndarray, "samples 21 3"],
-    pred_vertices: Float[np.ndarray, "samples 778 3"],
+    pred_vertices: Float[np.ndarray, "samples vertices 3"],
     gt_joints: Float[np.ndarray, "samples 21 3"],
-    gt_vertices: Float[np.ndarray, "samples 778 3"],
+    gt_vertices: Float[np.ndarray, "samples true_vertices 3"],
     ids: Sequence[str] | None = None,
     allow_reflection: bool = True,
     root: int = 0,
     workers: int | None = None,
+    curves: Mapping[str, str] = CURVES,
 ) -> HandEvaluation:
     """Score predicted hands as the official FreiHAND and HO-3D programs do, and root-relative.
 
-    Computed in double precision. `pa_*_no_reflection_mm` are the Procrustes errors when the
-    alignment may not mirror the hand: where they differ from `pa_*`, predictions were mirrored.
+    Computed in double precision, some hands at a time. `pa_*_no_reflection_mm` are the Procrustes
+    errors when the alignment may not mirror the hand: where they differ from `pa_*`, predictions
+    were mirrored.
+
+    A mesh with another number of vertices than the truth's has no vertex errors (their columns are
+    left out); its F-scores are those of the official programs, see `_align_other_mesh`.
 
     Args:
         pred_joints: camera frame, metres, OpenPose order.
@@ -63,6 +78,7 @@ def evaluate_hands(
         allow_reflection: whether `pa_*`, `auc_pa_*`, `f5`, `f15` may mirror (official: yes).
         root: joint of the root-relative errors.
         workers: threads of the F-scores; None takes all cores.
+        curves: name of each curve and `auc_*`, and of the error it counts.
 
     Raises:
         ValueError: no samples, ids of another number, or values that are not finite (with ids).
@@ -74,32 +90,43 @@ def evaluate_hands(
         "true joints": gt_joints,
         "true vertices": gt_vertices,
     }
-    _check(hands, names)
-    chunks = [
-        _chunk_errors([_double(a[i : i + CHUNK]) for a in hands.values()], allow_reflection, root)
-        for i in range(0, len(names), CHUNK)
-    ]
-    errors = {key: np.concatenate([chunk[key].numpy() for chunk in chunks]) for key in chunks[0]}
-    aligned = errors.pop("aligned_vertices")
-    truth = gt_vertices.astype(np.float64)
-    f_raw = f_scores(pred_vertices.astype(np.float64), truth, workers=workers)
-    f_aligned = f_scores(aligned, truth, workers=workers)
+    check_finite(hands, names)
+    tallies: dict[str, ErrorTally] = {}
+    f_raw, f_aligned = [], []
+    for joints, vertices, true_joints, true_vertices in _in_chunks(list(hands.values())):
+        errors = joint_errors(joints, true_joints, root, allow_reflection)
+        if vertices.shape == true_vertices.shape:
+            mesh = mesh_errors(
+                vertices, true_vertices, joints[:, root], true_joints[:, root], allow_reflection
+            )
+        else:
+            mesh = _align_other_mesh(vertices, joints, true_joints, allow_reflection)
+        for key, values in (errors | mesh.errors).items():
+            tallies.setdefault(key, ErrorTally(_THRESHOLDS)).add(values)
+        f_raw.append(f_scores(vertices, true_vertices, workers=workers))
+        f_aligned.append(f_scores(mesh.aligned, true_vertices, workers=workers))
+    raw, aligned = np.concatenate(f_raw), np.concatenate(f_aligned)
     scores = {
-        "f5": f_aligned[:, 0],
-        "f15": f_aligned[:, 1],
-        "f5_raw": f_raw[:, 0],
-        "f15_raw": f_raw[:, 1],
+        "f5": aligned[:, 0],
+        "f15": aligned[:, 1],
+        "f5_raw": raw[:, 0],
+        "f15_raw": raw[:, 1],
     }
-    return _tables(names, errors, scores)
+    return _tables(names, tallies, scores, curves)
 
 
-def _check(hands: dict[str, np.ndarray], names: list[str]) -> None:
+def check_finite(hands: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    """Refuse arrays that are not of one row a name, or not finite.
+
+    Raises:
+        ValueError: with the samples' names.
+    """
     for label, values in hands.items():
         if len(values) != len(names) or not names:
             raise ValueError(
                 f"expected {label} for {len(names)} samples, at least one, got {len(values)}"
             )
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
         if bad.size:
             shown = ", ".join(names[i] for i in bad[:10]) + (", ..." if bad.size > 10 else "")
             raise ValueError(
@@ -108,47 +135,47 @@ def _check(hands: dict[str, np.ndarray], names: list[str]) -> None:
             )
 
 
-def _double(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
+def _in_chunks(arrays: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    for start in range(0, len(arrays[0]), CHUNK):
+        yield [np.ascontiguousarray(a[start : start + CHUNK], dtype=np.float64) for a in arrays]
 
 
-def _chunk_errors(hands: list[Tensor], allow_reflection: bool, root: int) -> dict[str, Tensor]:
-    """Errors of each point, mm, by name, and the aligned meshes; hands in `_check`'s order."""
-    joints, vertices, true_joints, true_vertices = hands
-    aligned = procrustes_align(vertices, true_vertices, allow_reflection)
-    strict = procrustes_align(vertices, true_vertices, False)
-    relative = vertices - joints[:, [root]]
-    true_relative = true_vertices - true_joints[:, [root]]
+def _align_other_mesh(
+    vertices: np.ndarray, joints: np.ndarray, true_joints: np.ndarray, allow_reflection: bool
+) -> MeshErrors:
+    """Meshes that do not correspond to the truth's, moved by the transform of the joints.
 
-    def of_joints(alignment: Alignment, reflection: bool = allow_reflection) -> Tensor:
-        return joint_errors_mm(joints, true_joints, alignment, root, reflection)
-
-    return {
-        "mpjpe": of_joints("none"),
-        "rr_mpjpe": of_joints("root"),
-        "st_mpjpe": of_joints("scale_translation"),
-        "pa_mpjpe": of_joints("procrustes"),
-        "pa_mpjpe_no_reflection": of_joints("procrustes", False),
-        "mpvpe": distances_mm(vertices, true_vertices),
-        "rr_mpvpe": distances_mm(relative, true_relative),
-        "pa_mpvpe": distances_mm(aligned, true_vertices),
-        "pa_mpvpe_no_reflection": distances_mm(strict, true_vertices),
-        "aligned_vertices": aligned,
-    }
+    As the official programs do it, which is no similarity of the hand: the mesh is turned about its
+    own mean and multiplied by the *normalised* joints' scale and the truth's Frobenius norm (about
+    0.3 m), without dividing by the prediction's. So it shrinks, and aligned F-scores say little.
+    """
+    source, target = torch.from_numpy(joints), torch.from_numpy(true_joints)
+    similarity = fit_similarity(source, target, allow_reflection)
+    source_mean, target_mean = source.mean(1, keepdim=True), target.mean(1, keepdim=True)
+    source_norm = (source - source_mean).norm(dim=(1, 2)) + 1e-8
+    mesh = torch.from_numpy(vertices)
+    mesh_mean = mesh.mean(1, keepdim=True)
+    turned = (mesh - mesh_mean) @ similarity.rotation.mT
+    scaled = turned * (similarity.scale * source_norm)[:, None, None]
+    return MeshErrors({}, (scaled + target_mean - source_mean + mesh_mean).numpy())
 
 
 def _tables(
-    names: list[str], errors: dict[str, np.ndarray], scores: dict[str, np.ndarray]
+    names: list[str],
+    tallies: Mapping[str, ErrorTally],
+    scores: Mapping[str, np.ndarray],
+    curves: Mapping[str, str],
 ) -> HandEvaluation:
     per_sample = pd.DataFrame({"id": names})
-    for key, values in errors.items():
-        per_sample[f"{key}_mm"] = values.mean(axis=1)
+    for key, tally in tallies.items():
+        per_sample[f"{key}_mm"] = tally.means * MM_PER_METRE
     for key, values in scores.items():
         per_sample[key] = values
     summary = {key: float(per_sample[key].mean()) for key in per_sample.columns if key != "id"}
-    curves = pd.DataFrame({"threshold_mm": THRESHOLDS_MM})
-    for curve, key in CURVES.items():
-        curves[curve] = pck(errors[key])
-        summary[f"auc_{curve}"] = area_under_curve(curves[curve].to_numpy())
+    table = pd.DataFrame({"threshold_mm": THRESHOLDS_MM})
+    for curve, key in curves.items():
+        if key in tallies:
+            table[curve] = tallies[key].shares
+            summary[f"auc_{curve}"] = tallies[key].area
     summary["num_samples"] = float(len(names))
-    return HandEvaluation(summary, per_sample, curves)
+    return HandEvaluation(summary, per_sample, table)

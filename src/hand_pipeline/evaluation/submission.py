@@ -89,6 +89,26 @@ def read_submission(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     return joints, vertices
 
 
+def read_keypoints_2d(path: Path | str) -> np.ndarray:
+    """2D joints (N, 21, 2): a JSON list, or an .npz with `keypoints_2d`; px of the full photos.
+
+    Raises:
+        ValueError: the file is of another form.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                points = np.asarray(archive["keypoints_2d"], dtype=np.float64)
+        else:
+            points = np.asarray(json.loads(path.read_bytes()), dtype=np.float64)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no 2D joints, N x 21 x 2: {error}") from error
+    if points.ndim != 3 or points.shape[1:] != (21, 2):
+        raise ValueError(f"expected N x 21 x 2 joints in {path}, got {points.shape}")
+    return points
+
+
 def _check(joints: np.ndarray, vertices: np.ndarray, expected: int | None) -> None:
     if len(joints) != len(vertices) or (expected is not None and len(joints) != expected):
         raise ValueError(
