@@ -168,7 +168,7 @@ def test_a_pickle_cannot_change_the_functions_it_may_call() -> None:
 
 
 def test_containers_in_themselves_and_many_times_over_neither_hang_nor_crash() -> None:
-    loop: list[Any] = []
+    loop: list[Any] = [np.arange(2)]
     loop.append(loop)
     with pytest.raises(ValueError, match="RecursionError"):
         read_pickle(io.BytesIO(pickle.dumps(loop)))

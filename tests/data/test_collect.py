@@ -226,3 +226,11 @@ def test_worker_processes_with_the_real_detector(
     assert json.dumps(meta)
     thumb, pinky = np.array(meta["landmarks_2d"])[[4, 20], 0]
     assert thumb > pinky  # a right hand's palm, though the photo showed a left one
+
+
+def test_sources_are_counted_apart(folder, tmp_path):
+    sources = {"video": folder / "b", "stills": folder / "a"}
+    result = collect_crops(sources, tmp_path / "out", CollectConfig(), workers=0, progress=False)
+    assert list(result.summary.index) == ["stills", "video", "all"]
+    assert result.summary.crops.tolist() == [2, 2, 4]
+    assert result.manifest.group.tolist() == ["video/take"] * 2 + ["stills/."] * 2

@@ -1,6 +1,5 @@
 """The manifest refuses what cannot be right, and knows which labels are there."""
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from hand_pipeline.data.manifest import (
     HandManifest,
     box_around,
     build_manifest,
-    log_left_out,
 )
 
 COUNT = 4
@@ -154,10 +152,3 @@ def test_a_box_is_tight_around_the_valid_points_only() -> None:
     valid = np.array([[True, True, False], [False, False, False]])
     np.testing.assert_array_equal(box_around(points, valid), [[2, 9, 4, 11], [0, 0, 0, 0]])
     np.testing.assert_array_equal(box_around(points)[0], [2, -500, 500, 11])
-
-
-def test_hands_left_out_are_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        log_left_out("some", "train", 10, {"no frame": 2, "unused": 0, "no joint": 1})
-        log_left_out("some", "train", 10, {"no frame": 0})
-    assert caplog.messages == ["some train: 3 of 10 hands left out: no frame (2), no joint (1)"]

@@ -12,6 +12,7 @@ from hand_pipeline.data.photos import (
     decode_photo,
     find_photos,
     load_photo,
+    named_folders,
 )
 
 
@@ -201,3 +202,25 @@ def test_missing_and_photoless_folders_are_named(tmp_path):
     (tmp_path / "void").mkdir()
     with pytest.raises(NoPhotosError, match="void holds no photo"):
         find_photos([tmp_path / "void"])
+
+
+def test_sources_name_their_photos_sets_whatever_folders_are_below(tmp_path):
+    touch(tmp_path / "frei/rgb/0.jpg")
+    touch(tmp_path / "frei/1.jpg")
+    touch(tmp_path / "coco/2.jpg")
+    (tmp_path / "coco/manifest.csv").write_text("file,set,group\n2.jpg,other,take 5\n")
+    found = find_photos({"freihand": tmp_path / "frei", "coco": tmp_path / "coco"})
+    assert [(p.set_name, p.name, p.group) for p in found] == [
+        ("freihand", "freihand/1.jpg", "freihand/."),
+        ("freihand", "freihand/rgb/0.jpg", "freihand/rgb"),
+        ("coco", "coco/2.jpg", "coco/take 5"),
+    ]
+
+
+def test_every_missing_source_is_named_with_its_key(tmp_path):
+    sources = {"here": tmp_path, "one": tmp_path / "x", "two": tmp_path / "y"}
+    with pytest.raises(
+        NoPhotosError, match=r"x \(collect_sources\.one\), no folder .*y \(.*\.two\)"
+    ):
+        named_folders(sources, "collect_sources")
+    assert named_folders({"here": str(tmp_path)}, "collect_sources") == {"here": tmp_path}

@@ -1,10 +1,12 @@
+from contextlib import contextmanager
+
 import pytest
 import torch
 
 from hand_pipeline.data import views as views_module
 from hand_pipeline.data.colour import imagenet_denormalize
 from hand_pipeline.data.views import ViewConfig, ViewSampler
-from hand_pipeline.geometry.affine2d import apply_affine, invert, warp_images
+from hand_pipeline.geometry.affine2d import apply_affine, invert
 
 PLAIN = {
     "image_size": 64,
@@ -124,15 +126,6 @@ def test_impossible_ranges_are_refused(key, value):
         ViewConfig(**{key: value})
 
 
-@pytest.mark.parametrize("padding", ["reflection", "border", "zeros"])
-def test_the_short_way_to_warp_equals_warp_images(padding):
-    source = photos(4, 60, 90).float()
-    sampler = ViewSampler(ViewConfig(**PLAIN, padding=padding))
-    matrix = sampler(source.byte()).matrices[0]
-    expected = warp_images(source, matrix, (64, 64), padding_mode=padding, antialias=False)
-    torch.testing.assert_close(sampler._warp(source, matrix), expected, atol=0.05, rtol=0)
-
-
 def test_views_that_shrink_the_photo_are_smoothed():
     stripes = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
     stripes[..., ::2] = 255  # as fine as pixels are: a view of a quarter the size must be grey
@@ -141,9 +134,32 @@ def test_views_that_shrink_the_photo_are_smoothed():
     torch.testing.assert_close(light, torch.full_like(light, 0.5), atol=0.02, rtol=0)
 
 
-def test_views_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
+@contextmanager
+def threads(count):
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_views_do_not_depend_on_how_many_are_made_at_once_or_by_how_many_threads(monkeypatch):
     sampler = ViewSampler(ViewConfig(image_size=64))
-    together = sampler(photos(), torch.Generator().manual_seed(1)).images
-    monkeypatch.setattr(views_module, "_CACHED_VALUES", 3 * 3 * 64**2)
-    apart = sampler(photos(), torch.Generator().manual_seed(1)).images
-    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
+    together = sampler(photos(), torch.Generator().manual_seed(1))
+    monkeypatch.setattr(views_module, "_AT_ONCE", 3)
+    apart = sampler(photos(), torch.Generator().manual_seed(1))
+    torch.testing.assert_close(together.images, apart.images, atol=1e-5, rtol=1e-5)
+    for count in (2, 3):
+        with threads(count):
+            shared = sampler(photos(), torch.Generator().manual_seed(1))
+            assert torch.get_num_threads() == count
+        torch.testing.assert_close(together.images, shared.images, atol=1e-5, rtol=1e-5)
+        assert torch.equal(together.matrices, shared.matrices)
+        assert torch.equal(together.inside, shared.inside)
+
+
+def test_threads_work_in_inference_mode_too():
+    with threads(2), torch.inference_mode():
+        views = ViewSampler(ViewConfig(image_size=64))(photos(16))
+    assert views.images.is_inference()

@@ -190,6 +190,19 @@ def test_levels_of_the_pyramid_do_not_bleed_into_each_other() -> None:
         torch.testing.assert_close(found, torch.ones_like(found))
 
 
+@pytest.mark.parametrize("padding_mode", ["reflection", "border"])
+def test_halved_copies_have_the_same_surroundings(padding_mode: str) -> None:
+    images = torch.rand(4, 3, 64, 96, generator=seeded())
+    middle = torch.full((4, 2), 20.0)
+    matrix = affine2d.rotation(torch.linspace(0, 3, 4), middle) @ affine2d.scaling(middle / 40)
+    found = affine2d.warp_images(images, matrix, (40, 40), padding_mode)
+    from_half = matrix @ affine2d.scaling(torch.full((4, 2), 2.0))
+    expected = affine2d.warp_images(
+        F.avg_pool2d(images, 2), from_half, (40, 40), padding_mode, antialias=False
+    )
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 def test_gradients_reach_the_images_and_the_matrix() -> None:
     images = torch.rand(2, 1, 64, 64, generator=seeded(), requires_grad=True)
     matrix = affine2d.scaling(torch.tensor([[0.4, 0.4], [1.1, 0.9]])).requires_grad_()

@@ -16,6 +16,7 @@ class _LazyGroup(click.Group):
         "synth": "Render synthetic hands in FreiHAND's layout.",
         "photos": "Say which photos the collect stage reads.",
         "mano": "Convert a licensed MANO model file.",
+        "check-data": "Say whether a copy of a data set is whole and reads right.",
         "show": "Print the scores of the last run.",
         "dvcgen": "Write dvc.yaml from the Kedro pipelines.",
     }
@@ -26,7 +27,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"hand_pipeline.commands.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(importlib.import_module(f"hand_pipeline.commands.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -42,6 +42,10 @@ def show(data: Path) -> None:
     if (folder / "collect_table.csv").is_file():
         click.echo("\nPhotos (columns without any photo left out)")
         photos = pd.read_csv(folder / "collect_table.csv").set_index("set")
-        click.echo(photos.loc[:, (photos != 0).any()].T.to_string())
+        click.echo(
+            photos.loc[:, (photos != 0).any()].T.to_string(
+                float_format=lambda value: f"{value:.10g}"
+            )
+        )
     click.echo(f"\nreport    {(folder / 'report.html').resolve()}")
     click.echo("runs      make ui, then http://127.0.0.1:5000\n")

@@ -20,7 +20,7 @@ from hand_pipeline.data.collect_worker import PhotoConfig, process_photos
 from hand_pipeline.data.cropping import FLAWS
 from hand_pipeline.data.duplicates import near_duplicates
 from hand_pipeline.data.journal import Journal
-from hand_pipeline.data.photos import REASONS, BadPhoto, Photo, find_photos, read_photo
+from hand_pipeline.data.photos import REASONS, BadPhoto, Folders, Photo, find_photos, read_photo
 from hand_pipeline.data.shards import ShardWriter
 from hand_pipeline.files import atomic_write
 
@@ -58,7 +58,7 @@ class CollectResult:
 
 
 def collect_crops(
-    folders: Sequence[Path | str],
+    folders: Folders,
     out_dir: Path | str,
     cfg: CollectConfig,
     workers: int | None = None,
@@ -71,7 +71,8 @@ def collect_crops(
     the same call goes on after the photos that were finished.
 
     Args:
-        folders: searched recursively; see `find_photos`.
+        folders: searched recursively, or sources by name, which are then counted apart; see
+            `find_photos`.
         out_dir: gets the shards, their index and `manifest.parquet`.
         cfg: thresholds and sizes.
         workers: processes; 0 works in this one, None uses every core this process may use.

@@ -55,7 +55,7 @@ class ColourMap(NamedTuple):
         offset = torch.baddbmm(self.constant, self.of_mean, mean[:, :, None])
         return torch.cat([self.of_pixel, offset], dim=2)
 
-    def rows(self, some: slice) -> "ColourMap":
+    def rows(self, some: Int[Tensor, " rows"] | slice) -> "ColourMap":
         """The maps of some of the images."""
         return ColourMap(*(part[some] for part in self))
 
@@ -198,9 +198,9 @@ def solarize_normalized(
     """
     pairs = list(zip(IMAGENET_MEAN, IMAGENET_STD))
     least = _rgb(images, tuple((threshold - mean) / std for mean, std in pairs))
+    least = torch.where(chosen[:, None, None, None], least, math.inf)
     black_and_white = _rgb(images, tuple((1 - 2 * mean) / std for mean, std in pairs))
-    inverted = chosen[:, None, None, None] & (images >= least)
-    return torch.where(inverted, black_and_white - images, images)
+    return torch.where(images >= least, black_and_white - images, images)
 
 
 def _hue_rotation(turns: Float[Tensor, " batch"]) -> Float[Tensor, "batch 3 3"]:

@@ -1,17 +1,14 @@
 """The one form in which every labelled data set is held: plain arrays, one row a hand."""
 
 import hashlib
-import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-
-logger = logging.getLogger(__name__)
 
 OPTIONAL_LABELS = ("joints_2d", "joints_3d")
 """Labels with a flag a joint: `has_NAME` says which are there, the others are zero."""
@@ -210,19 +207,6 @@ def box_around(
     high = np.where(seen[..., None], points, -np.inf).max(1)
     boxes = np.concatenate([low, high], axis=1)
     return np.where(seen.any(1, keepdims=True), boxes, 0).astype(np.float32)
-
-
-def log_left_out(dataset: str, split: str, total: int, reasons: Mapping[str, int]) -> None:
-    """Say in one line of the log how many hands a reader left out, and why.
-
-    Args:
-        dataset, split: what was read.
-        total: hands there were.
-        reasons: how many were left out for each reason; nothing is logged if there are none.
-    """
-    if count := sum(reasons.values()):
-        why = ", ".join(f"{reason} ({number})" for reason, number in reasons.items() if number)
-        logger.info("%s %s: %d of %d hands left out: %s", dataset, split, count, total, why)
 
 
 def _rows(manifest: HandManifest, flags: bool = True) -> dict[str, Any]:

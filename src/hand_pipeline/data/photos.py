@@ -5,7 +5,7 @@ import io
 import os
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,6 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from hand_pipeline.data.tar_members import is_member, read_member
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 MANIFEST_NAME = "manifest.csv"
@@ -55,19 +57,30 @@ class Photo:
     group: str
 
 
-def find_photos(folders: Sequence[Path | str]) -> list[Photo]:
+Folders = Sequence[Path | str] | Mapping[str, Path | str]
+"""Folders of photos, or sources: folders by the name that their photos' set shall have."""
+
+
+def find_photos(folders: Folders) -> list[Photo]:
     """All photos below some folders, by their file ending, in the order of their names.
 
     Linked folders are followed (each real folder once), hidden files and folders left out. Any
     folder may hold a `manifest.csv` with the columns file (relative to it), set and group (more
     are ignored) that says what belongs together; the nearest one above a photo that names it
     counts. For other photos the set is the first folder below the given one (or the given one, if
-    they lie in it) and the group the path of the folder they lie in.
+    they lie in it) and the group the path of the folder they lie in. Of a source, the set is its
+    name, which also stands before its photos' names and groups.
 
     Raises:
         NoPhotosError: a folder is missing or holds no photo.
         ValueError: a manifest lacks a column.
     """
+    if isinstance(folders, Mapping):
+        return [
+            Photo(p.path, f"{source}/{p.name}", source, f"{source}/{p.group}")
+            for source, folder in folders.items()
+            for p in find_photos([folder])
+        ]
     photos: list[Photo] = []
     for folder in map(Path, folders):
         if not folder.is_dir():
@@ -82,6 +95,28 @@ def find_photos(folders: Sequence[Path | str]) -> list[Photo]:
             )
         photos += found
     return photos
+
+
+def named_folders(sources: Mapping[str, Path | str], key: str) -> dict[str, Path]:
+    """Sources as paths, if every folder is there.
+
+    Args:
+        sources: folders by name.
+        key: what holds them in the configuration, for the message.
+
+    Raises:
+        NoPhotosError: says which are missing, and which keys to change.
+    """
+    folders = {name: Path(folder) for name, folder in sources.items()}
+    missing = [
+        f"{folder} ({key}.{name})" for name, folder in folders.items() if not folder.is_dir()
+    ]
+    if missing:
+        raise NoPhotosError(
+            f"no folder {', no folder '.join(missing)}; put the photos or a link there, change the "
+            "key in brackets to where they are, or remove it to go without this source"
+        )
+    return folders
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -126,13 +161,15 @@ def _describe(folder: Path, path: Path, labels: dict[Path, dict[str, tuple[str, 
 
 
 def read_photo(path: Path | str) -> bytes:
-    """The bytes of a photo's file.
+    """The bytes of a photo's file, or of one in a tar (named as in `tar_members`).
 
     Raises:
         BadPhoto: the file is empty or cannot be read.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_member(path) if is_member(path) else Path(path).read_bytes()
+    except EOFError as error:
+        raise BadPhoto("truncated", str(error)) from error
     except OSError as error:
         raise BadPhoto("unreadable", str(error)) from error
     if not content:

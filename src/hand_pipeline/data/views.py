@@ -1,7 +1,8 @@
 """Two augmented views of every photo of a batch, on the device, each by one exact affine warp."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -9,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import Field, model_validator
 from torch import Tensor
-from torch.nn import functional as F
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.colour import (
@@ -25,9 +25,12 @@ from hand_pipeline.data.colour import (
 from hand_pipeline.geometry.affine2d import crop_matrix, invert, rotation, warp_images
 
 Pair = tuple[float, float]
+Rows = Int[Tensor, "_"] | slice  # not one name: portions differ in length
 
-_CACHED_VALUES = 900_000
-"""Values of a batch of views (float32, 3.6 MB) that a CPU core's cache can hold about once."""
+_AT_ONCE = 5
+"""Views that a CPU thread makes at a time: few, so that they stay in its cache; and convolutions
+take 16 channels at once, which five RGB images fill but for one.
+"""
 
 
 class ViewConfig(Config):
@@ -118,21 +121,40 @@ class ViewSampler:
             return self._sample(images, _Draw(len(images), images.device, generator))
 
     def _sample(self, images: Tensor, draw: "_Draw") -> ViewPair:
-        """Draw all numbers, then make the views; on a CPU as many at once as its cache holds."""
+        """Draw all numbers, then make the views; on a CPU a few at a time in every thread."""
+        cfg, side, count = self.cfg, self.cfg.image_size, len(images)
         source_size = (images.shape[-2], images.shape[-1])
         drawn = [self._draw(draw, source_size, view) for view in range(2)]
-        side, count = self.cfg.image_size, len(images)
         views = torch.empty(2, count, 3, side, side, device=images.device)
         inside = torch.empty(2, count, 1, side, side, dtype=torch.bool, device=images.device)
-        at_once = max(1, _CACHED_VALUES // (3 * side**2)) if images.is_cpu else count
-        for start in range(0, count, at_once):
-            some = slice(start, start + at_once)
-            photos = images[some].float()
-            for view in range(2):
-                self._warp_and_colour(photos, drawn[view].rows(some), out=views[view, some])
-                inside[view, some] = self._inside(drawn[view].matrix[some], source_size)
-        for view in range(2):
-            self._blur_and_solarize(views[view], drawn[view], view, at_once)
+
+        def warp(view: int, rows: Rows) -> None:
+            numbers = drawn[view].rows(rows)
+            self._warp_and_colour(images[rows].float(), numbers, out=views[view, rows])
+            self._mark_inside(numbers.inverse, source_size, out=inside[view, rows])
+
+        def smooth(view: int, rows: Rows) -> None:
+            views[view, rows] = blur(views[view, rows], drawn[view].kernels[rows])
+
+        def solarize(view: int, rows: Rows) -> None:
+            views[view, rows] = solarize_normalized(
+                views[view, rows], drawn[view].solarized[rows], cfg.solarize_threshold
+            )
+
+        everything = torch.ones(count, dtype=torch.bool, device=images.device)
+        threads = torch.get_num_threads() if images.is_cpu else 1
+        for step, chosen, probability in (
+            (warp, [everything] * 2, (1.0, 1.0)),
+            (smooth, [numbers.blurred for numbers in drawn], cfg.blur_probability),
+            (solarize, [numbers.solarized for numbers in drawn], cfg.solarize_probability),
+        ):
+            tasks = [
+                (view, rows)
+                for view in range(2)
+                if probability[view] > 0
+                for rows in _portions(chosen[view])
+            ]
+            _side_by_side(step, tasks, threads)
         return ViewPair(
             views, torch.stack([numbers.matrix for numbers in drawn]), source_size, inside
         )
@@ -154,6 +176,7 @@ class ViewSampler:
         radius = math.ceil(3 * cfg.blur_sigma[1] * cfg.image_size / 224)
         return _Numbers(
             matrix=matrix,
+            inverse=invert(matrix),
             colours=normalizing(colours, white=255.0),
             kernels=gaussian_kernels(sigma, blurred, min(radius, cfg.image_size - 1)),
             blurred=blurred,
@@ -184,51 +207,37 @@ class ViewSampler:
         recolour(warped, numbers.colours.at(warped.mean((2, 3))), out=out)
         clamp_normalized_(out)
 
-    def _blur_and_solarize(
-        self, images: Tensor, numbers: "_Numbers", view: int, at_once: int
-    ) -> None:
-        """In place, on the images that were chosen."""
-        cfg = self.cfg
-        if cfg.blur_probability[view] > 0:
-            for rows in _rows_to_change(numbers.blurred, at_once):
-                images[rows] = blur(images[rows], numbers.kernels[rows])
-        if cfg.solarize_probability[view] > 0:
-            for rows in _rows_to_change(numbers.solarized, at_once):
-                chosen = numbers.solarized[rows]
-                images[rows] = solarize_normalized(images[rows], chosen, cfg.solarize_threshold)
-
     def _warp(self, photos: Tensor, matrix: Tensor) -> Tensor:
-        """`warp_images`, the short way where no view can shrink the photo by sqrt(2) or more."""
         cfg, side = self.cfg, self.cfg.image_size
         longest = math.sqrt(cfg.scale[1] * max(cfg.aspect[1], 1 / cfg.aspect[0]))
-        if longest * min(photos.shape[-2:]) / side >= math.sqrt(2):
-            return warp_images(photos, matrix, (side, side), padding_mode=cfg.padding)
-        grid = _sampling_grid(invert(matrix), side, photos.shape[-2], photos.shape[-1])
-        return F.grid_sample(photos, grid, padding_mode=cfg.padding, align_corners=False)
+        shrinks = longest * min(photos.shape[-2:]) / side >= math.sqrt(2)
+        return warp_images(photos, matrix, (side, side), cfg.padding, antialias=shrinks)
 
-    def _inside(self, matrix: Tensor, source_size: tuple[int, int]) -> Tensor:
-        centres = torch.arange(self.cfg.image_size, device=matrix.device) + 0.5
-        back = invert(matrix)
+    def _mark_inside(self, inverse: Tensor, source_size: tuple[int, int], out: Tensor) -> None:
+        centres = torch.arange(self.cfg.image_size, device=inverse.device) + 0.5
         distances = []
         for axis, extent in enumerate((source_size[1], source_size[0])):
             # From the photo's middle, in halves of its side: outside is farther than 1.
-            across, down, start = (back[:, axis] * (2 / extent))[..., None, None].unbind(1)
+            across, down, start = (inverse[:, axis] * (2 / extent))[..., None, None].unbind(1)
             distances.append((across * centres + (down * centres[:, None] + (start - 1))).abs_())
-        return (torch.maximum(*distances) <= 1)[:, None]
+        farthest = torch.maximum(*distances, out=distances[0])
+        out.copy_(farthest.le_(1)[:, None])  # in place: a comparison of floats into bools is slow
 
 
 class _Numbers(NamedTuple):
     """What was drawn for one view, one entry a photo."""
 
     matrix: Tensor
+    inverse: Tensor
     colours: ColourMap
     kernels: Tensor
     blurred: Tensor
     solarized: Tensor
 
-    def rows(self, some: slice) -> "_Numbers":
+    def rows(self, some: Rows) -> "_Numbers":
         return _Numbers(
             self.matrix[some],
+            self.inverse[some],
             self.colours.rows(some),
             self.kernels[some],
             self.blurred[some],
@@ -236,31 +245,38 @@ class _Numbers(NamedTuple):
         )
 
 
-def _sampling_grid(
-    inverse: Float[Tensor, "batch 3 3"], side: int, height: int, width: int
-) -> Float[Tensor, "batch side side 2"]:
-    """`grid_sample`'s grid for view pixels sent back by `inverse`; x and y alternate in memory.
-
-    One pass over the result, several times faster on a CPU than stacking x and y, and elementwise:
-    a matrix product might run in TF32.
-    """
-    centres = torch.arange(side, device=inverse.device) + 0.5
-    linear = torch.stack([inverse[:, 0] * (2 / width), inverse[:, 1] * (2 / height)], dim=-1)
-    across, down, start = linear[:, :, None].unbind(1)  # (B, 1, 2) each
-    along_row = (across * centres[:, None] + (start - 1)).flatten(1)[:, None]  # (B, 1, 2 side)
-    grid = torch.addcmul(along_row, centres[:, None], down.repeat(1, 1, side))
-    return grid.unflatten(2, (side, 2))
-
-
-def _rows_to_change(
-    chosen: Bool[Tensor, " batch"], at_once: int
-) -> Sequence[Int[Tensor, " rows"] | slice]:
+def _portions(chosen: Bool[Tensor, " batch"]) -> Sequence[Rows]:
     """On a CPU the chosen rows, few at a time; elsewhere all: asking would stall the device."""
     if not chosen.is_cpu:
         return [slice(None)]
     if chosen.all():
-        return [slice(i, i + at_once) for i in range(0, len(chosen), at_once)]
-    return chosen.nonzero()[:, 0].split(at_once)
+        return [slice(i, i + _AT_ONCE) for i in range(0, len(chosen), _AT_ONCE)]
+    return chosen.nonzero()[:, 0].split(_AT_ONCE)
+
+
+def _side_by_side(
+    step: Callable[[int, Rows], None], tasks: Sequence[tuple[int, Rows]], threads: int
+) -> None:
+    """Do `step` for every task, each in a single thread.
+
+    Torch by itself shares out every operation instead: its threads wait for one another after each,
+    and find what they need next in another core's cache.
+    """
+    if threads == 1 or len(tasks) < threads:
+        for task in tasks:
+            step(*task)
+        return
+    inference = torch.is_inference_mode_enabled()  # known to this thread only
+
+    def run(task: tuple[int, Rows]) -> None:
+        with torch.inference_mode(inference):
+            step(*task)
+
+    try:  # a pool for each call: threads that are kept would be missing after a fork
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(run, tasks))
+    finally:
+        torch.set_num_threads(threads)  # the initializer changed what new threads start with
 
 
 class _Draw:

@@ -39,8 +39,8 @@ TIP_VERTICES: MappingProxyType[str, tuple[int, int, int, int, int]] = MappingPro
 )
 """Vertices taken as tips of thumb, index, middle, ring and pinky by each data set's own code;
 "mano" is smplx's and HaMeR's choice. On the open hand, whose vertices are numbered differently,
-"mano" are the true tips, the other sets up to "interhand" lie within 5 mm, "handoccnet" does not
-transfer."""
+"mano" are the true tips, the other sets up to "interhand" lie within 5 mm; "handoccnet" and the
+middle tip of "dexycb_left" do not transfer."""
 
 _OPEN_HAND = "open_hand/openhand_right.npz"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -106,15 +106,31 @@ def overlay_picture(
     return picture
 
 
-def draw_skeleton(image: Image.Image, joints: Float[np.ndarray, "21 2"]) -> None:
-    """Draw the bones and joints of a hand onto an image, a colour for each finger."""
+def draw_skeleton(
+    image: Image.Image,
+    joints: Float[np.ndarray, "21 2"],
+    valid: Bool[np.ndarray, "21"] | None = None,
+) -> None:
+    """Draw the bones and joints of a hand onto an image, a colour for each finger.
+
+    Args:
+        image: drawn on.
+        joints: px.
+        valid: joints that are known; default all.
+    """
+    known = np.ones(21, dtype=bool) if valid is None else valid
+    if not known.any():
+        return
     draw = ImageDraw.Draw(image)
-    extent = float(np.ptp(joints, axis=0).max())
+    extent = float(np.ptp(joints[known], axis=0).max())
     width = max(1, round(extent / 80))
     for number, (parent, child) in enumerate(BONES):
-        ends = [tuple(joints[parent]), tuple(joints[child])]
-        draw.line(ends, fill=FINGER_COLOURS[number // 4], width=width)
+        if known[parent] and known[child]:
+            ends = [tuple(joints[parent]), tuple(joints[child])]
+            draw.line(ends, fill=FINGER_COLOURS[number // 4], width=width)
     for number, (x, y) in enumerate(joints):
+        if not known[number]:
+            continue
         colour = FINGER_COLOURS[max(number - 1, 0) // 4]
         box = [x - width, y - width, x + width, y + width]
         draw.ellipse(box, fill=colour, outline="white" if width > 1 else None)

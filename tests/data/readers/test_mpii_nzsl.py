@@ -106,7 +106,7 @@ def test_hands_without_a_labelled_joint_are_left_out_and_counted(
 def test_a_missing_photo_is_named(tmp_path: Path, mano: ManoHand) -> None:
     write_mpii_nzsl(tmp_path, "hand143")
     (tmp_path / "hand143_panopticdb/imgs/00000002.jpg").unlink()
-    with pytest.raises(DataSetError, match=r"1 of 4 photos .*imgs/00000002\.jpg"):
+    with pytest.raises(DataSetError, match=r"1 of the 4 photos .*imgs/00000002\.jpg"):
         read_mpii_nzsl(tmp_path, "hand143", mano)
 
 

@@ -8,8 +8,9 @@ from hand_pipeline.data.fixtures.round_trip import round_trip
 from hand_pipeline.data.hand_sets import HAND_SETS
 
 READY = [
-    "freihand", "ho3d_v2", "ho3d_v3", "h2o3d", "dexycb", "interhand", "mpii_nzsl", "youtube3d",
-    "hint", "asl_alphabet",
+    "freihand", "ho3d_v2", "ho3d_v3", "h2o3d", "dexycb", "interhand", "mtc", "rhd",
+    "coco_wholebody", "halpe", "mpii_nzsl", "youtube3d", "hint", "asl_alphabet", "hamer_npz",
+    "hamer_tars",
 ]  # fmt: skip
 UNLABELLED = ("asl_alphabet",)
 SPLITS = [(name, split) for name in READY for split in HAND_SETS[name].splits]

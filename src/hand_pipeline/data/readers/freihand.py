@@ -113,7 +113,21 @@ def _labels_of(labels: FreiHandLabels, rows: np.ndarray, mano: ManoHand) -> dict
         "translation": (labels.xyz[:, 0] - wrist_at_rest)[rows],
         "flat_hand_mean": False,
         "vertices": labels.verts[rows],
+        "flags": {"root_offset": _root_offset(labels)[rows]},
     }
+
+
+def _root_offset(labels: FreiHandLabels) -> Float[np.ndarray, " samples"]:
+    """Metres from the root joint of `xyz` to where `mano` has it, which depends on the camera.
+
+    Nothing is placed by `mano`'s root; the offset shows a camera that is not the labels'.
+    """
+    pixel, scale = labels.mano[:, 58:60], labels.mano[:, 60:]
+    focal = (labels.K[:, 0, 0] + labels.K[:, 1, 1]) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        root = np.column_stack([pixel - labels.K[:, :2, 2], focal]) / scale
+    away = np.linalg.norm(root - labels.xyz[:, ROOT_JOINT], axis=-1)
+    return np.nan_to_num(away, nan=np.float64(1e9), posinf=np.float64(1e9)).astype(np.float32)
 
 
 def _images_of_versions(

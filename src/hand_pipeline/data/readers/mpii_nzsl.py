@@ -20,8 +20,8 @@ from hand_pipeline.data.manifest import (
     HandManifest,
     box_around,
     build_manifest,
-    log_left_out,
 )
+from hand_pipeline.data.readers.accounting import check_photos, log_left_out
 
 DOME_LABELS = "hand143_panopticdb/hands_v143_14817.json"
 SYNTH = ("synth1", "synth2", "synth3", "synth4")
@@ -54,7 +54,7 @@ def read_mpii_nzsl(root: Path, split: str, mano: Any) -> HandManifest:
     """
     records = _dome_records(root) if split == "hand143" else _paired_records(root, split)
     images = [image for image, _, _ in records]
-    _check_photos(root, images)
+    check_photos(root, images)
     points = np.stack([points for _, points, _ in records])
     valid = points[..., 2] == 1
     boxes = box_around(points[..., :2], valid)
@@ -135,21 +135,6 @@ def _dome_records(root: Path) -> list[_Record]:
     if not found:
         raise DataSetError(f"{path} has no record; copy it again")
     return found
-
-
-def _check_photos(root: Path, images: list[str]) -> None:
-    """Refuse a copy that lacks photos."""
-    there = {
-        f"{folder}/{path.name}"
-        for folder in {image.rpartition("/")[0] for image in images}
-        if (root / folder).is_dir()
-        for path in (root / folder).iterdir()
-    }
-    if missing := [image for image in images if image not in there]:
-        raise DataSetError(
-            f"{len(missing)} of {len(images)} photos are not in {root}, the first is {missing[0]}; "
-            "unpack the archive again"
-        )
 
 
 def _middle(box: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ from hand_pipeline.data.manifest import (
     HandManifest,
     box_around,
     build_manifest,
-    log_left_out,
 )
+from hand_pipeline.data.readers.accounting import log_left_out
 from hand_pipeline.geometry.joints import permutation
 from hand_pipeline.geometry.mano import TIP_VERTICES, ManoHand
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.collect import CollectConfig, collect_crops
+from hand_pipeline.data.photos import named_folders
 from hand_pipeline.data.shards import ShardReader
 from hand_pipeline.data.synthetic_photos import PhotosConfig, generate_photos
 from hand_pipeline.provenance import code_version, run_key
@@ -17,24 +18,32 @@ from hand_pipeline.viz.contact_sheet import contact_sheet
 logger = logging.getLogger(__name__)
 
 
-def gather_photos(photos: Path, synthetic: PhotosConfig, machine: MachineConfig) -> Path:
-    """The user's photos where there are any, or else synthetic ones."""
+def gather_photos(
+    photos: Path, sources: dict[str, str], synthetic: PhotosConfig, machine: MachineConfig
+) -> dict[str, Path] | list[Path]:
+    """The sources where any are named, or the user's photos if there are any, or synthetic ones."""
+    if sources:
+        return named_folders(sources, "collect_sources")
     if any(entry.name != ".gitkeep" for entry in photos.iterdir()):
-        return photos
+        return [photos]
     logger.info("no photos in %s: drawing %d synthetic ones", photos, synthetic.count)
     key = run_key(config=synthetic.model_dump(mode="json"), code=code_version())
-    return generate_photos(synthetic, machine.workspace / "photos" / key, workers=machine.workers)
+    drawn = machine.workspace / "photos" / key
+    return [generate_photos(synthetic, drawn, workers=machine.workers)]
 
 
 def collect_hands(
-    photos: Path, cfg: CollectConfig, machine: MachineConfig
+    photos: dict[str, Path] | list[Path], cfg: CollectConfig, machine: MachineConfig
 ) -> tuple[Path, pd.DataFrame, pd.DataFrame, dict[str, Any], Image.Image]:
     """Find, crop, filter and store hands; account for every photo left out."""
     folder = machine.workspace / "collect" / "hand_crops"
     result = collect_crops(
-        [photos], folder, cfg, machine.workers, machine.workspace / "collect" / "journal"
+        photos, folder, cfg, machine.workers, machine.workspace / "collect" / "journal"
     )
+    metrics: dict[str, Any] = {str(k): int(v) for k, v in result.summary.T["all"].to_dict().items()}
     summary = result.summary.reset_index()
+    if isinstance(photos, dict):
+        summary["crops_per_photo"] = (summary["crops"] / summary["photos"]).round(4)
+        metrics["crops_per_photo"] = dict(zip(summary["set"], summary["crops_per_photo"].tolist()))
     logger.info("photos by set:\n%s", summary.to_string(index=False))
-    metrics = {str(k): int(v) for k, v in result.summary.T["all"].to_dict().items()}
     return folder, summary, result.quarantine, metrics, contact_sheet(ShardReader(folder))

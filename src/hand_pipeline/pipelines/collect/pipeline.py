@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 gather_photos,
-                ["photos", "params:synthetic_photos", "params:machine"],
+                ["photos", "params:collect_sources", "params:synthetic_photos", "params:machine"],
                 "photos_to_search",
                 name="gather_photos",
             ),
