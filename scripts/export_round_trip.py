@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hand_pipeline.data.fixtures.write import write_fixture
 from hand_pipeline.data.hand_images import HandImages
-from hand_pipeline.data.hand_sets import HAND_SETS
 from hand_pipeline.data.manifest import HandManifest
 from hand_pipeline.evaluation.joint_error import joint_errors
 from hand_pipeline.evaluation.leaderboard import (
@@ -61,7 +61,7 @@ def compare(name: str, model: HandModel, hands: int, work: Path, device: str) ->
     """Write, export and score one benchmark's fixture, split by split."""
     benchmark, data, out = BENCHMARKS[name], work / name, work / "submission" / name
     for seed, split in enumerate(benchmark.splits):
-        HAND_SETS[benchmark.hand_set].write_fixture(data, split, hands, seed)
+        write_fixture(benchmark.hand_set, data, split, hands, seed)
     exported = export_benchmark(name, model, data, out, CFG, device=device, progress=False)
     found = []
     for part in exported:

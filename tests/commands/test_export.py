@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hand_pipeline.commands.export import export
-from hand_pipeline.data.hand_sets import HAND_SETS
+from hand_pipeline.data.fixtures.write import write_fixture
 from hand_pipeline.evaluation.submission import read_submission
 
 
@@ -19,7 +19,7 @@ def run(tmp_path, untrained):
 
 
 def test_a_partial_file_is_written_and_called_so(run, tmp_path):
-    HAND_SETS["freihand"].write_fixture(tmp_path / "data", "evaluation", 3)
+    write_fixture("freihand", tmp_path / "data", "evaluation", 3)
     result = run("freihand", "--partial", "--batch-size", "2")
     assert result.exit_code == 0, result.output
     assert "freihand evaluation: 3 of 3960 hands" in result.output
@@ -29,7 +29,7 @@ def test_a_partial_file_is_written_and_called_so(run, tmp_path):
 
 
 def test_too_few_hands_are_one_line_of_error(run, tmp_path):
-    HAND_SETS["freihand"].write_fixture(tmp_path / "data", "evaluation", 2)
+    write_fixture("freihand", tmp_path / "data", "evaluation", 2)
     result = run("freihand")
     assert result.exit_code == 1
     assert "Error: FreiHAND v2 evaluation was published with 3960 hands, here are 2" in (
@@ -39,7 +39,7 @@ def test_too_few_hands_are_one_line_of_error(run, tmp_path):
 
 
 def test_data_of_another_set_are_one_line_of_error(run, tmp_path):
-    HAND_SETS["freihand"].write_fixture(tmp_path / "data", "evaluation", 2)
+    write_fixture("freihand", tmp_path / "data", "evaluation", 2)
     result = run("ho3d_v3", "--partial")
     assert result.exit_code == 1
     assert "Error: " in result.output

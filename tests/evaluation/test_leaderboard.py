@@ -10,7 +10,8 @@ import torch
 
 from hand_pipeline.data.batch import HandPrediction
 from hand_pipeline.data.fixtures.scene import FixtureHands
-from hand_pipeline.data.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.fixtures.write import write_fixture
+from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.evaluation.leaderboard import (
     BENCHMARKS,
@@ -76,7 +77,7 @@ def labels(root, name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["freihand", *HO3D])
 def test_a_pred_json_is_as_the_label_files(tmp_path, name):
-    written = HAND_SETS[name].write_fixture(tmp_path / "data", "evaluation", 4)
+    written = write_fixture(name, tmp_path / "data", "evaluation", 4)
     oracle = Oracle(written)
     (part,) = export_benchmark(name, oracle, tmp_path / "data", tmp_path / "out", PARTIAL)
     assert min(oracle.inside) > 0.99  # the crops show the hands
@@ -87,7 +88,7 @@ def test_a_pred_json_is_as_the_label_files(tmp_path, name):
 
 
 def test_freihand_is_predicted_without_labels(tmp_path):
-    written = HAND_SETS["freihand"].write_fixture(tmp_path, "evaluation", 3)
+    written = write_fixture("freihand", tmp_path, "evaluation", 3)
     expected = labels(tmp_path, "xyz")
     for label in ("xyz", "verts", "mano"):
         (tmp_path / f"evaluation_{label}.json").unlink()
@@ -96,7 +97,7 @@ def test_freihand_is_predicted_without_labels(tmp_path):
 
 
 def test_ho3ds_given_wrist_is_used_only_when_asked_for(tmp_path):
-    written = HAND_SETS["ho3d_v3"].write_fixture(tmp_path, "evaluation", 3)
+    written = write_fixture("ho3d_v3", tmp_path, "evaluation", 3)
     expected = labels(tmp_path, "xyz")
     for label in ("xyz", "verts"):  # only the frames' own meta files are left
         (tmp_path / f"evaluation_{label}.json").unlink()
@@ -112,7 +113,7 @@ def test_ho3ds_given_wrist_is_used_only_when_asked_for(tmp_path):
 @pytest.fixture(scope="module")
 def dexycb(tmp_path_factory):
     root = tmp_path_factory.mktemp("dexycb")
-    return root, HAND_SETS["dexycb"].write_fixture(root, "s0_test", 4)
+    return root, write_fixture("dexycb", root, "s0_test", 4)
 
 
 def test_dexycbs_lines_are_millimetres_under_the_toolkits_index(dexycb, tmp_path):
@@ -143,7 +144,7 @@ class FlatOracle(Oracle):
 def test_hints_joints_are_pixels_of_the_photo_on_either_side(tmp_path):
     parts = BENCHMARKS["hint"].splits
     truth = {
-        split: HAND_SETS["hint"].write_fixture(tmp_path / "data", split, 4, seed)
+        split: write_fixture("hint", tmp_path / "data", split, 4, seed)
         for seed, split in enumerate(parts)
     }
     for split in parts:
@@ -162,7 +163,7 @@ def test_hints_joints_are_pixels_of_the_photo_on_either_side(tmp_path):
 
 
 def test_parts_of_hint_that_are_not_there_need_leave_to_be_left_out(tmp_path, caplog):
-    written = HAND_SETS["hint"].write_fixture(tmp_path, "TEST_epick_img", 2)
+    written = write_fixture("hint", tmp_path, "TEST_epick_img", 2)
     model = Oracle(written)
     with pytest.raises(DataSetError, match="no folder TEST_newdays_img"):
         export_benchmark("hint", model, tmp_path, tmp_path / "out")
@@ -174,14 +175,14 @@ def test_parts_of_hint_that_are_not_there_need_leave_to_be_left_out(tmp_path, ca
 
 
 def test_fewer_hands_than_published_are_refused_and_nothing_is_written(tmp_path):
-    written = HAND_SETS["freihand"].write_fixture(tmp_path / "data", "evaluation", 2)
+    written = write_fixture("freihand", tmp_path / "data", "evaluation", 2)
     with pytest.raises(DataSetError, match="published with 3960 hands, here are 2"):
         export_benchmark("freihand", Oracle(written), tmp_path / "data", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_prediction_that_is_not_finite_leaves_no_file(tmp_path):
-    written = HAND_SETS["freihand"].write_fixture(tmp_path / "data", "evaluation", 2)
+    written = write_fixture("freihand", tmp_path / "data", "evaluation", 2)
     model = Oracle(written, wrong_by=float("nan"))
     with pytest.raises(ValueError, match=r"joints of hands \[0, 1\] are not finite"):
         export_benchmark("freihand", model, tmp_path / "data", tmp_path / "out", PARTIAL)
@@ -189,7 +190,7 @@ def test_a_prediction_that_is_not_finite_leaves_no_file(tmp_path):
 
 
 def test_hands_come_in_the_sets_order_whatever_the_batch(tmp_path):
-    written = HAND_SETS["freihand"].write_fixture(tmp_path, "evaluation", 5)
+    written = write_fixture("freihand", tmp_path, "evaluation", 5)
     for size in (1, 2, 8):
         model = Oracle(written)
         images = evaluation_hands(BENCHMARKS["freihand"], model, tmp_path, "evaluation")

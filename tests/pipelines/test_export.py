@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.hand_sets import HAND_SETS
+from hand_pipeline.data.fixtures.write import write_fixture
 from hand_pipeline.pipelines.export.nodes import ExportConfig, export_submissions
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint
 
@@ -21,12 +21,12 @@ def machine(tmp_path: Path) -> MachineConfig:
 
 @pytest.fixture
 def hands(tmp_path: Path) -> Path:
-    HAND_SETS["freihand"].write_fixture(tmp_path / "hands", "evaluation", 2)
+    write_fixture("freihand", tmp_path / "hands", "evaluation", 2)
     return tmp_path / "hands"
 
 
 def test_each_benchmark_gets_a_folder_and_its_figures(tmp_path, hands, machine, untrained):
-    HAND_SETS["hint"].write_fixture(tmp_path / "hint", "TEST_epick_img", 3)
+    write_fixture("hint", tmp_path / "hint", "TEST_epick_img", 3)
     places = {"freihand": "labelled_hands", "hint": str(tmp_path / "hint")}
     cfg = ExportConfig(benchmarks=places, partial=True)
     folder, metrics = export_submissions(hands, NOTHING, load_checkpoint(untrained), cfg, machine)

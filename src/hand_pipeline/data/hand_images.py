@@ -1,5 +1,6 @@
 """Photos and labels of a manifest as training samples: cropped, and shown as right hands."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -68,7 +69,8 @@ class HandImages(Dataset[HandSample]):
         cfg: HandCropConfig | None = None,
         bad_photos: Path | None = None,
     ) -> None:
-        self.manifest, self.mano, self.cfg = manifest, mano, cfg or HandCropConfig()
+        self.manifest, self.cfg = manifest, cfg or HandCropConfig()
+        self.mano = copy.deepcopy(mano).cpu()  # loading stays here where a model goes to a GPU
         self.bad_photos = bad_photos
         self.ids, self.unique_ids = list(manifest.ids), list(manifest.shots)
 

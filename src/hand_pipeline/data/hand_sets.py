@@ -1,14 +1,28 @@
 """Every labelled data set by name: its reader, its splits, and where to get it."""
 
-import importlib
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.data.manifest import DataSetError, HandManifest
+from hand_pipeline.data.readers.asl_alphabet import read_asl_alphabet
+from hand_pipeline.data.readers.coco_wholebody import read_coco_wholebody
+from hand_pipeline.data.readers.dexycb import read_dexycb
+from hand_pipeline.data.readers.freihand import read_freihand
+from hand_pipeline.data.readers.h2o3d import read_h2o3d
+from hand_pipeline.data.readers.halpe import read_halpe
+from hand_pipeline.data.readers.hamer_npz import read_hamer_npz
+from hand_pipeline.data.readers.hamer_tars import read_hamer_tars
+from hand_pipeline.data.readers.hint import read_hint
+from hand_pipeline.data.readers.ho3d import read_ho3d
+from hand_pipeline.data.readers.interhand import read_interhand
+from hand_pipeline.data.readers.mpii_nzsl import read_mpii_nzsl
+from hand_pipeline.data.readers.mtc import read_mtc
+from hand_pipeline.data.readers.rhd import read_rhd
+from hand_pipeline.data.readers.youtube3d import read_youtube3d
 from hand_pipeline.geometry.mano import ManoHand
 
 
@@ -18,19 +32,18 @@ class HandSet:
 
     Attributes:
         title: as its authors call it.
-        module: `data/readers/MODULE.py` has its reader `read_MODULE(root, split, mano, **options)`,
-            `data/fixtures/MODULE.py` its fixture writer `write_MODULE(root, split, count, seed,
-            **options)`.
+        reader: called with root, split, the right hand that the set's poses belong to, and
+            `options`.
         splits: hands in each split of the published set; None where nobody states the number.
         tips: whose fingertip vertices it uses, a key of `geometry.mano.TIP_VERTICES`.
         url: where to ask for it.
         licence: its terms, in short.
         size: to download, as the authors or others state it.
-        options: what tells this set from another one of the same module.
+        options: what tells this set from another one of the same reader.
     """
 
     title: str
-    module: str
+    reader: Callable[..., HandManifest]
     splits: Mapping[str, int | None]
     tips: str
     url: str
@@ -38,21 +51,14 @@ class HandSet:
     size: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def module(self) -> str:
+        """Of its reader, below `data/readers`; its fixture writer's has the same name."""
+        return self.reader.__module__.rpartition(".")[2]
+
     def read(self, root: Path, split: str, mano: ManoHand) -> HandManifest:
-        """The hands of a split; `mano` is the right hand its poses belong to."""
-        found: HandManifest = self._function("readers", "read")(root, split, mano, **self.options)
-        return found
-
-    def write_fixture(self, root: Path, split: str, count: int = 4, seed: int = 0) -> FixtureHands:
-        """Made-up hands in the set's own format; what was written, in the reader's order."""
-        writer = self._function("fixtures", "write")
-        written: FixtureHands = writer(root, split, count, seed, **self.options)
-        return written
-
-    def _function(self, package: str, verb: str) -> Callable[..., Any]:
-        module = importlib.import_module(f"hand_pipeline.data.{package}.{self.module}")
-        found: Callable[..., Any] = getattr(module, f"{verb}_{self.module}")
-        return found
+        """The hands of a split."""
+        return self.reader(root, split, mano, **self.options)
 
 
 _RESEARCH = "research only, no commercial use"
@@ -61,7 +67,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
     {
         "freihand": HandSet(
             title="FreiHAND v2",
-            module="freihand",
+            reader=read_freihand,
             splits={"training": 130_240, "evaluation": 3_960},
             tips="freihand",
             url="https://lmb.informatik.uni-freiburg.de/projects/freihand/",
@@ -70,7 +76,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "ho3d_v2": HandSet(
             title="HO-3D v2",
-            module="ho3d",
+            reader=read_ho3d,
             splits={"train": 66_034, "evaluation": 11_524},
             tips="ho3d",
             url="https://github.com/shreyashampali/ho3d",
@@ -80,7 +86,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "ho3d_v3": HandSet(
             title="HO-3D v3",
-            module="ho3d",
+            reader=read_ho3d,
             splits={"train": 83_325, "evaluation": 20_137},
             tips="ho3d",
             url="https://github.com/shreyashampali/ho3d",
@@ -90,7 +96,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "h2o3d": HandSet(
             title="H2O-3D v1",
-            module="h2o3d",
+            reader=read_h2o3d,
             splits={"train": 121_996, "evaluation": 30_684},
             tips="h2o3d",
             url="https://github.com/shreyashampali/ho3d",
@@ -99,7 +105,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "dexycb": HandSet(
             title="DexYCB",
-            module="dexycb",
+            reader=read_dexycb,
             splits={
                 f"{setup}_{part}": 406_888 if (setup, part) == ("s0", "train") else None
                 for setup in ("s0", "s1", "s2", "s3")
@@ -112,7 +118,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "interhand": HandSet(
             title="InterHand2.6M v1.0",
-            module="interhand",
+            reader=read_interhand,
             splits={"train": None, "val": None, "test": None},
             tips="interhand",
             url="https://mks0601.github.io/InterHand2.6M/",
@@ -121,7 +127,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "mtc": HandSet(
             title="Panoptic MTC (a4_release)",
-            module="mtc",
+            reader=read_mtc,
             splits={"training": None, "testing": None},
             tips="mano",
             url="http://domedb.perception.cs.cmu.edu/mtc.html",
@@ -130,7 +136,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "rhd": HandSet(
             title="Rendered Hand Pose (RHD v1.1)",
-            module="rhd",
+            reader=read_rhd,
             splits={"training": None, "evaluation": None},
             tips="mano",
             url="https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html",
@@ -139,7 +145,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "coco_wholebody": HandSet(
             title="COCO-WholeBody v1.0, hands",
-            module="coco_wholebody",
+            reader=read_coco_wholebody,
             splits={"train": None, "val": None},
             tips="mano",
             url="https://github.com/jin-s13/COCO-WholeBody",
@@ -148,7 +154,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "halpe": HandSet(
             title="Halpe-FullBody, hands",
-            module="halpe",
+            reader=read_halpe,
             splits={"train": None, "val": None},
             tips="mano",
             url="https://github.com/Fang-Haoshu/Halpe-FullBody",
@@ -157,7 +163,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "mpii_nzsl": HandSet(
             title="Panoptic HandDB, MPII and NZSL",
-            module="mpii_nzsl",
+            reader=read_mpii_nzsl,
             splits={
                 "manual_train": 1_912,
                 "manual_test": 846,
@@ -175,7 +181,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "youtube3d": HandSet(
             title="YouTube3DHands",
-            module="youtube3d",
+            reader=read_youtube3d,
             splits={"train": 47_125, "val": 1_525, "test": 1_525},
             tips="mano",
             url="https://github.com/arielai/youtube_3d_hands",
@@ -184,7 +190,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "hint": HandSet(
             title="HInt (NewDays, VISOR, Ego4D)",
-            module="hint",
+            reader=read_hint,
             splits={
                 f"{part}_{source}": count
                 for part, counts in {
@@ -202,7 +208,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "asl_alphabet": HandSet(
             title="ASL alphabet",
-            module="asl_alphabet",
+            reader=read_asl_alphabet,
             splits={"train": 87_000, "test": 28},
             tips="mano",
             url="https://www.kaggle.com/datasets/grassknoted/asl-alphabet",
@@ -211,7 +217,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "hamer_npz": HandSet(
             title="HaMeR's evaluation files",
-            module="hamer_npz",
+            reader=read_hamer_npz,
             splits={
                 "freihand_val": 3_960,
                 "ho3d_val": 11_524,
@@ -228,7 +234,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
         "hamer_tars": HandSet(
             title="HaMeR's training tars",
-            module="hamer_tars",
+            reader=read_hamer_tars,
             splits={"train": None},
             tips="mano",
             url="https://github.com/geopavlakos/hamer",
@@ -258,4 +264,4 @@ def read_hands(name: str, root: Path | str, split: str, mano: ManoHand) -> HandM
             f"no folder {root}; expected {known.title} there (from {known.url}; docs/datasets.md "
             "shows how it is laid out)"
         )
-    return known.read(root, split, mano)
+    return known.read(root, split, copy.deepcopy(mano).cpu())  # a model's may be on a GPU

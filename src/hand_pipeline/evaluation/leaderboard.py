@@ -1,6 +1,5 @@
 """From a model and a data set's evaluation split to the file that its leaderboard takes."""
 
-import copy
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -186,11 +185,10 @@ def find_benchmark(name: str) -> Benchmark:
 
 def evaluation_hands(benchmark: Benchmark, model: HandModel, data: Path, split: str) -> HandImages:
     """The hands of a split, cut as the model's training hands were."""
-    mano = copy.deepcopy(model.mano).cpu()  # loading stays here where the model goes to a GPU
-    manifest = read_hands(benchmark.hand_set, data, split, mano)
+    manifest = read_hands(benchmark.hand_set, data, split, model.mano)
     if manifest.image_side is not None:  # whole pictures
-        return HandImages(manifest, mano)
-    return HandImages(manifest, mano, HandCropConfig(crop_scale=float(model.crop_scale)))
+        return HandImages(manifest, model.mano)
+    return HandImages(manifest, model.mano, HandCropConfig(crop_scale=float(model.crop_scale)))
 
 
 def predict_benchmark(
