@@ -202,7 +202,8 @@ def predict_benchmark(
 ) -> Iterator[PlacedHands]:
     """Predict all hands of a split in its order, a batch at a time; see `export_benchmark`."""
     batches = batches_in_order(images, images.collate, cfg.batch_size, num_workers)
-    bar = tqdm(total=len(images), desc=images.manifest.split, unit="hand", disable=not progress)
+    title = f"{images.manifest.dataset} {images.manifest.split}"
+    bar = tqdm(total=len(images), desc=title, unit="hand", disable=not progress)
     start = 0
     with bar, torch.inference_mode():
         for batch in batches:
