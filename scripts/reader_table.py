@@ -1,6 +1,6 @@
 """How exactly every reader gives back what its fixture writer wrote, one row a split.
 
-    python -m scripts.reader_table [--count 4]
+python -m scripts.reader_table [--count 4]
 """
 
 import argparse
