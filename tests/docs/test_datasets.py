@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from hand_pipeline.data.hand_mix import MixConfig
 from hand_pipeline.data.hand_sets import HAND_SETS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
@@ -36,3 +38,11 @@ def test_every_anchor_leads_to_a_section() -> None:
 
 def test_no_set_is_in_the_table_that_cannot_be_read() -> None:
     assert set(ROWS) == set(HAND_SETS)
+
+
+def test_the_mix_shown_is_one_that_can_be_read() -> None:
+    block = re.search(r"```yaml\nfinetune:\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert block is not None
+    mix = MixConfig(**yaml.safe_load(block[1])["mix"])
+    for name, member in mix.sets.items():
+        assert member.split in HAND_SETS[member.hand_set or name].splits
