@@ -175,21 +175,22 @@ class HandImages(Dataset[HandSample]):
         """
         known = torch.from_numpy(chosen.has_intrinsics)[:, None, None]
         centre = torch.from_numpy(chosen.boxes).unflatten(1, (2, 2)).mean(1)
-        sides = torch.from_numpy(self._squares(chosen)[:, 2]).float()
+        sides = torch.from_numpy(self._squares(chosen.boxes)[:, 2]).float()
         guess = torch.eye(3).repeat(len(chosen), 1, 1)
         guess[:, 0, 0] = guess[:, 1, 1] = _GUESSED_FOCAL * sides
         guess[:, :2, 2] = centre
         return torch.where(known, torch.from_numpy(chosen.intrinsics), guess)
 
-    def _squares(self, chosen: HandManifest) -> Int[np.ndarray, "batch 3"]:
-        """Left, top and side of each hand's square, px of the photo."""
-        if chosen.image_side is not None:
-            return np.tile(np.array([0, 0, chosen.image_side]), (len(chosen), 1))
-        return squares_around(chosen.boxes, self.cfg.crop_scale)
+    def _squares(self, boxes: Float[np.ndarray, "batch 4"]) -> Int[np.ndarray, "batch 3"]:
+        """Left, top and side of the square around each box, px of the photo."""
+        side = self.manifest.image_side
+        if side is not None:
+            return np.tile(np.array([0, 0, side]), (len(boxes), 1))
+        return squares_around(boxes, self.cfg.crop_scale)
 
     def _matrices(self, chosen: HandManifest) -> Float[Tensor, "batch 3 3"]:
         """Photo px to crop px, mirroring left hands."""
-        squares = torch.from_numpy(self._squares(chosen)).float()
+        squares = torch.from_numpy(self._squares(chosen.boxes)).float()
         size = float(self._crop_size())
         scale = size / squares[:, 2]
         mirror = torch.where(torch.from_numpy(chosen.is_right), 1.0, -1.0)
@@ -206,7 +207,7 @@ class HandImages(Dataset[HandSample]):
         if whole is not None and photo.shape[:2] != (whole, whole):
             size = f"{photo.shape[1]} x {photo.shape[0]}"
             raise BadPhoto("unreadable", f"is {size} px, the set's are {whole} x {whole}")
-        left, top, side = self._squares(self.manifest.select([row]))[0].tolist()
+        left, top, side = self._squares(self.manifest.boxes[[row]])[0].tolist()
         image = cut_square(photo, left, top, side, self._crop_size())
         if not self.manifest.is_right[row]:
             image = np.ascontiguousarray(image[:, ::-1])
