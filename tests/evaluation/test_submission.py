@@ -177,7 +177,7 @@ def test_dexycbs_file_is_lines_of_64_numbers_in_millimetres(tmp_path, hands):
     np.testing.assert_allclose(float(lines[1][4]), hands[0][1, 1, 0] * 1000, atol=5.1e-6)
     indices, joints = read_dexycb_results(path)
     assert indices.tolist() == [7, 8, 471_000]
-    np.testing.assert_allclose(joints, hands[0], atol=5.1e-9, rtol=0)
+    np.testing.assert_allclose(joints, hands[0] * 1000, atol=5.1e-6, rtol=0)
 
 
 def test_dexycb_hands_without_a_known_index_are_refused(tmp_path, hands):

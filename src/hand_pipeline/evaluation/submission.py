@@ -53,7 +53,10 @@ def read_submission(
 def read_dexycb_results(
     path: Path | str,
 ) -> tuple[Int[np.ndarray, " lines"], Float[np.ndarray, "lines 21 3"]]:
-    """Indices and joints, METRES (the file has millimetres), of DexYCB results; in their order.
+    """Indices and joints, MILLIMETRES as in the file, of DexYCB results; in the lines' order.
+
+    Not brought to metres: to divide and multiply again would move errors of an exact copy off 0,
+    and with them its area under the curve.
 
     Raises:
         ValueError: a line has not 64 numbers `index,x1,y1,z1,...`, or its index is none.
@@ -67,7 +70,7 @@ def read_dexycb_results(
             f"{path}: line {wrong[0] + 1} begins with {index[wrong[0]]}, expected the sample's "
             "index in DexYCBDataset"
         )
-    return index.astype(np.int64), table[:, 1:].reshape(-1, 21, 3) / 1000.0
+    return index.astype(np.int64), table[:, 1:].reshape(-1, 21, 3)
 
 
 def iter_dexycb_lines(path: Path) -> Iterator[Float[np.ndarray, "lines 64"]]:

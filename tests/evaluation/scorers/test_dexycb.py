@@ -86,13 +86,12 @@ def test_a_nan_names_its_index(few, paths, tmp_path):
     ("text", "message"),
     [
         ("1,2,3\n", "got 3"),
-        ("\n", "got"),
+        ("\n", "lacks 4 of the 4 labelled samples"),
         ("x" + ",1" * 63, "no DexYCB result"),
         ("1" + ",1" * 63 + "\n2" + ",1" * 62, "no DexYCB result"),
-        ("1.5" + ",1" * 63, r"line 1 .* 1\.5, not an index"),
+        ("1.5" + ",1" * 63, r"line 1 begins with 1"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:loadtxt")
 def test_lines_of_another_form_are_refused(paths, tmp_path, text, message):
     path = tmp_path / "bad.txt"
     path.write_text(text)

@@ -19,6 +19,7 @@ from hand_pipeline.evaluation.joint_error import joint_errors
 from hand_pipeline.evaluation.metrics import check_finite
 from hand_pipeline.evaluation.scorers.plausibility import implausible
 from hand_pipeline.evaluation.scorers.result import Score
+from hand_pipeline.evaluation.submission import read_dexycb_results
 from hand_pipeline.geometry.mano import ManoHand
 
 DEFAULT_SPLIT = "s0_test"
@@ -45,7 +46,7 @@ def score_dexycb(
         ValueError: predictions are missing (with their indices), broken or not finite.
     """
     indices, truth = _labels_from_json(gt) if gt.is_file() else _labels_from_root(gt, split)
-    found_indices, predicted, repeated = read_results_mm(pred)
+    found_indices, predicted, repeated = _last_of_each(*read_dexycb_results(pred))
     row_of = {index: row for row, index in enumerate(found_indices.tolist())}
     missing = [index for index in indices.tolist() if index not in row_of]
     if missing:
@@ -76,42 +77,12 @@ def score_dexycb(
     )
 
 
-def read_results_mm(
-    path: Path,
-) -> tuple[Int[np.ndarray, " lines"], Float[np.ndarray, "lines 21 3"], int]:
-    """Indices and joints (millimetres, as written) of a results file, each index once.
-
-    Not through metres: dividing and multiplying again would change last bits, and with them the
-    area of an exact copy.
-
-    Returns:
-        Also how many lines were overruled by a later one of the same index.
-
-    Raises:
-        ValueError: a line has not 64 numbers, or an index is none.
-    """
-    if not path.is_file():
-        raise ValueError(f"no file {path}; expected DexYCB results, 64 numbers a line")
-    try:
-        table = np.loadtxt(path, delimiter=",", ndmin=2, comments=None, encoding="utf-8")
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is no DexYCB result: expected index,x1,y1,z1,... with 64 numbers in each line "
-            f"({error})"
-        ) from error
-    if not len(table) or table.shape[1] != 64:
-        raise ValueError(
-            f"expected 64 comma-separated numbers a line in {path}, got {table.shape[1]} in "
-            f"{len(table)} lines"
-        )
-    whole = np.isfinite(table[:, 0]) & (table[:, 0] == np.round(table[:, 0])) & (table[:, 0] >= 0)
-    if not whole.all():
-        line = int(np.flatnonzero(~whole)[0])
-        raise ValueError(f"line {line + 1} of {path} begins with {table[line, 0]}, not an index")
-    backwards = table[::-1]
-    indices, last = np.unique(backwards[:, 0].astype(np.int64), return_index=True)
-    joints = backwards[last, 1:].reshape(-1, 21, 3)
-    return indices, joints, len(table) - len(indices)
+def _last_of_each(
+    indices: Int[np.ndarray, " lines"], joints: Float[np.ndarray, "lines 21 3"]
+) -> tuple[Int[np.ndarray, " samples"], Float[np.ndarray, "samples 21 3"], int]:
+    """Results by index, the later line overruling the earlier; also how many were overruled."""
+    known, last = np.unique(indices[::-1], return_index=True)
+    return known, joints[::-1][last], len(indices) - len(known)
 
 
 def _labels_from_root(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
