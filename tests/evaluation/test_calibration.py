@@ -103,6 +103,11 @@ def test_equally_sure_hypotheses_are_drawn_from():
     assert found.share_gained == 0
 
 
+def test_equally_good_hypotheses_leave_nothing_to_gain():
+    errors = np.full((7, 3), 0.1)  # whose mean is not 0.1
+    assert best_of_k(np.arange(21.0).reshape(7, 3), errors).share_gained == 0
+
+
 def test_one_hypothesis_leaves_nothing_to_gain():
     assert best_of_k(np.ones((3, 1)), np.arange(3.0)[:, None]) == (1.0, 1.0, 1.0, 0.0)
 

@@ -62,11 +62,18 @@ def test_a_face_listed_twice_counts():
     assert marked(FLOOR, [[0, 1, 2], [1, 2, 0]]) == [True, True]
 
 
+def test_a_face_without_area_never_counts():
+    assert two([1.0, 1, -1], [1, 1, 0], [1, 1, 1]) == [False, False]
+    assert marked([*FLOOR, [1.0, 1, -1], [1, 1, -1]], [[0, 1, 2], [0, 3, 4]]) == [False, False]
+
+
 def test_every_face_is_marked_under_its_own_number():
     rng = np.random.default_rng(0)
     apart = rng.permutation(30)[:, None, None] * np.array([3.0, 0, 0])
-    points = (apart + rng.random((30, 3, 3))).reshape(-1, 3)
-    points[3 * 17 : 3 * 18] = points[3 * 4 : 3 * 5][::-1] + 0.01
+    triangles = apart + rng.random((30, 3, 3))
+    middle, normal = triangles[4].mean(0), np.cross(*(triangles[4, 1:] - triangles[4, 0]))
+    triangles[17] = middle + np.stack([normal, -normal, normal + 0.1])
+    points = triangles.reshape(-1, 3)
     found = marked(points, np.arange(90).reshape(30, 3))
     assert [face for face, mark in enumerate(found) if mark] == [4, 17]
 

@@ -108,6 +108,12 @@ def test_wild_hypotheses_do_not_shrink_the_others_to_nothing(mano, photo):
     assert np.ptp(changed, axis=0).max() > 12
 
 
+def test_a_wild_surest_hypothesis_is_drawn_all_the_same(mano, photo):
+    row = [replace_joints(hypothesis(mano, 0.0, 0.9), 1e9), hypothesis(mano, 0.0, 0.1)]
+    picture = hypotheses_picture(photo, [row], default_intrinsics(200, 160), tile=60)
+    assert picture.size == (3 * 64 + 4, 18 + 120 + 8)
+
+
 def replace_joints(found, value):
     hand = found.hand
     joints = torch.full_like(hand.joints_2d, value)

@@ -178,7 +178,8 @@ def best_of_k(
     top = confidence == confidence.max(axis=1, keepdims=True)
     chosen = float(np.mean((error_mm * top).sum(axis=1) / top.sum(axis=1)))
     mean, oracle = float(error_mm.mean()), float(error_mm.min(axis=1).mean())
-    gained = (mean - chosen) / (mean - oracle) if mean > oracle else 0.0
+    all_equal = bool((error_mm.min(axis=1) == error_mm.max(axis=1)).all())
+    gained = 0.0 if all_equal else (mean - chosen) / (mean - oracle)
     return BestOfK(chosen, mean, oracle, gained)
 
 

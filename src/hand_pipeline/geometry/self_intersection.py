@@ -4,7 +4,8 @@ Faces that share no corner intersect if they have any point in common, which the
 separating axes decides: two triangles are apart if and only if they are apart along a face's
 normal, a product of an edge of each, or an edge's normal within its face. Faces that share one
 corner intersect if they meet elsewhere than in coplanar parts or along a border: if the line of
-both planes enters both from that corner. Faces that share an edge never count, copies always.
+both planes enters both from that corner. Faces that share an edge never count, copies always, and
+faces without area never.
 """
 
 import os
@@ -91,6 +92,8 @@ def mark_intersections(
     """
     count = faces.shape[0]
     for i in range(count):
+        if _has_no_area(normals, i):
+            continue
         for j in range(i + 1, count):
             if low[j, 0] > high[i, 0]:
                 break
@@ -99,6 +102,8 @@ def mark_intersections(
             if low[j, 1] > high[i, 1] or low[i, 1] > high[j, 1]:
                 continue
             if low[j, 2] > high[i, 2] or low[i, 2] > high[j, 2]:
+                continue
+            if _has_no_area(normals, j):
                 continue
             shared, a, b = 0, 0, 0
             for k in range(3):
@@ -114,6 +119,11 @@ def mark_intersections(
             if meet:
                 marked[order[i]] = True
                 marked[order[j]] = True
+
+
+@compiled
+def _has_no_area(normals: ndarray, i: int) -> bool:
+    return normals[i, 0] == 0.0 and normals[i, 1] == 0.0 and normals[i, 2] == 0.0
 
 
 @compiled

@@ -106,7 +106,7 @@ def _window(
     The surest hypothesis counts alone where the others are far away: the window is at most twice
     as wide as it needs.
     """
-    boxes = np.stack([_box(hypothesis.hand) for hypothesis in row])
+    boxes = np.stack([_box(hypothesis.hand, photo) for hypothesis in row])
     first = boxes[0]
     reach = np.maximum(first[2:] - first[:2], 1).max() / 2
     low = np.maximum(boxes[:, :2].min(0), first[:2] - reach)
@@ -117,6 +117,7 @@ def _window(
     return cut_square(photo, left, top, side, tile), to_tile
 
 
-def _box(hand: DrawnHand) -> Float[np.ndarray, "4"]:
-    joints = hand.joints_2d.double().numpy()
+def _box(hand: DrawnHand, photo: np.ndarray) -> Float[np.ndarray, "4"]:
+    """Of the joints, cut at the photo's border: no hypothesis makes the window huge."""
+    joints = hand.joints_2d.double().numpy().clip(0, [photo.shape[1], photo.shape[0]])
     return np.concatenate([joints.min(0), joints.max(0)])
