@@ -27,7 +27,7 @@ def test_a_far_point_counts_on_its_own_side_only():
 @pytest.mark.parametrize("workers", [1, 2])
 def test_threads_do_not_change_the_order(workers):
     rng = np.random.default_rng(1)
-    mesh, truth = rng.normal(size=(130, 20, 3)), rng.normal(size=(130, 25, 3))
+    mesh, truth = rng.normal(size=(70, 20, 3)), rng.normal(size=(70, 25, 3))
     together = np.stack(surface_distances(mesh, truth, workers))
     alone = [np.concatenate(surface_distances(m[None], t[None])) for m, t in zip(mesh, truth)]
     np.testing.assert_array_equal(together, np.stack(alone, axis=1))
