@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from hand_pipeline.viz.figure import plain_axes
 
 COLOURS = ("#8a8f98", "#e07a3f", "#2f6db3", "#3a9a6b", "#8c5bb5", "#b8405e")
 """One a model, in the order given; the first is grey, for a baseline."""
@@ -42,7 +43,7 @@ def pck_curves(
     axes.set(xlim=(0, float(thresholds.iloc[-1])), ylim=(0, 1))
     axes.set_title(title or column.replace("_", " "))
     axes.legend(frameon=False, loc="lower right")
-    _plain(axes)
+    plain_axes(axes)
     return figure
 
 
@@ -75,7 +76,7 @@ def training_curves(
                 axes.plot(seen["step"], seen[name], marker=marker, color=colour, label=run)
         axes.set_title(name.replace("_", " "), fontsize=10)
         axes.set_xlabel("step", fontsize=9)
-        _plain(axes)
+        plain_axes(axes)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     if len(runs) > 1:
@@ -96,9 +97,3 @@ def _colours(count: int) -> list[str]:
     if count == 1:
         return [COLOURS[2]]
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9)
