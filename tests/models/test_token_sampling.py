@@ -157,12 +157,10 @@ def test_kept_tokens_never_change_and_are_the_surest_of_those_drawn(temperature)
         kept = ids != MASK
         assert (later[kept] == ids[kept]).all()
         assert (final[kept] == ids[kept]).all()
-    # the first pass again by hand: the surest are the ones that the second pass still knows
-    probabilities = stub.logits(stub.seen[0][0]).softmax(-1)
-    known = stub.seen[1][0] != MASK
-    if temperature == 0:
+    if temperature == 0:  # the first pass by hand: the second one still knows the surest
+        probabilities = stub.logits(stub.seen[0][0]).softmax(-1)
+        known = stub.seen[1][0] != MASK
         sure = probabilities.amax(-1)
-        assert (sure[known].min() >= sure[~known].max()) or len(known) > 1
         for row in range(len(known)):
             assert sure[row][known[row]].min() >= sure[row][~known[row]].max()
 
