@@ -18,7 +18,7 @@ import torch
 from hand_pipeline.models.context_synthesizer import ContextSynthesizer, ContextSynthesizerConfig
 from hand_pipeline.models.shape_camera_head import ShapeCameraHead, ShapeCameraHeadConfig
 from hand_pipeline.models.token_sampling import SamplingConfig, sample_tokens
-from hand_pipeline.models.vit import VitConfig, VisionTransformer, build_vit
+from hand_pipeline.models.vit import VisionTransformer, VitConfig, build_vit
 
 TOKENS, CODES = 64, 2048
 GOAL_ITERATIONS, GOAL_HYPOTHESES = 1.25, 3.0
