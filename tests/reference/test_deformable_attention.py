@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from hand_pipeline.models.deformable_attention import DeformableAttention
+from hand_pipeline.models.torchvision_compat import ensure_torchvision
 
+ensure_torchvision()  # transformers imports it
 SHAPES = ((5, 7), (10, 14))  # rows, columns
 BATCH, TOKENS, WIDTH, HEADS, POINTS = 2, 6, 16, 4, 3
 

@@ -1,6 +1,6 @@
 """MaskHand's cross-attention head: hand shape and camera from the low-resolution map."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -80,8 +80,9 @@ class ShapeCameraHead(nn.Module):
     def forward(self, patches: Float[Tensor, "batch patches embed"]) -> ShapeAndCamera:
         """Shape and camera of the hand in each image, in float32 at least."""
         token = self.query.expand(len(patches), 1, -1)
+        attentions = cast("list[Attention]", self.attentions)
         for norm_cross, attention, norm_feedforward, feedforward in zip(
-            self.norms_cross, self.attentions, self.norms_feedforward, self.feedforwards
+            self.norms_cross, attentions, self.norms_feedforward, self.feedforwards
         ):
             found = attention(norm_cross(token), attention.project_values(patches))
             token = token + self.dropout(found)
