@@ -118,17 +118,24 @@ def _sample(
 ) -> Float[Tensor, "batch tokens width"]:
     """Weighted sums of sampled values, in single precision; hypotheses become further queries."""
     batch, heads, head_width = values[0].shape[:3]
-    centres = reference_points[:, :, None, None] * 2 - 1  # grid sampling's edges are -1 and 1
+    weights = _per_image(scores.softmax(-1), batch)
+    places = _per_image(offsets.flatten(3, 4), batch).unflatten(1, (len(values), -1))
+    # grid sampling's edges are -1 and 1
+    centres = (reference_points * 2 - 1).reshape(batch, 1, 1, -1, 2)
+    centres = centres.expand(-1, heads, -1, -1, -1).flatten(0, 1)
     sampled = []
     for level, value in enumerate(values):
         rows, columns = value.shape[-2:]
         # filled on the device: a tensor made from a Python number would be copied and wait
         cell = torch.cat([offsets.new_full((1,), 2 / columns), offsets.new_full((1,), 2 / rows)])
-        places = centres + offsets[:, :, :, level] * cell
-        places = places.reshape(batch, -1, *places.shape[2:]).transpose(1, 2).flatten(0, 1)
-        sampled.append(F.grid_sample(value.flatten(0, 1), places, align_corners=False))
-    weights = scores.softmax(-1)
-    shares = weights.reshape(batch, -1, *weights.shape[2:]).transpose(1, 2).flatten(0, 1)
-    found = (torch.cat(sampled, dim=-1) * shares[:, None]).sum(-1)
+        grid = torch.addcmul(centres, places[:, level], cell)
+        sampled.append(F.grid_sample(value.flatten(0, 1), grid, align_corners=False))
+    found = (torch.cat(sampled, dim=2) * weights[:, None]).sum(2)  # over samples, not the last axis
     found = found.unflatten(0, (batch, heads)).permute(0, 3, 1, 2)
     return found.reshape(*scores.shape[:2], heads * head_width)
+
+
+def _per_image(tensor: Tensor, batch: int) -> Tensor:
+    """(hands, tokens, heads, samples, ...) to (batch * heads, samples, an image's queries, ...)."""
+    folded = tensor.reshape(batch, -1, *tensor.shape[2:])
+    return folded.movedim(1, 3).flatten(0, 1)
