@@ -113,9 +113,10 @@ def test_hypotheses_share_the_context_of_their_image(inputs, context):
     torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-4)
 
 
-def test_logits_at_chosen_positions_are_those_of_all(inputs):
+@pytest.mark.parametrize("changes", [{}, {"context": "tokens"}, {"layers": 1}], ids=str)
+def test_logits_at_chosen_positions_are_those_of_all(inputs, changes):
     ids, features, keypoints, confidence = inputs
-    network = synthesizer_of()
+    network = synthesizer_of(**changes)
     context = network.encode_context(features, keypoints, confidence)
     positions = torch.tensor([[5, 0, 2], [1, 7, 3]])
     everywhere = network(ids, context)

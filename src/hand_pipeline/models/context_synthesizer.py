@@ -93,10 +93,23 @@ class SynthesizerLayer(nn.Module):
         pose: Float[Tensor, "batch joints width"] | None,
         reference_points: Float[Tensor, "batch tokens 2"] | None,
         values: tuple[Tensor, ...],
-    ) -> Float[Tensor, "batch tokens width"]:
-        """The tokens after this layer; `values` are those that its cross-attention projected."""
+        positions: Int64[Tensor, "batch chosen"] | None = None,
+    ) -> Float[Tensor, "batch _ width"]:
+        """The tokens after this layer.
+
+        Args:
+            tokens: all pose tokens.
+            pose: 2D context, which is read only.
+            reference_points: where each token looks; None for a context of tokens.
+            values: those that this layer's cross-attention projected.
+            positions: return these tokens only, and compute no others; all are still read.
+        """
         normed = self.norm_self(tokens)
         read = normed if pose is None else torch.cat([normed, self.norm_self(pose)], dim=1)
+        if positions is not None:
+            tokens, normed = _chosen(tokens, positions), _chosen(normed, positions)
+            if reference_points is not None:
+                reference_points = _chosen(reference_points, positions)
         mixed = self.self_attention(normed, self.self_attention.project_values(read))
         tokens = tokens + self.dropout(mixed)
         queries = self.norm_cross(tokens)
@@ -198,7 +211,8 @@ class ContextSynthesizer(nn.Module):
             ids: codes, `mask_id` where unknown. K times as many rows as the context has images
                 are K successive hypotheses of each.
             context: from `encode_context`.
-            positions: compute the logits there only (the others are known already).
+            positions: compute the logits, and the last layer, there only (the other tokens are
+                known already).
 
         Raises:
             ValueError: another number of tokens, or rows that are no multiple of the images.
@@ -215,10 +229,10 @@ class ContextSynthesizer(nn.Module):
             pose = pose.repeat_interleave(len(ids) // batch, dim=0)
         tokens, pose = self._refine(tokens, pose)
         references = None if self.reference_points is None else self._places(tokens)
-        for layer, values in zip(self.layers, context.values):
+        *earlier, last = self.layers
+        for layer, values in zip(earlier, context.values):
             tokens = layer(tokens, pose, references, values)
-        if positions is not None:
-            tokens = tokens.gather(1, positions[..., None].expand(-1, -1, tokens.shape[2]))
+        tokens = last(tokens, pose, references, context.values[-1], positions)
         return self.logits(self.norm_out(tokens))
 
     def _refine(self, tokens: Tensor, pose: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -249,6 +263,10 @@ class ContextSynthesizer(nn.Module):
         elif confidence is None:
             confidence = keypoints.new_ones(keypoints.shape[:2])
         return self.pose(keypoints, confidence)
+
+
+def _chosen(tokens: Tensor, positions: Tensor) -> Tensor:
+    return tokens.gather(1, positions[..., None].expand(-1, -1, tokens.shape[2]))
 
 
 @full_precision
