@@ -8,7 +8,7 @@ import pytest
 import torch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SMALL = {
+SMALL: dict[str, list[str]] = {
     "augmentation": ["--cores", "1", "--batch", "2", "--repeats", "1"],
     "evaluation": ["--sets", "freihand", "--hands", "8", "--reference", "5"],
     "masked_heads": ["--batch", "2", "--repeats", "1"],
@@ -18,6 +18,18 @@ SMALL = {
     "shards": ["--count", "20", "--repeats", "1"],
     "synthetic": ["--count", "4", "--sizes", "32", "--workers", "1"],
     "synthetic_realism": ["--count", "2", "--size", "64", "--passes", "1"],
+    "token_sampling": [
+        "--encoders",
+        "vit_tiny_patch16_224",
+        "--image-size",
+        "32",
+        "--batches",
+        "1",
+        "--hypotheses",
+        "2",
+        "--repeats",
+        "1",
+    ],
 }
 NEED_MORE = {"detector"}  # two worker processes with MediaPipe: run by hand
 
