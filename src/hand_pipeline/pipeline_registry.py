@@ -3,7 +3,9 @@
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
-STAGES = ("synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report")
+STAGES = (
+    "synthesize", "collect", "pretrain", "tokenizer", "finetune", "evaluate", "export", "report",
+)  # fmt: skip
 """In the order they run."""
 
 
