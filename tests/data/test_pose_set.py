@@ -66,8 +66,10 @@ def test_poses_of_the_catalogs_set_are_its_labels_and_open_no_picture(tmp_path: 
         if picture.name != "00000000.jpg":  # the reader asks the first for its size
             picture.write_bytes(b"no picture")
     found = read_poses("freihand", tmp_path, "training", None)
-    torch.testing.assert_close(found.mano_pose, expected.mano_pose)
-    assert found.ids == expected.ids
+    assert len(images) == 6  # two grounds a shot
+    assert found.ids == expected.ids[:3]
+    torch.testing.assert_close(found.mano_pose, expected.mano_pose[:3])
+    torch.testing.assert_close(found.betas, expected.betas[:3])
 
 
 def test_a_shot_counts_once_and_unlabelled_hands_not_at_all(tmp_path: Path) -> None:

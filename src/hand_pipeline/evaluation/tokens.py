@@ -1,7 +1,7 @@
 """What is lost when hand poses become tokens, and how the codes are used."""
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from hand_pipeline.evaluation.joint_error import MM_PER_METRE, joint_errors, mes
 from hand_pipeline.geometry.mano import ManoHand
 
 
+@runtime_checkable
 class PoseTokenizer(Protocol):
     """What turns poses into ids and back."""
 
