@@ -37,11 +37,9 @@ class ResidualBlock1d(nn.Module):
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
-        self.wide = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
-        self.narrow = nn.Conv1d(width, width, 1)
-        _start(self.wide)
+        self.wide = _start(nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation))
+        self.narrow = _start(nn.Conv1d(width, width, 1))
         nn.init.zeros_(self.narrow.weight)
-        nn.init.zeros_(self.narrow.bias)
 
     def forward(
         self, x: Float[Tensor, "batch width length"]
