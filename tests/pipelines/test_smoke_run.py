@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from hand_pipeline.methods import load_method
+
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -42,6 +44,22 @@ def test_the_submission_can_be_read_as_the_leaderboard_would(finished: Path) -> 
     with zipfile.ZipFile(finished / "07_model_output/submission/freihand/pred.zip") as archive:
         joints, vertices = json.loads(archive.read("pred.json"))
     assert (len(joints), len(joints[0]), len(vertices[0])) == (8, 21, 778)
+
+
+def test_the_tokenizer_is_trained_scored_and_drawn(finished: Path, kedro_run: Run) -> None:
+    result = kedro_run("--pipelines", "tokenizer")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    reporting = finished / "08_reporting"
+    scores = json.loads((reporting / "tokenizer_scores_metrics.json").read_text())
+    assert scores["num_samples"] == 8
+    assert scores["pa_mpjpe_mm"] > 0
+    assert 0 < scores["codes_used"] <= 1
+    assert json.loads((reporting / "tokenizer_metrics.json").read_text())["poses"] == 24 + 64
+    assert len(pd.read_csv(reporting / "tokenizer_history.csv")) == 6
+    for picture in ("hands_picture", "codes_picture", "curves"):
+        assert (reporting / f"tokenizer_{picture}.png").stat().st_size > 1000
+    method = load_method(finished / "06_models/tokenizer_method.safetensors")
+    assert (method.num_tokens, method.num_codes) == (16, 32)
 
 
 def test_the_report_shows_its_pictures(finished: Path) -> None:

@@ -85,6 +85,19 @@ class HandBatch(Batch):
 
 
 @dataclass(frozen=True)
+class PoseBatch(Batch):
+    """Right hands without pictures; same conventions as `HandBatch`.
+
+    Attributes:
+        mano_pose: rotation matrices of wrist and 15 joints, full pose.
+        betas: shape coefficients, in standard deviations.
+    """
+
+    mano_pose: Float[Tensor, "batch 16 3 3"]
+    betas: Float[Tensor, "batch 10"]
+
+
+@dataclass(frozen=True)
 class HandPrediction(Batch):
     """Reconstructed right hands, in the camera of `intrinsics`; same conventions as `HandBatch`.
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -69,10 +70,9 @@ class HandMix(Dataset[MixSample]):
                 f"{', '.join(weights) or '(none)'}"
             )
         self.names, self.members = list(members), list(members.values())
-        lengths = np.array([len(member) for member in self.members])
-        share = np.array([weights[name] for name in self.names], dtype=np.float64)
-        self.counts = np.maximum(1, np.round(share / share.sum() * lengths.sum())).astype(np.int64)
-        self.starts = np.concatenate([[0], np.cumsum(lengths)])
+        self.lengths = [len(member) for member in self.members]
+        self.counts = shares_of_epoch(self.lengths, [weights[name] for name in self.names])
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
         named = list(zip(self.names, self.members))
         self.ids = [f"{name}/{i}" for name, member in named for i in member.ids]
         self.unique_ids = [f"{name}/{i}" for name, member in named for i in member.unique_ids]
@@ -86,9 +86,7 @@ class HandMix(Dataset[MixSample]):
 
     def epoch_order(self, seed: int, epoch: int) -> np.ndarray:
         """Samples of an epoch in the order they are drawn; see `loader.OrderedDataset`."""
-        drawn = [self._draw(seed, epoch, which) for which in range(len(self.members))]
-        generator = np.random.default_rng((seed, epoch))
-        return generator.permutation(np.concatenate(drawn))
+        return mixed_order(self.lengths, self.counts, seed, epoch)
 
     def collate(self, samples: Sequence[MixSample]) -> HandBatch:
         """One batch of hands of several sets, in the order of the samples."""
@@ -116,16 +114,37 @@ class HandMix(Dataset[MixSample]):
         scales = [member.crop_scale for member in self.members]
         return float(np.average(scales, weights=self.counts))
 
-    def _draw(self, seed: int, epoch: int, which: int) -> np.ndarray:
-        """The part of a set's endless row of permutations that this epoch takes."""
-        length, count = len(self.members[which]), int(self.counts[which])
+
+def shares_of_epoch(
+    lengths: Sequence[int], weights: Sequence[float]
+) -> Int[np.ndarray, " members"]:
+    """Samples of each set in an epoch, which has as many as all sets together; at least 1 each."""
+    share = np.array(weights, dtype=np.float64)
+    count = np.round(share / share.sum() * sum(lengths))
+    return np.maximum(1, count).astype(np.int64)
+
+
+def mixed_order(
+    lengths: Sequence[int], counts: Int[np.ndarray, " members"], seed: int, epoch: int
+) -> Int[np.ndarray, " samples"]:
+    """Samples of an epoch of several sets laid end to end; a function of (seed, epoch).
+
+    Args:
+        lengths: samples of each set.
+        counts: how many of each an epoch holds (`shares_of_epoch`). They are the next part of the
+            set's endless row of permutations.
+    """
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    drawn = []
+    for which, (length, count) in enumerate(zip(lengths, counts.tolist())):
         first = epoch * count
         rounds = range(first // length, (first + count - 1) // length + 1)
         row = np.concatenate(
             [np.random.default_rng((seed, which, n)).permutation(length) for n in rounds]
         )
         skip = first - rounds.start * length
-        return row[skip : skip + count] + self.starts[which]
+        drawn.append(row[skip : skip + count] + starts[which])
+    return np.random.default_rng((seed, epoch)).permutation(np.concatenate(drawn))
 
 
 def open_training_hands(

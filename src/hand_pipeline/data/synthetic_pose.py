@@ -10,11 +10,13 @@ Ranges: our choice, within those of Kapandji, The Physiology of the Joints, vol.
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
-from hand_pipeline.geometry.joints import MANO_PARENTS
+from hand_pipeline.geometry.joints import MANO_PARENTS, TIPS
+from hand_pipeline.geometry.mano import ManoHand
 
 CANDIDATES = 6
 _TOUCH = 0.004  # metres that balls along two bones may overlap: skin gives way
@@ -104,6 +106,16 @@ class Skeleton(NamedTuple):
         flex = flex_axes if len(flex_axes) else _FLEX_AXES
         spread = abd_axes if len(abd_axes) else _SPREAD_AXES
         return cls(joints.astype(float), flex.astype(float), spread.astype(float))
+
+
+def skeleton_of(mano: ManoHand) -> Skeleton:
+    """The skeleton of a hand model's mean shape."""
+    flat, mean = torch.eye(3).expand(1, 16, 3, 3), torch.zeros(1, 10)
+    joints = mano.rest_joints(mean)[0].numpy().astype(np.float64)
+    tips = mano(flat, mean).joints[0, list(TIPS)].numpy()
+    return Skeleton.of(
+        np.concatenate([joints, tips]), mano.flex_axes.numpy(), mano.abd_axes.numpy()
+    )
 
 
 def sample_hands(

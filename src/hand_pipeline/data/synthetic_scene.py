@@ -25,7 +25,7 @@ from hand_pipeline.data.synthetic_mesh import (
     normals_of,
     tessellate,
 )
-from hand_pipeline.data.synthetic_pose import Hands, Skeleton, sample_hands
+from hand_pipeline.data.synthetic_pose import Hands, sample_hands, skeleton_of
 from hand_pipeline.data.synthetic_shading import shade
 from hand_pipeline.data.synthetic_texture import Anatomy, Canvas, paint, prepare
 from hand_pipeline.geometry.mano import ManoHand
@@ -131,13 +131,10 @@ class HandPainter:
 
     def __init__(self, mano: ManoHand) -> None:
         self.mano = mano
-        joints = mano.rest_joints(torch.zeros(1, 10))[0].numpy().astype(np.float64)
-        tips = mano(torch.eye(3).expand(1, 16, 3, 3), torch.zeros(1, 10)).joints[0, 4::4].numpy()
-        self.skeleton = Skeleton.of(
-            np.concatenate([joints, tips]), mano.flex_axes.numpy(), mano.abd_axes.numpy()
-        )
+        self.skeleton = skeleton_of(mano)
+        joints, tips = np.split(self.skeleton.joints, [16])
         self._anatomy = Anatomy(
-            joints, tips[[1, 2, 4, 3, 0]].astype(np.float64), mano.nails.numpy().astype(np.float64)
+            joints, tips[[1, 2, 4, 3, 0]], mano.nails.numpy().astype(np.float64)
         )
         self.surface = build_surface(mano.template.numpy(), mano.faces.long().numpy())
         self._textures: dict[int, Float32[ndarray, "faces t t 6"]] = {}

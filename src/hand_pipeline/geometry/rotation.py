@@ -68,6 +68,11 @@ def mean_rotation(matrices: Float[Tensor, "*batch samples 3 3"]) -> Float[Tensor
     return roma.special_procrustes(matrices.mean(-3))
 
 
+def random_rotation(count: int, device: torch.device | str) -> Float[Tensor, "count 3 3"]:
+    """Uniformly distributed rotations, drawn from torch's global generator of the device."""
+    return roma.random_rotmat(count, device=device)
+
+
 def mirror_axis_angle(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     """The same rotation seen in a mirror that flips x (right hand to left hand, and back)."""
     return torch.cat([axis_angle[..., :1], -axis_angle[..., 1:]], dim=-1)

@@ -14,8 +14,9 @@ def method_classes() -> dict[str, type[Method]]:
     """Every method by the name it has in configurations and checkpoints."""
     from hand_pipeline.methods.handmim import HandMIM
     from hand_pipeline.methods.pymaf import PyMAF
+    from hand_pipeline.methods.vq_mano import VqMano
 
-    return {"handmim": HandMIM, "pymaf": PyMAF}
+    return {"handmim": HandMIM, "pymaf": PyMAF, "vq_mano": VqMano}
 
 
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:
