@@ -46,22 +46,6 @@ def test_the_submission_can_be_read_as_the_leaderboard_would(finished: Path) -> 
     assert (len(joints), len(joints[0]), len(vertices[0])) == (8, 21, 778)
 
 
-def test_the_tokenizer_is_trained_scored_and_drawn(finished: Path, kedro_run: Run) -> None:
-    result = kedro_run("--pipelines", "tokenizer")
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    reporting = finished / "08_reporting"
-    scores = json.loads((reporting / "tokenizer_scores_metrics.json").read_text())
-    assert scores["num_samples"] == 8
-    assert scores["pa_mpjpe_mm"] > 0
-    assert 0 < scores["codes_used"] <= 1
-    assert json.loads((reporting / "tokenizer_metrics.json").read_text())["poses"] == 24 + 64
-    assert len(pd.read_csv(reporting / "tokenizer_history.csv")) == 6
-    for picture in ("hands_picture", "codes_picture", "curves"):
-        assert (reporting / f"tokenizer_{picture}.png").stat().st_size > 1000
-    method = load_method(finished / "06_models/tokenizer_method.safetensors")
-    assert (method.num_tokens, method.num_codes) == (16, 32)
-
-
 def test_the_report_shows_its_pictures(finished: Path) -> None:
     page = (finished / "08_reporting/report.html").read_text()
     assert len(re.findall(r'src="data:image/png;base64,', page)) == 6
@@ -115,3 +99,19 @@ def test_an_impossible_value_is_refused_with_its_name(kedro_run: Run) -> None:
     assert result.returncode != 0
     assert "greater than 0" in result.stderr + result.stdout
     assert "Running node" not in result.stdout
+
+
+def test_the_tokenizer_is_trained_scored_and_drawn(finished: Path, kedro_run: Run) -> None:
+    result = kedro_run("--pipelines", "tokenizer")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    reporting = finished / "08_reporting"
+    scores = json.loads((reporting / "tokenizer_scores_metrics.json").read_text())
+    assert scores["num_samples"] == 8
+    assert scores["pa_mpjpe_mm"] > 0
+    assert 0 < scores["codes_used"] <= 1
+    assert json.loads((reporting / "tokenizer_metrics.json").read_text())["poses"] == 24 + 64
+    assert len(pd.read_csv(reporting / "tokenizer_history.csv")) == 6
+    for picture in ("hands_picture", "codes_picture", "curves"):
+        assert (reporting / f"tokenizer_{picture}.png").stat().st_size > 1000
+    method = load_method(finished / "06_models/tokenizer_method.safetensors")
+    assert (method.num_tokens, method.num_codes) == (16, 32)
