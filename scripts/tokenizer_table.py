@@ -41,7 +41,8 @@ def train_and_score(
     machine = MachineConfig(accelerator=accelerator)
     train(TrainJob(f"{cfg.num_tokens} tokens", method, poses, poses.collate, training, machine))
     batches = batches_in_order(held_out, held_out.collate, 256)
-    return score_tokens(method.cpu().eval(), batches)
+    method.cpu().eval()
+    return score_tokens(method.tokenizer, method.mano, batches)
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ class MeanHand(nn.Module):
         self.mano = ManoHand()
         self.crop_scale = torch.tensor(1.75)
 
-    def predict(self, images, intrinsics, ids):
+    def predict(self, images, intrinsics, ids, keypoints=None):
         count = len(images)
         pose = self.mano.full_pose(torch.zeros(count, 48), flat_hand_mean=False)
         place = weak_perspective_to_translation(

@@ -47,7 +47,7 @@ class Oracle:
     inside: list[float] = field(default_factory=list)
     start: int = 0
 
-    def predict(self, images, intrinsics, ids) -> HandPrediction:
+    def predict(self, images, intrinsics, ids, keypoints=None) -> HandPrediction:
         rows = slice(self.start, self.start + len(ids))
         self.start += len(ids)
         vertices, joints = (
@@ -130,7 +130,7 @@ def test_dexycbs_lines_are_millimetres_under_the_toolkits_index(dexycb, tmp_path
 class FlatOracle(Oracle):
     """Knows only the 2D joints, in the crops' pixels, and puts them a metre away."""
 
-    def predict(self, images, intrinsics, ids) -> HandPrediction:
+    def predict(self, images, intrinsics, ids, keypoints=None) -> HandPrediction:
         truth = {name: row for row, name in enumerate(self.images.ids)}
         batch = self.images.labels(np.array([truth[name] for name in ids]), None)
         joints = unproject(batch.joints_2d, torch.ones(len(ids), 21), intrinsics)

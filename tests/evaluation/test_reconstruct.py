@@ -36,7 +36,7 @@ class OneDepth(nn.Module):
         self.mano = ManoHand()
         self.crop_scale = torch.tensor(1.75)
 
-    def predict(self, images, intrinsics, ids):
+    def predict(self, images, intrinsics, ids, keypoints=None):
         self.images, self.intrinsics, self.ids = images, intrinsics, ids
         count = len(images)
         generator = torch.Generator().manual_seed(3)

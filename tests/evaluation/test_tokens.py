@@ -16,7 +16,7 @@ class Lookup:
     num_codes = 20
 
     def __init__(self, poses: Tensor, turn: Tensor) -> None:
-        self.mano, self.poses, self.turn = ManoHand(), poses, axis_angle_to_matrix(turn)
+        self.poses, self.turn = poses, axis_angle_to_matrix(turn)
 
     def tokenize(self, mano_pose: Tensor) -> Tensor:
         same = (mano_pose[:, None] == self.poses).flatten(2).all(2)
@@ -33,7 +33,9 @@ POSES = PoseSet({"drawn": sample_poses(10, 0, ManoHand())}, {"drawn": 1.0})
 
 def scores(turn: tuple[float, float, float]):
     tokenizer = Lookup(POSES.mano_pose, torch.tensor(turn))
-    return score_tokens(tokenizer, [POSES.collate(range(6)), POSES.collate(range(6, 10))])
+    return score_tokens(
+        tokenizer, ManoHand(), [POSES.collate(range(6)), POSES.collate(range(6, 10))]
+    )
 
 
 def test_nothing_lost_is_scored_zero() -> None:
@@ -58,4 +60,4 @@ def test_use_of_codes_is_counted() -> None:
 
 def test_no_poses_are_an_error() -> None:
     with pytest.raises(ValueError, match="got none"):
-        score_tokens(Lookup(POSES.mano_pose, torch.zeros(3)), [])
+        score_tokens(Lookup(POSES.mano_pose, torch.zeros(3)), ManoHand(), [])

@@ -45,20 +45,23 @@ def numbers(records: list[Record]) -> list[dict[str, float]]:
 @pytest.mark.parametrize("tokens", [16, 32, 64, 128])
 def test_a_pose_becomes_ids_and_ids_a_pose(tokens: int) -> None:
     method = build(num_tokens=tokens).eval()
-    ids = method.tokenize(batch().mano_pose)
+    ids = method.tokenizer.tokenize(batch().mano_pose)
     assert (ids.shape, ids.dtype) == ((8, tokens), torch.int64)
     assert ids.min() >= 0
-    assert ids.max() < method.num_codes
-    pose = method.detokenize(ids)
+    assert ids.max() < method.tokenizer.num_codes
+    pose = method.tokenizer.detokenize(ids)
     torch.testing.assert_close(torch.linalg.det(pose), torch.ones(8, 16))
-    codes = torch.nn.functional.one_hot(ids, method.num_codes).float() @ method.codebook.embeddings
-    torch.testing.assert_close(method.decode(codes), pose)
-    assert method.num_tokens == tokens
+    codes = (
+        torch.nn.functional.one_hot(ids, method.tokenizer.num_codes).float()
+        @ method.tokenizer.codebook.embeddings
+    )
+    torch.testing.assert_close(method.tokenizer.decode(codes), pose)
+    assert method.tokenizer.num_tokens == tokens
 
 
 def test_terms_are_zero_for_a_tokenizer_that_loses_nothing(monkeypatch) -> None:
     method = build(rotation_augmentation=0.0).eval()
-    monkeypatch.setattr(method.decoder, "forward", lambda codes: batch().mano_pose)
+    monkeypatch.setattr(method.tokenizer.decoder, "forward", lambda codes: batch().mano_pose)
     terms = method.losses(batch(), 0)
     assert [terms[name].item() for name in ("pose", "vertices", "joints")] == [0, 0, 0]
     assert terms.keys() == method.loss_weights.keys()
@@ -67,7 +70,7 @@ def test_terms_are_zero_for_a_tokenizer_that_loses_nothing(monkeypatch) -> None:
 def test_a_turned_wrist_alone_is_seen_relative_to_the_wrist(monkeypatch) -> None:
     method, turned = build(rotation_augmentation=0.0).eval(), batch().mano_pose.clone()
     turned[:, 0] = torch.tensor([[-1.0, 0, 0], [0, -1, 0], [0, 0, 1]]) @ turned[:, 0]
-    monkeypatch.setattr(method.decoder, "forward", lambda codes: turned)
+    monkeypatch.setattr(method.tokenizer.decoder, "forward", lambda codes: turned)
     terms = method.losses(batch(), 0)
     assert terms["joints"] > 0.02  # metres
     assert terms["pose"].item() == pytest.approx(
@@ -78,7 +81,7 @@ def test_a_turned_wrist_alone_is_seen_relative_to_the_wrist(monkeypatch) -> None
 def test_augmentation_turns_the_wrist_and_leaves_the_fingers(monkeypatch) -> None:
     method, seen = build(), []
     monkeypatch.setattr(
-        method.encoder, "forward", lambda p: seen.append(p) or torch.zeros(8, 16, 16)
+        method.tokenizer.encoder, "forward", lambda p: seen.append(p) or torch.zeros(8, 16, 16)
     )
     method.losses(batch(), 0)
     assert torch.equal(seen[0][:, 1:], batch().mano_pose[:, 1:])
@@ -110,11 +113,11 @@ def test_an_interrupted_run_ends_bit_equal(tmp_path: Path) -> None:
 
 def test_codes_are_frozen_in_evaluation_and_move_in_training() -> None:
     method = build()
-    before = method.codebook.embeddings.clone()
+    before = method.tokenizer.codebook.embeddings.clone()
     method.eval().losses(batch(), 0)
-    assert torch.equal(method.codebook.embeddings, before)
+    assert torch.equal(method.tokenizer.codebook.embeddings, before)
     method.train().losses(batch(), 0)
-    assert not torch.equal(method.codebook.embeddings, before)
+    assert not torch.equal(method.tokenizer.codebook.embeddings, before)
 
 
 def test_the_optimizer_does_not_see_the_codebook_and_every_weight_gets_a_gradient() -> None:
@@ -136,7 +139,7 @@ def test_a_checkpoint_rebuilds_the_tokenizer(tmp_path: Path) -> None:
     assert isinstance(restored, VqMano)
     assert not restored.training
     pose = batch(32).mano_pose
-    assert torch.equal(restored.tokenize(pose), method.eval().tokenize(pose))
+    assert torch.equal(restored.tokenizer.tokenize(pose), method.eval().tokenizer.tokenize(pose))
     assert not any("mano" in name for name in method.state_dict())
 
 

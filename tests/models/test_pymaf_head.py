@@ -5,6 +5,7 @@ import torch
 
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.models.crop_camera import camera_of
 from hand_pipeline.models.feature_pyramid import FeaturePyramid
 from hand_pipeline.models.pymaf_head import PyMAFHead, PyMAFHeadConfig, sample_at
 
@@ -92,7 +93,9 @@ def test_the_camera_of_a_hand_places_it_where_it_is(mano, inputs):
     state = head.initial_state.repeat(2, 1)
     state[:, -3:] = torch.tensor([[0.6, 0.3, -0.2], [1.1, -0.1, 0.4]])
     hand = head.pose_hand(state, intrinsics, mano)
-    torch.testing.assert_close(head.camera_of(hand.joints, intrinsics), hand.camera)
+    torch.testing.assert_close(
+        camera_of(hand.joints, intrinsics, head.image_size, head.camera_joint), hand.camera
+    )
 
 
 def test_a_negative_scale_leaves_the_hand_in_front_of_the_camera(mano, inputs):

@@ -2,7 +2,7 @@
 
 import torch
 
-from hand_pipeline.models.pymaf_head import INITIAL_SCALE
+from hand_pipeline.models.crop_camera import INITIAL_SCALE
 from hand_pipeline.models.shape_camera_head import ShapeCameraHead, ShapeCameraHeadConfig
 
 

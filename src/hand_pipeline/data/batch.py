@@ -1,13 +1,26 @@
 """What leaves a loader: frozen bundles of tensors that can move to a device."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 BatchType = TypeVar("BatchType", bound="Batch")
+
+
+class Keypoints(NamedTuple):
+    """2D joints as a detector saw them, OpenPose order; no labels.
+
+    Attributes:
+        points: px of the images they belong to.
+        confidence: 0 (not found; the point may be anything finite) to 1.
+    """
+
+    points: Float[Tensor, "batch 21 2"]
+    confidence: Float[Tensor, "batch 21"]
 
 
 @dataclass(frozen=True)
@@ -18,21 +31,21 @@ class Batch:
 
     def to(self: BatchType, device: torch.device | str, non_blocking: bool = True) -> BatchType:
         """The same batch with every tensor on `device`."""
-        moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=non_blocking)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
+        return self._each(lambda value: value.to(device, non_blocking=non_blocking))
 
     def pin_memory(self: BatchType) -> BatchType:
         """The same batch in page-locked memory; called by torch's DataLoader."""
-        pinned: dict[str, Any] = {
-            field.name: value.pin_memory()
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **pinned)
+        return self._each(Tensor.pin_memory)
+
+    def _each(self: BatchType, change: Callable[[Tensor], Tensor]) -> BatchType:
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changed[field.name] = change(value)
+            elif isinstance(value, Keypoints):
+                changed[field.name] = Keypoints(*map(change, value))
+        return replace(self, **changed)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,6 +82,7 @@ class HandBatch(Batch):
         has_joints_2d, has_joints_3d: which joints are labelled.
         has_mano: whether `mano_pose`, `betas` are labelled.
         has_vertices: whether `vertices` are labelled.
+        keypoints: what a detector saw in `images`; None where none has looked.
     """
 
     images: Shaped[Tensor, "batch 3 height width"]
@@ -82,6 +96,7 @@ class HandBatch(Batch):
     has_joints_3d: Bool[Tensor, "batch 21"]
     has_mano: Bool[Tensor, " batch"]
     has_vertices: Bool[Tensor, " batch"]
+    keypoints: Keypoints | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hand_pipeline.config import Config
-from hand_pipeline.data.batch import HandBatch
+from hand_pipeline.data.batch import HandBatch, Keypoints
 from hand_pipeline.data.colour import imagenet_normalize, jitter_matrices, recolour
 from hand_pipeline.geometry import affine2d
 from hand_pipeline.geometry.camera import factor_intrinsics
@@ -66,9 +66,15 @@ class HandAugmentation(nn.Module):
         with torch.autocast(batch.images.device.type, enabled=False):  # labels stay exact
             if not self.training:
                 images, intrinsics = self.resize(batch.images, batch.intrinsics)
-                matrix = self._whole_image(batch.images)
+                matrix = self.whole_image(batch.images)
                 joints_2d = _labelled(affine2d.apply_affine(matrix, batch.joints_2d), batch)
-                return replace(batch, images=images, intrinsics=intrinsics, joints_2d=joints_2d)
+                return replace(
+                    batch,
+                    images=images,
+                    intrinsics=intrinsics,
+                    joints_2d=joints_2d,
+                    keypoints=move_keypoints(batch.keypoints, matrix),
+                )
             matrix = self.draw_matrices(batch.images)
             images = self._jitter(self._warp(batch.images, matrix)).clamp(0, 1)
             return transform_labels(replace(batch, images=imagenet_normalize(images)), matrix)
@@ -80,7 +86,7 @@ class HandAugmentation(nn.Module):
     ) -> ResizedImages:
         """uint8 square crops to the network's input size, with the camera of that size."""
         with torch.autocast(images.device.type, enabled=False):
-            matrix = self._whole_image(images)
+            matrix = self.whole_image(images)
             warped = self._warp(images, matrix)
             return ResizedImages(imagenet_normalize(warped), matrix @ intrinsics)
 
@@ -98,9 +104,12 @@ class HandAugmentation(nn.Module):
         )
         turned = affine2d.rotation(angle, torch.zeros_like(size))
         moved = affine2d.translation(shift) @ about_centre @ turned
-        return moved @ affine2d.translation(-size / 2) @ self._whole_image(images)
+        return moved @ affine2d.translation(-size / 2) @ self.whole_image(images)
 
-    def _whole_image(self, images: Tensor) -> Tensor:
+    def whole_image(
+        self, images: Shaped[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 3 3"]:
+        """Maps from source pixels to those of the network's input, by `resize`."""
         height, width = images.shape[-2:]
         factor = torch.tensor([self.cfg.image_size / width, self.cfg.image_size / height])
         return affine2d.scaling(factor.to(images.device).expand(len(images), 2))
@@ -146,7 +155,17 @@ def transform_labels(batch: HandBatch, matrix: Float[Tensor, "batch 3 3"]) -> Ha
         joints_3d=batch.joints_3d @ turn.mT,
         vertices=batch.vertices @ turn.mT,
         mano_pose=torch.cat([wrist, batch.mano_pose[:, 1:]], dim=1),
+        keypoints=move_keypoints(batch.keypoints, matrix),
     )
+
+
+def move_keypoints(
+    keypoints: Keypoints | None, matrix: Float[Tensor, "batch 3 3"]
+) -> Keypoints | None:
+    """Detected joints in the pixels that `matrix` (old to new) makes."""
+    if keypoints is None:
+        return None
+    return keypoints._replace(points=affine2d.apply_affine(matrix, keypoints.points))
 
 
 def _labelled(joints_2d: Tensor, batch: HandBatch) -> Tensor:

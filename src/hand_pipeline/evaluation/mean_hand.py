@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from hand_pipeline.data.batch import HandPrediction
+from hand_pipeline.data.batch import HandPrediction, Keypoints
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import mean_rotation
@@ -31,6 +31,7 @@ class MeanHand:
         images: Shaped[Tensor, "batch 3 height width"],
         intrinsics: Float[Tensor, "batch 3 3"],
         ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
     ) -> HandPrediction:
         """The same hand for every image; only its projection depends on the camera."""
         batch = len(images)

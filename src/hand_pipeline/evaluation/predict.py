@@ -1,8 +1,9 @@
 """Run a predictor over labelled batches and collect its hands as arrays."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,14 +11,22 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from tqdm import tqdm
 
-from hand_pipeline.data.batch import HandBatch, HandPrediction
+from hand_pipeline.data.batch import HandBatch, HandPrediction, Keypoints
 from hand_pipeline.files import atomic_write
 
-Predict = Callable[
-    [Shaped[Tensor, "batch 3 height width"], Float[Tensor, "batch 3 3"], tuple[str, ...]],
-    HandPrediction,
-]
-"""Images, intrinsics and ids in; hands in the camera of those intrinsics out."""
+
+class Predict(Protocol):
+    """What makes hands of pictures."""
+
+    def __call__(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
+    ) -> HandPrediction:
+        """Images, their cameras, names and what a detector saw in; hands in those cameras out."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,9 @@ def predict_hands(
         for batch in tqdm(batches, total=total, desc=description, disable=not progress):
             _check_labels(batch)
             on_device = batch.to(device)
-            hands = predict(on_device.images, on_device.intrinsics, on_device.ids)
+            hands = predict(
+                on_device.images, on_device.intrinsics, on_device.ids, on_device.keypoints
+            )
             found = [hands.joints_3d, hands.vertices, hands.mano_pose, hands.betas]
             kept = [*found, batch.joints_3d, batch.vertices]
             rows.append((batch.ids, [value.float().cpu() for value in kept]))

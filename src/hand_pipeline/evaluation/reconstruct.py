@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
-from hand_pipeline.data.batch import HandPrediction
+from hand_pipeline.data.batch import HandPrediction, Keypoints
 from hand_pipeline.data.cropping import Crop, CropConfig, cut_crop
 from hand_pipeline.data.detector import Detection, DetectorConfig, without_overlaps
 from hand_pipeline.geometry.camera import project
@@ -35,8 +35,9 @@ class HandModel(Protocol):
         images: Shaped[Tensor, "batch 3 height width"],
         intrinsics: Float[Tensor, "batch 3 3"],
         ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
     ) -> HandPrediction:
-        """Hands of uint8 crops, in the camera of `intrinsics`."""
+        """Hands of uint8 crops, in the camera of `intrinsics`; `keypoints` in px of the crops."""
         ...
 
 
@@ -141,7 +142,10 @@ class PhotoReconstructor:
         ids = tuple(f"{name}-{number}" for number in range(len(hands)))
         with torch.inference_mode():
             found = self.model.predict(
-                images.contiguous().to(self.device), cameras.to(self.device), ids
+                images.contiguous().to(self.device),
+                cameras.to(self.device),
+                ids,
+                _keypoints(hands, crops, self.device),
             )
             mano = self.model.mano
             wrist_at_rest = mano.rest_joints(found.betas)[:, 0].cpu().float()
@@ -149,6 +153,17 @@ class PhotoReconstructor:
             _place(hand, found, number, wrist_at_rest[number], mano.faces.cpu(), intrinsics)
             for number, hand in enumerate(hands)
         ]
+
+
+def _keypoints(hands: list[Detection], crops: list[Crop], device: torch.device | str) -> Keypoints:
+    """The detector's landmarks in px of the crops.
+
+    Deviation: MaskHand's detector (OpenPose) has a confidence for each joint; MediaPipe has one for
+    the hand, which all its joints get.
+    """
+    points = torch.from_numpy(np.stack([crop.landmarks_2d for crop in crops])).float()
+    score = torch.tensor([hand.score for hand in hands])[:, None].expand(-1, points.shape[1])
+    return Keypoints(points.to(device), score.to(device))
 
 
 def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "3 3"]:

@@ -15,10 +15,8 @@ from hand_pipeline.geometry.mano import ManoHand
 
 
 @runtime_checkable
-class PoseTokenizer(Protocol):
-    """What turns poses into ids and back."""
-
-    mano: ManoHand
+class Tokenizer(Protocol):
+    """What turns poses into ids and back: `models.pose_tokenizer.PoseTokenizer`."""
 
     @property
     def num_codes(self) -> int:
@@ -50,7 +48,7 @@ class TokenScores(NamedTuple):
 
 
 @torch.no_grad()
-def score_tokens(tokenizer: PoseTokenizer, batches: Iterable[PoseBatch]) -> TokenScores:
+def score_tokens(tokenizer: Tokenizer, mano: ManoHand, batches: Iterable[PoseBatch]) -> TokenScores:
     """Tokenise and rebuild poses, and measure the hands' joints and vertices.
 
     MaskHand (arXiv 2412.13393), the supplement's tables of the tokenizer: PA-MPJPE and PA-MPVPE of
@@ -59,7 +57,8 @@ def score_tokens(tokenizer: PoseTokenizer, batches: Iterable[PoseBatch]) -> Toke
 
     Args:
         tokenizer: in evaluation mode.
-        batches: poses and shapes, on the tokenizer's device.
+        mano: the hand model of the poses.
+        batches: poses and shapes, on the device of both.
 
     Raises:
         ValueError: no poses.
@@ -67,8 +66,8 @@ def score_tokens(tokenizer: PoseTokenizer, batches: Iterable[PoseBatch]) -> Toke
     tables, uses = [], np.zeros(tokenizer.num_codes, dtype=np.int64)
     for batch in batches:
         ids = tokenizer.tokenize(batch.mano_pose)
-        found = tokenizer.mano(tokenizer.detokenize(ids), batch.betas)
-        truth = tokenizer.mano(batch.mano_pose, batch.betas)
+        found = mano(tokenizer.detokenize(ids), batch.betas)
+        truth = mano(batch.mano_pose, batch.betas)
         arrays = [x.cpu().double().numpy() for x in (*found, *truth)]
         vertices, joints, true_vertices, true_joints = arrays
         errors = joint_errors(joints, true_joints)

@@ -21,7 +21,7 @@ from jaxtyping import Float, Shaped
 from pydantic import Field
 from torch import Tensor
 
-from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction
+from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction, Keypoints
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.losses.keypoint import joint_2d_loss, joint_3d_loss
@@ -32,7 +32,8 @@ from hand_pipeline.losses.mano_parameter import (
     positive_scale_loss,
 )
 from hand_pipeline.losses.vertex import vertex_loss
-from hand_pipeline.models.pymaf_head import HandEstimate, PyMAFHead, PyMAFHeadConfig
+from hand_pipeline.models.crop_camera import HandEstimate, camera_of
+from hand_pipeline.models.pymaf_head import PyMAFHead, PyMAFHeadConfig
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.training.method import Method
@@ -174,6 +175,7 @@ class PyMAF(Method):
         images: Shaped[Tensor, "batch 3 height width"],
         intrinsics: Float[Tensor, "batch 3 3"],
         ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
     ) -> HandPrediction:
         """Hands in camera space; call in eval mode, without gradients.
 
@@ -181,6 +183,7 @@ class PyMAF(Method):
             images: uint8 square crops of any size, or normalised images of the input size.
             intrinsics: camera of `images`.
             ids: names of the samples.
+            keypoints: not looked at.
 
         Returns:
             Metres in the camera of `images`; `joints_2d` and `intrinsics` of the result belong to
@@ -222,7 +225,7 @@ class PyMAF(Method):
     def _terms(self, hand: HandEstimate, labels: HandBatch) -> dict[str, Tensor]:
         root, size, joint = self.cfg.root, self.head.image_size, self.cfg.camera_joint
         has_place = labels.has_joints_3d[:, joint]
-        camera = self.head.camera_of(labels.joints_3d, labels.intrinsics)
+        camera = camera_of(labels.joints_3d, labels.intrinsics, size, joint)
         # Of an unlabelled hand at depth 0 it is infinite, and 0 x infinity is no gradient.
         camera = torch.where(has_place[:, None], camera, 0.0)
         origin = None if root is None else hand.joints[:, root]

@@ -15,7 +15,7 @@ latents (`models.codebook`) and have no gradient.
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
@@ -25,21 +25,13 @@ from hand_pipeline.geometry.rotation import random_rotation
 from hand_pipeline.losses.keypoint import joint_3d_loss
 from hand_pipeline.losses.mano_parameter import pose_l1_loss
 from hand_pipeline.losses.vertex import vertex_loss
-from hand_pipeline.models.codebook import Codebook
-from hand_pipeline.models.pose_tokenizer import PoseDecoder, PoseEncoder, PoseTokenizerConfig
+from hand_pipeline.models.pose_tokenizer import PoseTokenizer, PoseTokenizerConfig
 from hand_pipeline.training.method import Method
 
 
 class VqManoConfig(PoseTokenizerConfig):
-    """The networks (inherited), the codebook, the losses and the augmentation."""
+    """The networks and the codebook (inherited), the losses and the augmentation."""
 
-    num_codes: int = Field(2048, gt=1, description="rows of the codebook; paper: 2048")
-    codebook_decay: float = Field(
-        0.99, ge=0, lt=1, description="of the codes' moving averages; T2M-GPT, TokenHMR: 0.99"
-    )
-    codebook_threshold: float = Field(
-        1.0, gt=0, description="latents a step below which a code is replaced; T2M-GPT: 1"
-    )
     weight_pose: float = Field(1.0, ge=0, description="L1 of rotation matrices; our starting value")
     weight_vertices: float = Field(0.5, ge=0, description="L1, metres; our starting value")
     weight_joints: float = Field(0.3, ge=0, description="L1, metres; our starting value")
@@ -72,11 +64,7 @@ class VqMano(Method):
         super().__init__()
         self.cfg = cfg
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
-        self.encoder = PoseEncoder(cfg)
-        self.codebook = Codebook(
-            cfg.num_codes, cfg.code_dim, cfg.codebook_decay, cfg.codebook_threshold
-        )
-        self.decoder = PoseDecoder(cfg)
+        self.tokenizer = PoseTokenizer(cfg)
         self.loss_weights = {
             "pose": cfg.weight_pose,
             "vertices": cfg.weight_vertices,
@@ -84,16 +72,6 @@ class VqMano(Method):
             "commitment": cfg.weight_commitment,
         }
         self._monitors: dict[str, Tensor] = {}
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of a pose."""
-        return self.cfg.num_tokens
-
-    @property
-    def num_codes(self) -> int:
-        """Values a token can have."""
-        return self.cfg.num_codes
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms of L_vq; in training the codebook moves, too.
@@ -104,8 +82,8 @@ class VqMano(Method):
         if not isinstance(batch, PoseBatch):
             raise TypeError(f"VQ-MANO needs a PoseBatch, got {type(batch).__name__}")
         pose = self._turned(batch.mano_pose)
-        quantized = self.codebook(self.encoder(pose))
-        decoded = self.decoder(quantized.codes)
+        quantized = self.tokenizer.quantize(pose)
+        decoded = self.tokenizer.decode(quantized.codes)
         hand, truth = self.mano(decoded, batch.betas), self.mano(pose, batch.betas)
         wrist, true_wrist = hand.joints[:, 0], truth.joints[:, 0]
         every = torch.ones_like(truth.joints[..., 0], dtype=torch.bool)
@@ -125,27 +103,6 @@ class VqMano(Method):
     def monitors(self) -> dict[str, Tensor]:
         """Use of the codes in the last batch, and its error in millimetres."""
         return self._monitors
-
-    @torch.no_grad()
-    def tokenize(self, mano_pose: Float[Tensor, "batch 16 3 3"]) -> Int[Tensor, "batch tokens"]:
-        """Ids of the codes nearest to a pose's latents, int64.
-
-        Args:
-            mano_pose: full pose, wrist first.
-        """
-        latents = self.encoder(mano_pose)
-        return self.codebook.nearest(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
-
-    def decode(self, codes: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch 16 3 3"]:
-        """Rotations from codes, or from any mean of codes (softmax @ `codebook.embeddings`).
-
-        Differentiable in the codes.
-        """
-        return self.decoder(codes)
-
-    def detokenize(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 16 3 3"]:
-        """Rotations from ids."""
-        return self.decode(self.codebook.embeddings[ids])
 
     def _turned(self, pose: Tensor) -> Float[Tensor, "batch 16 3 3"]:
         """Poses with the wrist turned by a random rotation, for the configured share of them."""

@@ -11,25 +11,33 @@ nothing, which halves the error of a short run against torch's default.
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pipeline.config import Config
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
+from hand_pipeline.models.codebook import Codebook, Quantized
 
 _JOINTS, _SIX = 16, 6
 
 
 class PoseTokenizerConfig(Config):
-    """Sizes of encoder and decoder."""
+    """Sizes of encoder and decoder, and the codebook between them."""
 
     num_tokens: Literal[16, 32, 64, 128] = Field(64, description="tokens of a pose; paper: 64")
     code_dim: int = Field(256, gt=0, description="width of a token; paper: 256")
     width: int = Field(512, gt=0, description="channels between; TokenHMR: 512")
     depth: int = Field(2, ge=0, description="residual blocks of each network; TokenHMR: 2")
     dilation_growth: int = Field(3, gt=0, description="from block to block; TokenHMR: 3")
+    num_codes: int = Field(2048, gt=1, description="rows of the codebook; paper: 2048")
+    codebook_decay: float = Field(
+        0.99, ge=0, lt=1, description="of the codes' moving averages; T2M-GPT, TokenHMR: 0.99"
+    )
+    codebook_threshold: float = Field(
+        1.0, gt=0, description="latents a step below which a code is replaced; T2M-GPT: 1"
+    )
 
 
 class ResidualBlock1d(nn.Module):
@@ -108,6 +116,45 @@ class PoseDecoder(nn.Module):
         x = F.relu(self.mix(self.blocks(x)))
         with torch.autocast(x.device.type, enabled=False):
             return rotation_6d_to_matrix(self.last(x.float()).mT + self.flat)
+
+
+class PoseTokenizer(nn.Module):
+    """Encoder, codebook and decoder: poses to ids and back.
+
+    Attributes:
+        num_tokens: of a pose.
+        num_codes: values a token can have.
+    """
+
+    def __init__(self, cfg: PoseTokenizerConfig) -> None:
+        super().__init__()
+        self.num_tokens, self.num_codes = int(cfg.num_tokens), cfg.num_codes
+        self.encoder = PoseEncoder(cfg)
+        self.codebook = Codebook(
+            cfg.num_codes, cfg.code_dim, cfg.codebook_decay, cfg.codebook_threshold
+        )
+        self.decoder = PoseDecoder(cfg)
+
+    def quantize(self, mano_pose: Float[Tensor, "batch 16 3 3"]) -> Quantized:
+        """Codes of full poses, with a gradient; in training the codebook moves, too."""
+        return self.codebook(self.encoder(mano_pose))
+
+    @torch.no_grad()
+    def tokenize(self, mano_pose: Float[Tensor, "batch 16 3 3"]) -> Int[Tensor, "batch tokens"]:
+        """Ids of the codes nearest to a full pose's latents, int64."""
+        latents = self.encoder(mano_pose)
+        return self.codebook.nearest(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
+
+    def decode(self, codes: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch 16 3 3"]:
+        """Rotations from codes, or from any mean of codes (softmax @ `codebook.embeddings`).
+
+        Differentiable in the codes.
+        """
+        return self.decoder(codes)
+
+    def detokenize(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 16 3 3"]:
+        """Rotations from ids."""
+        return self.decode(self.codebook.embeddings[ids])
 
 
 def decoder_lengths(num_tokens: int) -> list[int]:

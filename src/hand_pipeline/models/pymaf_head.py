@@ -1,6 +1,6 @@
 """PyMAF's feedback loop: look at the image where the mesh lies now, correct it, look again."""
 
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -9,21 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pipeline.config import Config
-from hand_pipeline.geometry.camera import (
-    project,
-    translation_to_weak_perspective,
-    weak_perspective_to_translation,
-)
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
+from hand_pipeline.models.crop_camera import (
+    INITIAL_SCALE,
+    HandEstimate,
+    place_hand,
+    project_in_front,
+)
 from hand_pipeline.models.feature_pyramid import FeaturePyramid, Norm
 
 POSE_WIDTH, BETAS_WIDTH, CAMERA_WIDTH = 16 * 6, 10, 3
-SCALE_UNIT = 10.0
-"""Half crops a metre that a camera scale of 1 stands for (PyMAF-X multiplies hand scales by 10)."""
-INITIAL_SCALE = 0.75  # our choice: a hand of 16 cm fills 60 % of its crop
-LEAST_SCALE = 0.05  # a hand of 1 cm in a crop of 100 px: below it the depth would run to infinity
-LEAST_DEPTH = 0.05  # metres; nearer points are projected as if they were here
 
 
 class PyMAFHeadConfig(Config):
@@ -64,27 +60,6 @@ class PyMAFHeadConfig(Config):
         description="joint whose place in the crop is regressed; our choice: the middle knuckle, "
         "near the centre of a hand's crop",
     )
-
-
-class HandEstimate(NamedTuple):
-    """A hand in the camera of its crop, metres and pixels of the crop.
-
-    Attributes:
-        mano_pose: rotations of wrist and fingers, full pose.
-        betas: shape coefficients.
-        camera: weak-perspective scale in units of `SCALE_UNIT`, as regressed (may be negative), and
-            where the camera joint appears in the crop, -1 to 1.
-        joints: camera frame, metres, OpenPose order.
-        vertices: camera frame, metres.
-        joints_2d: projected `joints`.
-    """
-
-    mano_pose: Float[Tensor, "batch 16 3 3"]
-    betas: Float[Tensor, "batch 10"]
-    camera: Float[Tensor, "batch 3"]
-    joints: Float[Tensor, "batch 21 3"]
-    vertices: Float[Tensor, "batch 778 3"]
-    joints_2d: Float[Tensor, "batch 21 2"]
 
 
 class PointExtractor(nn.Module):
@@ -255,36 +230,16 @@ class PyMAFHead(nn.Module):
                 [POSE_WIDTH, BETAS_WIDTH, CAMERA_WIDTH], dim=-1
             )
             mano_pose = rotation_6d_to_matrix(pose_6d.unflatten(-1, (16, 6)))
-            hand = mano(mano_pose, betas)
-            scale = camera[:, :1].clamp(min=LEAST_SCALE) * SCALE_UNIT
-            place = weak_perspective_to_translation(
-                torch.cat([scale, camera[:, 1:]], dim=-1), intrinsics, self.image_size
+            return place_hand(
+                mano_pose, betas, camera, intrinsics, mano, self.image_size, self.camera_joint
             )
-            shift = (place - hand.joints[:, self.camera_joint])[:, None]
-            joints = hand.joints + shift
-            return HandEstimate(
-                mano_pose=mano_pose,
-                betas=betas,
-                camera=camera,
-                joints=joints,
-                vertices=hand.vertices + shift,
-                joints_2d=_project_in_front(joints, intrinsics),
-            )
-
-    def camera_of(
-        self, joints: Float[Tensor, "batch 21 3"], intrinsics: Float[Tensor, "batch 3 3"]
-    ) -> Float[Tensor, "batch 3"]:
-        """The `camera` that places a hand with these joints (camera frame, metres)."""
-        place = joints[:, self.camera_joint]
-        camera = translation_to_weak_perspective(place, intrinsics, self.image_size)
-        return torch.cat([camera[:, :1] / SCALE_UNIT, camera[:, 1:]], dim=-1)
 
     def _points_of(self, hand: HandEstimate, intrinsics: Tensor) -> Tensor:
         """Where the next iteration looks: crop coordinates in -1..1, without gradient."""
         if self.subset is None:
             pixels = hand.joints_2d.detach()
         else:
-            pixels = _project_in_front(hand.vertices.detach()[:, self.subset], intrinsics)
+            pixels = project_in_front(hand.vertices.detach()[:, self.subset], intrinsics)
         return pixels * (2 / self.image_size) - 1
 
 
@@ -295,11 +250,6 @@ def sample_at(
     """Bilinear features at `points` (x, y; the map's edges are -1 and 1); 0 outside the map."""
     sampled = F.grid_sample(feature_map, points[:, None].to(feature_map.dtype), align_corners=False)
     return sampled[:, :, 0].mT
-
-
-def _project_in_front(points: Tensor, intrinsics: Tensor) -> Tensor:
-    depth = points[..., 2:].clamp(min=LEAST_DEPTH)
-    return project(torch.cat([points[..., :2], depth], dim=-1), intrinsics)
 
 
 def _timid_linear(inputs: int, outputs: int) -> nn.Linear:

@@ -25,7 +25,7 @@ class ShapeCameraHeadConfig(Config):
     mean_camera: tuple[float, float, float] = Field(
         (0.75, 0.0, 0.0),
         description="camera the residual starts from: scale in units of "
-        "`pymaf_head.SCALE_UNIT` half crops a metre, and place in the crop, -1 to 1; our choice: "
+        "`crop_camera.SCALE_UNIT` half crops a metre, and place in the crop, -1 to 1; our choice: "
         "a hand of 16 cm fills 60 % of its crop",
     )
 

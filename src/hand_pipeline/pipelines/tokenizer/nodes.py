@@ -73,7 +73,9 @@ def evaluate_tokenizer(
     held_out = read_poses("freihand", hands, "evaluation", method.cfg.mano_model)
     poses = PoseSet({"held_out": held_out}, {"held_out": 1.0})
     batches = batches_in_order(poses, poses.collate, cfg.batch_size)
-    scores = score_tokens(method.to(device), (batch.to(device) for batch in batches))
+    method.to(device)
+    on_device = (batch.to(device) for batch in batches)
+    scores = score_tokens(method.tokenizer, method.mano, on_device)
     rng = np.random.default_rng(cfg.seed)
     rows = sorted(rng.choice(len(poses), min(cfg.shown, len(poses)), replace=False).tolist())
     errors = scores.per_sample["pa_mpjpe_mm"].to_numpy()
@@ -87,7 +89,7 @@ def _draw_hands(
     method: VqMano, poses: PoseSet, rows: list[int], captions: list[str]
 ) -> Image.Image:
     batch = poses.collate(rows)
-    rebuilt = method.detokenize(method.tokenize(batch.mano_pose))
+    rebuilt = method.tokenizer.detokenize(method.tokenizer.tokenize(batch.mano_pose))
     meshes = [method.mano(pose, batch.betas) for pose in (batch.mano_pose, rebuilt)]
     before, after = (mesh.vertices - mesh.joints[:, :1] for mesh in meshes)
     return before_and_after(before, after, method.mano.faces, captions)
