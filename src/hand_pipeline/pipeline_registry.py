@@ -3,7 +3,7 @@
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
-STAGES = ("synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report")
+STAGES = ("synthesize", "detect", "collect", "pretrain", "finetune", "evaluate", "export", "report")
 """In the order they run. `tokenizer` is run by its name alone: with it `dvc repro` would take two
 cores longer than the 20 minutes that the demonstration may."""
 
