@@ -35,6 +35,7 @@ def train_maskhand(
     finetuned: Checkpoint,
     start: Literal["finetuned", "init"],
     backbone: VitConfig,
+    encoder: dict[str, Any],
     labels: LabelsConfig,
     mix: MixConfig,
     augmentation: HandAugmentationConfig,
@@ -48,11 +49,13 @@ def train_maskhand(
         start: what the encoder starts from: `finetuned`, HandMIM's backbone after fine-tuning (the
             paper's starts from one that knows hands, too), or `init`, what the backbone's
             configuration says.
+        encoder: what differs in this encoder from `backbone`; nothing if it starts from it.
     """
+    vit = VitConfig(**{**backbone.model_dump(), **encoder})
     sizes = sizes_of(tokenizer.metadata["configs"]["cfg"], method.tokenizer, "tokenizer_method")
     method = method.model_copy(update={"tokenizer": sizes})
     seed_everything(training.seed)
-    maskhand = MaskHand(method, backbone, augmentation)
+    maskhand = MaskHand(method, vit, augmentation)
     maskhand.load_tokenizer(tokenizer.tensors, "tokenizer_method")
     if start == "finetuned":
         maskhand.load_backbone(backbone_of(finetuned), "the backbone of handmim_method")
@@ -60,7 +63,7 @@ def train_maskhand(
     dataset = open_training_hands(hands, mix, labels, method.mano_model, bad_photos)
     guided = WithKeypoints(dataset, read_keypoints(keypoints, "training"))
     maskhand.crop_scale.fill_(dataset.crop_scale)
-    configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
+    configs = {"cfg": method, "vit": vit, "augmentation": augmentation}
     checkpoint = running_checkpoint(
         machine, "maskhand", training, data=guided.fingerprint,
         start=tensors_hash(maskhand.state_dict()), **configs,

@@ -18,6 +18,7 @@ def create_pipeline() -> Pipeline:
                     "handmim_method",
                     "params:maskhand.start",
                     "params:backbone",
+                    "params:maskhand.encoder",
                     "params:maskhand.labels",
                     "params:maskhand.mix",
                     "params:maskhand.augmentation",
