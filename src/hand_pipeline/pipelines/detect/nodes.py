@@ -79,7 +79,7 @@ def detect_hands(
     for name, member in members.items():
         pictures = _open(name, member, cfg.crops)
         keypoints, counts = _find(name, pictures, cfg, machine)
-        write_keypoints(folder / f"{name}.npz", keypoints)
+        write_keypoints(folder, name, keypoints)
         rows = _rows_of(keypoints, pictures)
         truth, labelled = (values[rows] for values in crop_joints(pictures))
         metrics[name] = score_keypoints(keypoints, truth, labelled) | counts
