@@ -9,9 +9,10 @@ from hand_pipeline.data.batch import HandBatch, ImageBatch
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig, in_wrist_frame
+from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.models.vit_weights import CheckpointMismatchError
+from hand_pipeline.training.hand_terms import in_wrist_frame
 
 SIZE = 32
 VIT = VitConfig(
