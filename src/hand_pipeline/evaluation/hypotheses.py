@@ -7,7 +7,7 @@ scored, so that `evaluation.calibration` can say what the confidence is worth.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from hand_pipeline.evaluation.predict import (
 from hand_pipeline.models.token_sampling import SamplingConfig
 
 
+@runtime_checkable
 class Hypothesize(Protocol):
     """What makes several hands of each picture."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from hand_pipeline.files import atomic_write
 Bundle = TypeVar("Bundle")
 
 
+@runtime_checkable
 class Predict(Protocol):
     """What makes hands of pictures."""
 
