@@ -37,7 +37,7 @@ CFG = MaskHandEvaluationConfig(
     batch_size=8,
     iterations=(1, 3),
     sampled=SamplingConfig(iterations=3, temperature=1, hypotheses=4),
-    occlusion=(0.0, 0.8),
+    occlusion=(0.8,),
     shown=2,
     shown_hypotheses=3,
 )
