@@ -141,3 +141,24 @@ def test_the_tokenizer_is_trained_scored_and_drawn(finished: Path, kedro_run: Ru
         assert (reporting / f"tokenizer_{picture}.png").stat().st_size > 1000
     method = load_method(finished / "06_models/tokenizer_method.safetensors")
     assert (method.num_tokens, method.num_codes) == (16, 32)
+
+
+def test_maskhand_is_trained_scored_and_drawn(finished: Path, kedro_run: Run) -> None:
+    result = kedro_run("--pipelines", "tokenizer,maskhand")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    reporting = finished / "08_reporting"
+    table = pd.read_csv(reporting / "maskhand_table.csv")
+    assert table["model"].tolist() == [
+        "mean hand", "HandMIM, then fine-tuned", "MaskHand, T = 1", "MaskHand, T = 2",
+        "MaskHand, T = 2, likeliest codes", "MaskHand, T = 2, surest of 3 drawn",
+    ]  # fmt: skip
+    assert table["num_samples"].eq(8).all()
+    checks = json.loads((reporting / "maskhand_sampling_metrics.json").read_text())
+    assert checks["caching_equal"] == 1
+    assert checks["mask_counts"] == {"pass_1": 16, "pass_2": 12}
+    page = (reporting / "maskhand.html").read_text()
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 4
+    assert len(pd.read_csv(reporting / "occlusion_table.csv")) == 6
+    assert (
+        load_method(finished / "06_models/maskhand_method.safetensors").tokenizer.num_tokens == 16
+    )

@@ -144,7 +144,9 @@ def study_occlusion(
     for share in (0.0, *cfg.occlusion):
         occlusion = OcclusionConfig(share=share, seed=cfg.seed)
         for label, predict, keep in rows:
-            batches, total = held_out_batches(hands, keypoints, model, cfg, machine)
+            batches, total = held_out_batches(
+                hands, keypoints, model, cfg, machine, most=cfg.occluded_hands
+            )
             found = score_occluded(
                 predict, occluded_batches(batches, occlusion, keep), device,
                 allow_reflection=cfg.allow_reflection, total=total,
