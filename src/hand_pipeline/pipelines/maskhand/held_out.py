@@ -85,7 +85,7 @@ def device_of(machine: MachineConfig) -> str:
 def open_held_out(hands: Path, keypoints: Path, model: HandModel) -> WithKeypoints:
     """The held-out hands with what the detector saw in them."""
     held_out = open_labelled_hands(hands, "evaluation", model.mano)
-    return WithKeypoints(held_out, read_keypoints(keypoints / "evaluation.npz"))
+    return WithKeypoints(held_out, read_keypoints(keypoints, "evaluation"))
 
 
 def held_out_batches(
