@@ -122,6 +122,11 @@ class MaskHandConfig(ContextSynthesizerConfig):
         description="what is decoded at temperature 0: the mean code under the logits of the pass "
         "that settled a token, which is the estimate of least error, or the likeliest code",
     )
+    confidence: Literal["alike", "code"] = Field(
+        "alike",
+        description="how sure a token is: the probability of its code and of those like it, or of "
+        "its code alone (MaskGIT, and the paper by its family)",
+    )
     mano_model: Path | None = Field(
         None, description="converted licensed MANO file; null is the open hand"
     )
@@ -320,6 +325,7 @@ class MaskHand(Method):
             device=context.values[0][0].device,
             generator=generator,
             codebook=self.tokenizer.codebook.embeddings if mean_codes else None,
+            likeness=self.tokenizer.likeness if self.cfg.confidence == "alike" else None,
         ).ranked()
 
     @torch.no_grad()
