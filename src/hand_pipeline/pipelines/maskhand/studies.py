@@ -97,10 +97,12 @@ def _sampled(
         return logits
 
     mean_codes = sampling.temperature == 0 and model.cfg.readout == "expectation"
-    codebook = model.tokenizer.codebook.embeddings if mean_codes else None
+    tokenizer = model.tokenizer
     return sample_tokens(
-        anew, model.tokenizer.num_tokens, model.synthesizer.mask_id, len(batch), sampling,
-        device=batch.images.device, generator=generator, codebook=codebook,
+        anew, tokenizer.num_tokens, model.synthesizer.mask_id, len(batch), sampling,
+        device=batch.images.device, generator=generator,
+        codebook=tokenizer.codebook.embeddings if mean_codes else None,
+        likeness=tokenizer.likeness if model.cfg.confidence == "alike" else None,
     ).ranked()  # fmt: skip
 
 
