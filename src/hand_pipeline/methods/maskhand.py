@@ -32,6 +32,7 @@ from hand_pipeline.data.hand_augmentation import (
     move_keypoints,
 )
 from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.models.context_synthesizer import (
     Context,
@@ -83,6 +84,13 @@ class MaskHandConfig(ContextSynthesizerConfig):
         le=1,
         description="share of the visible tokens that are random codes, so that later passes bear "
         "the mistakes of earlier ones; MMM 0.5, MoMask 0.1; MaskHand says nothing",
+    )
+    visible_noise: float = Field(
+        0.0,
+        ge=0,
+        description="the visible tokens are those of a pose whose joints are turned at random by "
+        "up to this standard deviation, radians, uniform over hands: mistakes as an earlier pass "
+        "makes them, which random codes are not; our addition, 0 in the paper",
     )
     condition_dropout: float = Field(
         0.1,
@@ -245,7 +253,7 @@ class MaskHand(Method):
         encoded = self._encode(labels.images, labels.intrinsics, labels.keypoints, shown, found)
         targets = self.tokenizer.tokenize(labels.mano_pose)
         hidden = self._draw_mask(count, device) | ~labels.has_mano[:, None]
-        ids, wrong = self._mask(targets, hidden)
+        ids, wrong = self._mask(targets, self._visible(labels.mano_pose, targets), hidden)
         logits = self.synthesizer(ids, encoded.context).float()
         asked = (hidden | wrong) & labels.has_mano[:, None]
         codes = expected_codes(logits, self.tokenizer.codebook.embeddings)
@@ -447,11 +455,20 @@ class MaskHand(Method):
         tau = low + (high - low) * torch.rand(count, device=device)
         return random_mask(tau, self.tokenizer.num_tokens)
 
-    def _mask(self, targets: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network sees, and which of the visible tokens were made wrong."""
-        wrong = ~hidden & (torch.rand(targets.shape, device=targets.device) < self.cfg.corruption)
+    def _visible(self, mano_pose: Tensor, targets: Tensor) -> Tensor:
+        """The tokens that may be seen: the targets, or those of a pose near it."""
+        if not self.cfg.visible_noise:
+            return targets
+        spread = self.cfg.visible_noise * torch.rand(len(targets), 1, 1, device=targets.device)
+        turn = axis_angle_to_matrix(spread * torch.randn_like(mano_pose[..., 0]))
+        return self.tokenizer.tokenize(turn @ mano_pose)
+
+    def _mask(self, targets: Tensor, visible: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network sees, and which of the visible tokens are wrong."""
+        corrupt = torch.rand(targets.shape, device=targets.device) < self.cfg.corruption
         random = torch.randint_like(targets, self.tokenizer.num_codes)
-        ids = torch.where(wrong, random, targets)
+        ids = torch.where(corrupt, random, visible)
+        wrong = ~hidden & (ids != targets)
         return torch.where(hidden, self.synthesizer.mask_id, ids), wrong
 
     def _place(self, codes: Tensor, encoded: EncodedImages) -> HandEstimate:
