@@ -34,6 +34,7 @@ from hand_pipeline.data.hand_augmentation import (
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.losses.reduction import masked_mean
+from hand_pipeline.models.agreement import agreement
 from hand_pipeline.models.context_synthesizer import (
     Context,
     ContextSynthesizer,
@@ -130,10 +131,14 @@ class MaskHandConfig(ContextSynthesizerConfig):
         description="what is decoded at temperature 0: the mean code under the logits of the pass "
         "that settled a token, which is the estimate of least error, or the likeliest code",
     )
-    confidence: Literal["alike", "code"] = Field(
-        "alike",
-        description="how sure a token is: the probability of its code and of those like it, or of "
-        "its code alone (MaskGIT, and the paper by its family)",
+    confidence: Literal["agreement", "alike", "code"] = Field(
+        "agreement",
+        description="how sure a hand is: how far further draws agree with it, or how probable its "
+        "tokens are: each code together with those like it, or alone (MaskGIT); the paper prints "
+        "percentages without a formula",
+    )
+    witnesses: int = Field(
+        16, ge=1, description="further draws, of one pass, that `agreement` asks; our choice"
     )
     mano_model: Path | None = Field(
         None, description="converted licensed MANO file; null is the open hand"
@@ -333,7 +338,7 @@ class MaskHand(Method):
             device=context.values[0][0].device,
             generator=generator,
             codebook=self.tokenizer.codebook.embeddings if mean_codes else None,
-            likeness=self.tokenizer.likeness if self.cfg.confidence == "alike" else None,
+            likeness=None if self.cfg.confidence == "code" else self.tokenizer.likeness,
         ).ranked()
 
     @torch.no_grad()
@@ -361,16 +366,9 @@ class MaskHand(Method):
             input size.
         """
         encoded = self.encode(images, intrinsics, keypoints)
-        found = self.sample(encoded.context, len(images), sampling, generator)
-        codes = (
-            self.tokenizer.codebook.embeddings[found.ids] if found.codes is None else found.codes
-        )
-        per_image = codes.shape[1]
-        hand = self._place(codes.flatten(0, 1), _repeated(encoded, per_image))
-        shape = (len(images), per_image)
-        # a probability that underflows would be -inf, and that times a weight of 0 is no number
-        log_probability = found.probabilities.clamp(min=1e-30).log()
-        return HandHypotheses(
+        found, hand = self._draw(encoded, len(images), sampling, generator)
+        shape = found.ids.shape[:2]
+        result = HandHypotheses(
             ids=ids,
             intrinsics=encoded.intrinsics,
             joints_2d=hand.joints_2d.unflatten(0, shape),
@@ -379,11 +377,16 @@ class MaskHand(Method):
             mano_pose=hand.mano_pose.unflatten(0, shape),
             betas=encoded.shape_camera.betas,
             confidence=found.confidence,
-            joint_confidence=(log_probability @ self.joint_tokens.mT).exp(),
+            joint_confidence=self._joint_confidence(found),
             tokens=found.ids,
             token_probability=found.probabilities,
         )
+        if self.cfg.confidence != "agreement":
+            return result
+        sure = agreement(result.joints_3d, self._witnesses(encoded, len(images), generator))
+        return replace(result, confidence=sure.hands, joint_confidence=sure.joints).ranked()
 
+    @torch.no_grad()
     def predict(
         self,
         images: Shaped[Tensor, "batch 3 height width"],
@@ -391,16 +394,19 @@ class MaskHand(Method):
         ids: tuple[str, ...],
         keypoints: Keypoints | None = None,
     ) -> HandPrediction:
-        """The surest hand of each image; see `hypotheses`."""
-        found = self.hypotheses(images, intrinsics, ids, keypoints)
+        """The surest hand of each image, as the configuration samples; see `hypotheses`."""
+        if self.cfg.sampling.hypotheses > 1:
+            return self.hypotheses(images, intrinsics, ids, keypoints).surest()
+        encoded = self.encode(images, intrinsics, keypoints)
+        _, hand = self._draw(encoded, len(images), None, None)
         return HandPrediction(
             ids=ids,
-            intrinsics=found.intrinsics,
-            joints_2d=found.joints_2d[:, 0],
-            joints_3d=found.joints_3d[:, 0],
-            vertices=found.vertices[:, 0],
-            mano_pose=found.mano_pose[:, 0],
-            betas=found.betas,
+            intrinsics=encoded.intrinsics,
+            joints_2d=hand.joints_2d,
+            joints_3d=hand.joints,
+            vertices=hand.vertices,
+            mano_pose=hand.mano_pose,
+            betas=hand.betas,
         )
 
     @torch.no_grad()
@@ -449,6 +455,36 @@ class MaskHand(Method):
                 confidence = confidence * found[:, None]
         context = self.synthesizer.encode_context(patches, points, confidence)
         return EncodedImages(context, shape_camera, intrinsics)
+
+    def _draw(
+        self,
+        encoded: EncodedImages,
+        batch: int,
+        sampling: SamplingConfig | None,
+        generator: torch.Generator | None,
+    ) -> tuple[SampledTokens, HandEstimate]:
+        """Tokens and, one row a hypothesis, their hands."""
+        found = self.sample(encoded.context, batch, sampling, generator)
+        codes = found.codes
+        if codes is None:
+            codes = self.tokenizer.codebook.embeddings[found.ids]
+        repeated = _repeated(encoded, codes.shape[1])
+        return found, self._place(codes.flatten(0, 1), repeated)
+
+    def _witnesses(
+        self, encoded: EncodedImages, batch: int, generator: torch.Generator | None
+    ) -> Float[Tensor, "batch witnesses 21 3"]:
+        """Joints of draws of one pass; without a generator the same ones every time."""
+        if generator is None:
+            generator = torch.Generator(self.joint_tokens.device).manual_seed(0)
+        sampling = SamplingConfig(iterations=1, temperature=1, hypotheses=self.cfg.witnesses)
+        _, hand = self._draw(encoded, batch, sampling, generator)
+        return hand.joints.unflatten(0, (batch, -1))
+
+    def _joint_confidence(self, found: SampledTokens) -> Float[Tensor, "batch hypotheses 21"]:
+        # a probability that underflows would be -inf, and that times a weight of 0 is no number
+        log_probability = found.probabilities.clamp(min=1e-30).log()
+        return (log_probability @ self.joint_tokens.mT).exp()
 
     def _draw_mask(self, count: int, device: torch.device) -> Tensor:
         low, high = self.cfg.masking
