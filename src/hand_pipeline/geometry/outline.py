@@ -2,9 +2,10 @@
 
 An edge may bound the picture of a mesh if its two faces are seen from different sides, or if only
 one of them is drawn (the open wrist). Many such edges lie hidden behind the mesh or across it. A
-pixel beside the mesh is always nearest to an edge that truly bounds it; so edges that are nearest
-(to a quarter of a pixel) to some pixel beside the mesh are the outline, and only they are offered
-to the pixels on the mesh.
+pixel beside the mesh is always nearest to an edge that truly bounds it, and that tells which parts
+of the edges do: where a point of an edge lies on the outline, some pixel beside the mesh is about
+as near to that point as to its nearest edge; where it does not, all of them are nearer to others.
+Pixels on the mesh take the edge that is nearest when hidden points count as farther away.
 """
 
 from typing import NamedTuple
@@ -21,10 +22,13 @@ from hand_pipeline.geometry.visibility import (
     cross_2d,
     list_fragments,
     lists_are_cheap,
+    pixel_centres,
 )
 
 RAMP = 1.0  # pixels on either side of the outline over which the alpha goes from 0 to 1
-_SLACK = 0.25  # pixels that an outline edge may be farther from a pixel than the nearest edge
+_REACH = 1.5  # pixels around an edge in which pixels beside the mesh judge it
+_SLACK = 0.15  # pixels; so much farther than the nearest edge may be a point of the outline itself
+_STEEP = 4.0  # how much farther away a hidden point counts, a pixel of excess over the slack
 _EMPTY = 2**63 - 1
 
 
@@ -37,6 +41,9 @@ class NearOutline(NamedTuple):
         pixel: flat index (image, row, column), each at most once.
         edge: index into `image` and `number`.
         valid: whether the pixel lies within the ramp.
+        judge: flat index of a pixel beside the mesh that says whether the nearest point of the
+            edge is part of the outline, and in `judge_edge` the edge nearest to that one.
+        judged: whether there is such a pixel; not for pixels beside the mesh themselves.
         image: image of each edge that may bound a mesh.
         number: its row of `EdgeFaces.edges`.
     """
@@ -44,6 +51,9 @@ class NearOutline(NamedTuple):
     pixel: Int[Tensor, " pixels"]
     edge: Int[Tensor, " pixels"]
     valid: Bool[Tensor, " pixels"]
+    judge: Int[Tensor, " pixels"]
+    judge_edge: Int[Tensor, " pixels"]
+    judged: Bool[Tensor, " pixels"]
     image: Int[Tensor, " edges"]
     number: Int[Tensor, " edges"]
 
@@ -85,20 +95,64 @@ def nearest_outline(
     ends = topology.edges[number] + (image * points.shape[1])[:, None]
     segments = points.flatten(0, 1)[ends]
     near = _pairs_near(segments, image, offered, _border_band(mask))
+    pairs = len(near.edge)
     flat = mask.flatten()
     inside = flat[near.pixel]
-    bounding = _bounding_edges(near, inside, len(image), len(flat))
-    allowed = (near.squared < RAMP**2) & (~inside | bounding[near.edge])
-    best = torch.full((len(flat),), _EMPTY, dtype=torch.long, device=mask.device)
-    bits = near.squared.float().view(torch.int32).long() << 32
-    best.scatter_reduce_(0, near.pixel, torch.where(allowed, bits + near.edge, _EMPTY), "amin")
-    valid = best != _EMPTY
+    distance = near.squared.sqrt()
+    clearest = _first_of_pixels(torch.where(inside, torch.inf, distance), near.pixel, len(flat))
+    excess, judge = _excess(near, inside, segments, mask, clearest)
+    judged = inside & (excess < torch.inf)
+    far = distance + torch.where(inside, _STEEP * (excess - _SLACK).clamp(min=0), 0.0)
+    first = _first_of_pixels(torch.where(far < RAMP, far, torch.inf), near.pixel, len(flat))
     pixel = torch.arange(len(flat), device=mask.device)
     if lists_are_cheap(mask.device):
-        pixel = valid.nonzero()[:, 0]
-        best, valid = best[pixel], valid[pixel]
-    edge = torch.where(valid, best & 0xFFFFFFFF, 0)
-    return NearOutline(pixel, edge, valid, image, number)
+        pixel = (first < pairs).nonzero()[:, 0]
+    valid = first[pixel] < pairs
+    if pairs == 0:
+        none = torch.zeros_like(pixel)
+        return NearOutline(pixel, none, valid, none, none, valid, image, number)
+    chosen = torch.where(valid, first[pixel], 0)
+    judge_pair = clearest[judge[chosen]]
+    judged = judged[chosen] & (judge_pair < pairs) & valid
+    judge_edge = near.edge[torch.where(judged, judge_pair, 0)]
+    return NearOutline(
+        pixel, near.edge[chosen], valid, judge[chosen], judge_edge, judged, image, number
+    )
+
+
+def outline_alpha(
+    near: NearOutline,
+    mask: Bool[Tensor, "batch height width"],
+    points: Float[Tensor, "batch vertices 2"],
+    topology: EdgeFaces,
+) -> tuple[Float[Tensor, " pixels"], Float[Tensor, " pixels"]]:
+    """Alpha of the pixels near the outline, and how far along its edge each one's nearest point is.
+
+    Args:
+        near: pixels near the outline. mask: pixels that see the mesh. points: vertices, pixels.
+    """
+    places = points.flatten(0, 1)
+
+    def segments(edge: Tensor) -> Tensor:
+        ends = topology.edges[near.number[edge]] + (near.image[edge] * points.shape[1])[:, None]
+        return places.index_select(0, ends.flatten()).unflatten(0, (-1, 2))
+
+    own = segments(near.edge)
+    squared, along = closest_point(own, pixel_centres(near.pixel, mask.shape).to(points))
+    judge = pixel_centres(near.judge, mask.shape).to(points)
+    point = torch.lerp(own[:, 0], own[:, 1], along[:, None])
+    clear, _ = closest_point(segments(near.judge_edge), judge)
+    excess = _root(((point - judge) ** 2).sum(-1)) - _root(clear) - _SLACK
+    distance = _root(torch.where(near.valid, squared, RAMP**2))
+    distance = distance + torch.where(near.judged, _STEEP * excess.clamp(min=0), 0.0)
+    inside = mask.flatten()[near.pixel]
+    ramp = 0.5 + torch.where(inside, 0.5 / RAMP, -0.5 / RAMP) * distance.clamp(max=RAMP)
+    return torch.where(near.valid, ramp, inside.to(ramp)), along
+
+
+def _root(squared: Tensor) -> Tensor:
+    """Square root with a finite gradient everywhere."""
+    return torch.sqrt(squared + 1e-12)
 
 
 def closest_point(
@@ -143,12 +197,11 @@ def _grown(mask: Tensor) -> Tensor:
 
 
 def _pairs_near(segments: Tensor, image: Tensor, offered: Tensor, band: Tensor) -> _Near:
-    """All pairs of a segment and a pixel of the band that may be within the ramp and its slack."""
+    """All pairs of a segment and a pixel of the band that may be within reach."""
     _, height, width = band.shape
     limit = segments.new_tensor([width, height])
-    reach = RAMP + _SLACK
-    low = torch.ceil((segments.amin(1) - reach - 0.5).clamp(min=0).minimum(limit))
-    high = torch.floor((segments.amax(1) + reach - 0.5).minimum(limit - 1).clamp(min=-1))
+    low = torch.ceil((segments.amin(1) - _REACH - 0.5).clamp(min=0).minimum(limit))
+    high = torch.floor((segments.amax(1) + _REACH - 0.5).minimum(limit - 1).clamp(min=-1))
     size = torch.where(offered[:, None], (high - low + 1).clamp(min=0), 0.0).long()
     low, in_band = low.long(), band.flatten()
     parts = []
@@ -159,23 +212,58 @@ def _pairs_near(segments: Tensor, image: Tensor, offered: Tensor, band: Tensor) 
         pixel = (image[edge] * height + row) * width + column
         kept = in_band[pixel]
         if shorten:
-            edge, column, row, pixel = (x[kept] for x in (edge, column, row, pixel))
+            chosen = kept.nonzero()[:, 0]
+            edge, column, row, pixel = (x[chosen] for x in (edge, column, row, pixel))
         centre = torch.stack([column, row], -1).to(segments) + 0.5
-        squared, _ = closest_point(segments[edge], centre)
+        squared, _ = closest_point(segments.index_select(0, edge), centre)
         if shorten:
-            kept = squared < reach**2
-            edge, pixel, squared = edge[kept], pixel[kept], squared[kept]
+            chosen = (squared < _REACH**2).nonzero()[:, 0]
+            edge, pixel, squared = edge[chosen], pixel[chosen], squared[chosen]
         else:
             squared = torch.where(kept, squared, torch.inf)
         parts.append(_Near(edge, pixel, squared))
     return _Near(*(torch.cat(part) for part in zip(*parts)))
 
 
-def _bounding_edges(near: _Near, inside: Tensor, edges: int, pixels: int) -> Bool[Tensor, " edges"]:
-    """Edges that are nearest, or nearly so, to some pixel beside the mesh."""
-    distance = torch.where(inside, torch.inf, near.squared).sqrt()
-    nearest = distance.new_full((pixels,), torch.inf)
-    nearest.scatter_reduce_(0, near.pixel, distance, "amin")
-    bounds = (distance <= nearest[near.pixel] + _SLACK) & (distance < torch.inf)
-    found = torch.zeros(edges, dtype=torch.int32, device=inside.device)
-    return found.scatter_reduce_(0, near.edge, bounds.int(), "amax") > 0
+def _first_of_pixels(distance: Tensor, pixel: Tensor, pixels: int) -> Int[Tensor, " pixels"]:
+    """Index of the pair of least distance at each pixel; as many as there are pairs if none."""
+    order = torch.arange(len(distance), device=distance.device)
+    bits = distance.float().view(torch.int32).long() << 32
+    keys = torch.full((pixels,), _EMPTY, dtype=torch.long, device=distance.device)
+    keys.scatter_reduce_(0, pixel, torch.where(distance < torch.inf, bits + order, _EMPTY), "amin")
+    return torch.where(keys == _EMPTY, len(order), keys & 0xFFFFFFFF)
+
+
+def _excess(
+    near: _Near, inside: Tensor, segments: Tensor, mask: Tensor, clearest: Tensor
+) -> tuple[Float[Tensor, " pairs"], Int[Tensor, " pairs"]]:
+    """Pixels by which an edge's point nearest to a pixel on the mesh misses the outline.
+
+    For each of the 3 x 3 pixels around that point that lie beside the mesh: how much farther it is
+    than the edge nearest to them (`clearest`). The least of these counts, infinity where there are
+    none; and which pixel gave it.
+    """
+    height, width = mask.shape[1:]
+    reach = torch.cat([near.squared.sqrt(), near.squared.new_full((1,), torch.inf)])
+    clearance = reach[clearest]
+    judged = torch.arange(len(inside), device=mask.device)
+    if lists_are_cheap(mask.device):
+        judged = inside.nonzero()[:, 0]
+    pixel, ends = near.pixel[judged], segments.index_select(0, near.edge[judged])
+    first = torch.div(pixel, width * height, rounding_mode="floor") * (height * width)
+    _, along = closest_point(ends, pixel_centres(pixel, mask.shape).to(ends))
+    point = torch.lerp(ends[:, 0], ends[:, 1], along[:, None])
+    limit = point.new_tensor([width - 1, height - 1])
+    least, judge = torch.full_like(along, torch.inf), torch.zeros_like(pixel)
+    for step in torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).tolist():
+        place = (point.floor() + point.new_tensor(step)).clamp(min=0).minimum(limit)
+        column, row = place.long().unbind(-1)
+        beside = first + row * width + column
+        clear = clearance[beside]
+        farther = torch.where(clear < torch.inf, (point - place - 0.5).norm(dim=-1) - clear, clear)
+        judge = torch.where(farther < least, beside, judge)
+        least = torch.minimum(farther, least)
+    return (
+        torch.zeros_like(near.squared).index_copy(0, judged, least),
+        torch.zeros_like(near.pixel).index_copy(0, judged, judge),
+    )

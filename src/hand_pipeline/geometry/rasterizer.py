@@ -18,22 +18,23 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from hand_pipeline.geometry.outline import RAMP, NearOutline, closest_point, nearest_outline
+from hand_pipeline.geometry.outline import nearest_outline, outline_alpha
 from hand_pipeline.geometry.topology import EdgeFaces, vertex_normals
 from hand_pipeline.geometry.visibility import (
     NEAR,
     Backend,
     cross_2d,
     lists_are_cheap,
+    pixel_centres,
     rasterize,
     to_pixels,
 )
 
 __all__ = [
     "Backend",
+    "at_corners",
     "interpolate",
     "interpolate_corners",
-    "outline_alpha",
     "rasterize",
     "render",
     "silhouette",
@@ -119,9 +120,9 @@ def interpolate_corners(
         row = torch.where(flat >= 0, row, len(table) + pixel % _SPARE_ROWS)
         table = torch.cat([table, table.new_ones(_SPARE_ROWS, table.shape[1])])
     covered = flat[pixel] >= 0
-    centre = torch.stack([pixel % width, torch.div(pixel, width, rounding_mode="floor") % height], 1)
+    centre = pixel_centres(pixel, face_index.shape).to(points)
     corners = table.index_select(0, row)
-    offset = corners[:, :6].unflatten(1, (3, 2)) - (centre + 0.5).to(points)[:, None]
+    offset = corners[:, :6].unflatten(1, (3, 2)) - centre[:, None]
     cross = cross_2d(offset[:, [1, 2, 0]], offset[:, [2, 0, 1]])
     weight = cross / corners[:, 6:9]
     total = torch.where(covered, weight.sum(-1), 1.0)
@@ -151,31 +152,6 @@ def silhouette(
     ramp, _ = outline_alpha(near, mask, points, topology)
     alpha = mask.to(points.dtype).flatten().index_copy(0, near.pixel, ramp)
     return alpha.view(mask.shape)
-
-
-def outline_alpha(
-    near: NearOutline,
-    mask: Bool[Tensor, "batch height width"],
-    points: Float[Tensor, "batch vertices 2"],
-    topology: EdgeFaces,
-) -> tuple[Float[Tensor, " pixels"], Float[Tensor, " pixels"]]:
-    """Alpha of the pixels near the outline, and how far along its edge each one's nearest point is.
-
-    Args:
-        near: pixels near the outline. mask: pixels that see the mesh. points: vertices, pixels.
-    """
-    _, height, width = mask.shape
-    ends = topology.edges[near.number[near.edge]]
-    ends = ends + (near.image[near.edge] * points.shape[1])[:, None]
-    segments = points.flatten(0, 1).index_select(0, ends.flatten()).unflatten(0, (-1, 2))
-    row = torch.div(near.pixel, width, rounding_mode="floor") % height
-    centre = torch.stack([near.pixel % width, row], -1).to(points) + 0.5
-    squared, along = closest_point(segments, centre)
-    inside = mask.flatten()[near.pixel]
-    squared = torch.where(near.valid, squared, 4 * RAMP**2)
-    distance = torch.sqrt(squared + 1e-12)
-    ramp = 0.5 + torch.where(inside, 0.5 / RAMP, -0.5 / RAMP) * distance
-    return torch.where(near.valid, ramp, inside.to(ramp)), along
 
 
 def render(

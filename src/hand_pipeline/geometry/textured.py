@@ -21,14 +21,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from hand_pipeline.geometry.outline import NearOutline, nearest_outline
+from hand_pipeline.geometry.outline import NearOutline, nearest_outline, outline_alpha
 from hand_pipeline.geometry.precision import full_precision
-from hand_pipeline.geometry.rasterizer import (
-    at_corners,
-    interpolate_corners,
-    outline_alpha,
-    rasterize,
-)
+from hand_pipeline.geometry.rasterizer import at_corners, interpolate_corners, rasterize
 from hand_pipeline.geometry.topology import EdgeFaces, edge_faces, vertex_normals
 from hand_pipeline.geometry.visibility import NEAR, cross_2d, to_pixels
 

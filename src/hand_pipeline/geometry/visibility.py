@@ -41,6 +41,13 @@ def cross_2d(a: Float[Tensor, "*n 2"], b: Float[Tensor, "*n 2"]) -> Float[Tensor
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
+def pixel_centres(pixel: Int[Tensor, " n"], shape: torch.Size) -> Float[Tensor, "n 2"]:
+    """Place (x, y) of flat pixels of a batch of pictures: batch, height, width."""
+    _, height, width = shape
+    row = torch.div(pixel, width, rounding_mode="floor") % height
+    return torch.stack([pixel % width, row], -1) + 0.5
+
+
 class _Triangles(NamedTuple):
     """Projected faces of a whole batch, flattened; N = batch * faces.
 
