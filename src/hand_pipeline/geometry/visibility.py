@@ -36,7 +36,7 @@ def to_pixels(
     return homogeneous[..., :2] / vertices[..., 2:].clamp(min=NEAR)
 
 
-def cross_2d(a: Float[Tensor, "*n 2"], b: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n"]:
+def cross_2d(a: Float[Tensor, "*#n 2"], b: Float[Tensor, "*#n 2"]) -> Float[Tensor, "..."]:
     """Twice the signed area between two vectors of the plane."""
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
