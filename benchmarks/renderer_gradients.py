@@ -1,7 +1,7 @@
 """Time of a picture and its gradients: `render_textured` against a soft rasterizer in plain torch.
 
-The reference draws as Liu et al. (Soft Rasterizer, ICCV 2019): every face colours every pixel within
-a few pixels of it, by a sigmoid of its squared distance and a softmax of its inverse depth.
+The reference draws as Liu et al. (Soft Rasterizer, ICCV 2019): every face colours every pixel
+within a few pixels of it, by a sigmoid of its squared distance and a softmax of its inverse depth.
 
 Usage: python benchmarks/renderer_gradients.py [--size 224] [--batch 16] [--repeats 5]
 Prints one table and one line of JSON: the best of the repeats, by the clock and by processor time

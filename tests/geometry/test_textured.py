@@ -123,7 +123,7 @@ def test_alpha_is_the_distance_to_the_outline_of_the_covered_area() -> None:
 def test_the_rim_of_a_surface_is_an_outline_from_both_sides() -> None:
     for faces in (SQUARE, SQUARE[:, [0, 2, 1]]):
         vertices = square(8.3, 6.3, 20, 0.5)[None].requires_grad_(True)
-        rgb, alpha = render_textured(
+        _, alpha = render_textured(
             vertices, faces, torch.full((1, 4, 3), 0.5), LIGHT, CAMERA[None], SIZE
         )
         alpha.sum().backward()
@@ -181,7 +181,7 @@ def test_the_way_of_devices_that_list_no_pixels_draws_the_same(
     for one, other in zip(gradients(arguments, faces, topology), listed):
         assert torch.isfinite(one).all()
         # of two edges equally near, rounding decides: single pixels may differ
-        assert (one - other).norm() <= 0.03 * other.norm()
+        assert (one - other).norm() <= 0.01 * other.norm()
 
 
 PLACES = {

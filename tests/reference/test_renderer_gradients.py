@@ -89,7 +89,7 @@ def test_gradients_along_a_path_add_up_to_the_difference_of_its_ends(hand: ManoH
     along = ((torch.arange(steps) + 0.5) / steps).requires_grad_(True)
     (slopes,) = torch.autograd.grad(scores(along).sum(), along)
     start, end = scores(torch.tensor([0.0, 1.0])).tolist()
-    assert slopes.mean().item() == pytest.approx(end - start, rel=0.05)
+    assert slopes.mean().item() == pytest.approx(end - start, rel=0.1)
 
 
 @pytest.mark.slow

@@ -216,11 +216,12 @@ def _pairs_near(segments: Tensor, image: Tensor, offered: Tensor, band: Tensor) 
             edge, column, row, pixel = (x[chosen] for x in (edge, column, row, pixel))
         centre = torch.stack([column, row], -1).to(segments) + 0.5
         squared, _ = closest_point(segments.index_select(0, edge), centre)
+        within = squared < _REACH**2
         if shorten:
-            chosen = (squared < _REACH**2).nonzero()[:, 0]
+            chosen = within.nonzero()[:, 0]
             edge, pixel, squared = edge[chosen], pixel[chosen], squared[chosen]
         else:
-            squared = torch.where(kept, squared, torch.inf)
+            squared = torch.where(kept & within, squared, torch.inf)
         parts.append(_Near(edge, pixel, squared))
     return _Near(*(torch.cat(part) for part in zip(*parts)))
 

@@ -106,7 +106,7 @@ def interpolate_corners(
     Args:
         points: corners of the faces, pixels. depths: metres.
     """
-    batch, height, width = face_index.shape
+    _, height, width = face_index.shape
     flat = face_index.flatten()
     pixel = torch.arange(flat.numel(), device=flat.device)
     table = torch.cat([points.flatten(2), depths.clamp(min=NEAR), attributes.flatten(2)], -1)

@@ -1,4 +1,4 @@
-"""A textured, lit mesh as a picture, with gradients for a loss on colours (S2HAND, Chen et al. 2021).
+"""A textured, lit mesh as a picture, with gradients for a loss on colours (S2HAND, CVPR 2021).
 
     rgb, alpha = render_textured(vertices, faces, colours, light, intrinsics, (224, 224),
                                  topology=edge_faces(faces), shading="smooth")
