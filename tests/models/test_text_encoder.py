@@ -60,9 +60,10 @@ def test_hashed_features_tell_letters_apart_and_see_spelling_not_case() -> None:
     torch.testing.assert_close(features.norm(dim=1), torch.ones(26))
     assert (features @ features.T - torch.eye(26)).max() < 0.25
     assert torch.equal(encoder.encode(["  Thumb  up"]), encoder.encode(["thumb up"]))
-    near, far = encoder.encode(["thumb up", "thumbs up", "fist"])[0] @ encoder.encode(
-        ["thumbs up", "fist"]
-    ).T
+    near, far = (
+        encoder.encode(["thumb up", "thumbs up", "fist"])[0]
+        @ encoder.encode(["thumbs up", "fist"]).T
+    )
     assert near > far + 0.3
 
 
