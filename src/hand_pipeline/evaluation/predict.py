@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from hand_pipeline.data.batch import HandBatch, HandPrediction, Keypoints
 from hand_pipeline.files import atomic_write
 
 
+@runtime_checkable
 class Predict(Protocol):
     """What makes hands of pictures."""
 
