@@ -45,7 +45,9 @@ def image_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     configs = {
         "cfg": MaskHandConfig(
             **SMALL,
-            head=ShapeCameraHeadConfig(width=16, depth=1, heads=2, head_width=8, feedforward_width=16),
+            head=ShapeCameraHeadConfig(
+                width=16, depth=1, heads=2, head_width=8, feedforward_width=16
+            ),
         ),
         "vit": VitConfig(
             name="vit_tiny_patch16_224", image_size=32, patch_size=8, depth=1, embed_dim=16,

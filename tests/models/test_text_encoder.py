@@ -1,4 +1,4 @@
-"""Prompts become features: by CLIP where it is, by their spelling where it is not, never silently."""
+"""Prompts become features: by CLIP where it is, else by their spelling, never silently."""
 
 import hashlib
 import json

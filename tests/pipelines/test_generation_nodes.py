@@ -39,7 +39,9 @@ TOKENS = {"num_tokens": 16, "num_codes": 32, "code_dim": 8, "width": 16}
 SMALL = {"width": 16, "heads": 2, "layers": 1, "feedforward_width": 16, "refinement_blocks": 1}
 TEXT = TextMaskHandConfig(text=TextEncoderConfig(encoder="hashed"), **SMALL)
 RUN = TrainConfig(steps=4, batch_size=4, lr=1e-3, log_every=2, checkpoint_every=2)
-LETTERS = AslPosesConfig(letters=("A", "L", "Y"), samples=4, held_out=0.5)
+LETTERS = AslPosesConfig(
+    letters=("A", "L", "Y"), samples=4, held_out=0.5, joint_std=2, wrist_std=2
+)
 SCORES = GenerationEvaluationConfig(
     per_prompt=2, count=6, shown=3, sampling=SamplingConfig(temperature=1.0, top_k=8)
 )
@@ -59,7 +61,9 @@ def maskhand() -> Checkpoint:
         "cfg": MaskHandConfig(
             **SMALL,
             tokenizer=PoseTokenizerConfig(**TOKENS),
-            head=ShapeCameraHeadConfig(width=16, depth=1, heads=2, head_width=8, feedforward_width=16),
+            head=ShapeCameraHeadConfig(
+                width=16, depth=1, heads=2, head_width=8, feedforward_width=16
+            ),
         ),
         "vit": VitConfig(
             name="vit_tiny_patch16_224", image_size=32, patch_size=8, depth=1, embed_dim=16,
@@ -158,6 +162,6 @@ def test_photos_become_letters_by_maskhand_where_there_are_no_labels(tmp_path, m
     hands = load_letters(folder / "letters.npz")
     assert hands.letters == ("A", "A", "C", "C")
     torch.testing.assert_close(torch.linalg.det(hands.mano_pose), torch.ones(4, 16))
+    no_folder = cfg.model_copy(update={"photos": None})
     with pytest.raises(DataSetError, match="names no folder of"):
-        no_folder = cfg.model_copy(update={"photos": None})
         make_letter_poses(maskhand, no_folder, TEXT, machine(tmp_path))
