@@ -1,7 +1,7 @@
 """Share of points within a distance, over distances, and the area under that curve."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 THRESHOLDS_MM = np.linspace(0.0, 50.0, 100)
 """FreiHAND's and HO-3D's: 100 values from 0 to 50 mm, both ends included."""
@@ -23,6 +23,29 @@ def pck(
         raise ValueError("no errors to count: the evaluation set is empty")
     counts = np.searchsorted(np.sort(errors_mm, axis=None), thresholds_mm, side="right")
     return counts / errors_mm.size
+
+
+def pck_by_joint(
+    distances: Float[np.ndarray, "hands joints"],
+    limits: Float[np.ndarray, " hands"],
+    counted: Bool[np.ndarray, "hands joints"],
+) -> Float[np.ndarray, " joints"]:
+    """Share of the counted hands in which each joint is within that hand's limit.
+
+    HInt's PCK is the mean of these, which differs from the share of all joints pooled.
+
+    Args:
+        distances: of each predicted joint from the truth.
+        limits: in the same unit, a hand each.
+        counted: which joints of which hands.
+
+    Returns:
+        NaN for a joint that is counted nowhere.
+    """
+    labelled = counted.sum(axis=0)
+    right = (distances <= limits[:, None]) & counted
+    shares: np.ndarray = np.where(labelled > 0, right.sum(axis=0) / np.maximum(labelled, 1), np.nan)
+    return shares
 
 
 def area_under_curve(
