@@ -195,7 +195,7 @@ def test_bad_configurations_and_batches_say_what_is_wrong() -> None:
         TextMaskHand(TextMaskHandConfig())
     with pytest.raises(ValueError, match="more than case"):
         build(prompts=("a", "A"))
-    with pytest.raises(ValidationError, match="needs one {}"):
+    with pytest.raises(ValidationError, match=r"needs one \{\}"):
         TextMaskHandConfig(template="a letter")
     with pytest.raises(ValueError, match=r"expected features \(3, 512\)"):
         build().set_features(torch.zeros(3, 768))

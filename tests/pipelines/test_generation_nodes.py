@@ -39,9 +39,7 @@ TOKENS = {"num_tokens": 16, "num_codes": 32, "code_dim": 8, "width": 16}
 SMALL = {"width": 16, "heads": 2, "layers": 1, "feedforward_width": 16, "refinement_blocks": 1}
 TEXT = TextMaskHandConfig(text=TextEncoderConfig(encoder="hashed"), **SMALL)
 RUN = TrainConfig(steps=4, batch_size=4, lr=1e-3, log_every=2, checkpoint_every=2)
-LETTERS = AslPosesConfig(
-    letters=("A", "L", "Y"), samples=4, held_out=0.5, joint_std=2, wrist_std=2
-)
+LETTERS = AslPosesConfig(letters=("A", "L", "Y"), samples=4, held_out=0.5, joint_std=2, wrist_std=2)
 SCORES = GenerationEvaluationConfig(
     per_prompt=2, count=6, shown=3, sampling=SamplingConfig(temperature=1.0, top_k=8)
 )
