@@ -13,6 +13,7 @@ from hand_pipeline.evaluation.joint_error import MM_PER_METRE, mesh_errors
 from hand_pipeline.evaluation.surface_distance import surface_distances
 from hand_pipeline.geometry.mano import ManoHand
 
+_MEASURES = ("pa_mpvpe_mm", "chamfer_m2", "hausdorff_m")
 _AT_ONCE = 256  # hands posed, or read, together
 
 
@@ -112,9 +113,9 @@ def score_named_hands(
 
 def summary_of(scores: pd.DataFrame) -> dict[str, float]:
     """Means and standard deviations over the hands, share read right (`recognised`), number."""
-    values = scores.drop(columns=["id", "name", "read_as", "right"])
-    summary = {key: float(values[key].mean()) for key in values}
-    summary |= {f"{key}_std": float(values[key].std(ddof=0)) for key in values}
+    keys = [f"{kind}_{key}" for kind in ("nearest", "mean") for key in _MEASURES]
+    summary = {key: float(scores[key].mean()) for key in keys}
+    summary |= {f"{key}_std": float(scores[key].std(ddof=0)) for key in keys}
     recognised = float(scores["right"].mean())
     return {**summary, "recognised": recognised, "num_hands": float(len(scores))}
 
@@ -139,8 +140,5 @@ def _distances(
     origin = np.zeros((len(truth), 3))
     aligned = mesh_errors(repeated, truth, origin, origin).errors["pa_mpvpe"].mean(1)
     surface = surface_distances(repeated, truth, workers=1)
-    return {
-        "pa_mpvpe_mm": aligned * MM_PER_METRE,
-        "chamfer_m2": surface.chamfer,
-        "hausdorff_m": surface.hausdorff,
-    }
+    found = (aligned * MM_PER_METRE, surface.chamfer, surface.hausdorff)
+    return dict(zip(_MEASURES, found))
