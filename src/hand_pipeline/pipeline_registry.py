@@ -7,7 +7,7 @@ STAGES = (
     "synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report",
     "detect", "tokenizer", "maskhand", "generation",
 )  # fmt: skip
-"""In the order they run. `make demo` asks DVC for `report` and what it needs; `dvc repro` for all."""
+"""In order of running. `make demo` asks DVC for `report` and what it needs, `dvc repro` for all."""
 
 
 def register_pipelines() -> dict[str, Pipeline]:
