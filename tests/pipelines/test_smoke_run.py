@@ -160,3 +160,18 @@ def test_maskhand_is_trained_scored_and_drawn(finished: Path) -> None:
     assert (
         load_method(finished / "06_models/maskhand_method.safetensors").tokenizer.num_tokens == 16
     )
+
+
+def test_hands_are_generated_from_words_and_from_nothing(finished: Path) -> None:
+    reporting = finished / "08_reporting"
+    text = json.loads((reporting / "text_metrics.json").read_text())
+    assert text["num_hands"] == 26 * 2
+    assert text["text_encoder"] in ("clip", "hashed")
+    assert 0 <= text["recognised"] <= 1
+    table = pd.read_csv(reporting / "generation_table.csv")
+    assert table["hands"].tolist() == ["MaskHand", "principal components", "held out"]
+    assert (table["apd_mm"] > 0).all()
+    for name in ("text", "generation", "letters"):
+        assert (reporting / f"{name}_picture.png").stat().st_size > 1000
+    method = load_method(finished / "06_models/maskhand_text_method.safetensors")
+    assert method.generate(["A"], 3).shape == (3, 16, 3, 3)

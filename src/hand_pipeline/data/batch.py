@@ -113,6 +113,19 @@ class PoseBatch(Batch):
 
 
 @dataclass(frozen=True)
+class PromptedPoseBatch(Batch):
+    """Right hands that show what a text says; same conventions as `HandBatch`.
+
+    Attributes:
+        prompts: numbers of the texts, in the order of the model that learns them.
+        mano_pose: rotation matrices of wrist and 15 joints, full pose.
+    """
+
+    prompts: Int64[Tensor, " batch"]
+    mano_pose: Float[Tensor, "batch 16 3 3"]
+
+
+@dataclass(frozen=True)
 class HandPrediction(Batch):
     """Reconstructed right hands, in the camera of `intrinsics`; same conventions as `HandBatch`.
 
