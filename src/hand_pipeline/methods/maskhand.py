@@ -106,16 +106,21 @@ class MaskHandConfig(ContextSynthesizerConfig):
         le=1,
         description="share of hands whose keypoints are hidden, as if none were found; our choice",
     )
-    weight_mask: float = Field(1.0, ge=0, description="nats a token; our starting value")
-    weight_mano_pose: float = Field(40.0, ge=0, description="squared matrix error; as for PyMAF")
-    weight_mano_betas: float = Field(0.06, ge=0, description="squared std. deviations; PyMAF: 0.06")
-    weight_mano_camera: float = Field(30.0, ge=0, description="squared crop units; as for PyMAF")
-    weight_vertices: float = Field(300.0, ge=0, description="metres; our choice, 0 in the paper")
+    weight_mask: float = Field(
+        1.0,
+        ge=0,
+        description="nats a token; it must lead: with PyMAF's weights of the other terms the mean "
+        "code becomes a regressor, its tokens are not learnt, and what is drawn is no hand",
+    )
+    weight_mano_pose: float = Field(0.5, ge=0, description="squared matrix error; our choice")
+    weight_mano_betas: float = Field(0.2, ge=0, description="squared std. deviations; our choice")
+    weight_mano_camera: float = Field(10.0, ge=0, description="squared crop units; our choice")
+    weight_vertices: float = Field(4.0, ge=0, description="metres; our choice, 0 in the paper")
     weight_local_vertices: float = Field(
         0.0, ge=0, description="metres, in the wrist's own frame; our addition, 0 in the paper"
     )
-    weight_joints_3d: float = Field(300.0, ge=0, description="metres; as for PyMAF")
-    weight_joints_2d: float = Field(30.0, ge=0, description="share of the image side; as for PyMAF")
+    weight_joints_3d: float = Field(4.0, ge=0, description="metres; our choice")
+    weight_joints_2d: float = Field(0.5, ge=0, description="share of the image side; our choice")
     weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
     root: int | None = Field(
         0, ge=0, le=20, description="joint that 3D losses are relative to; null: absolute"
