@@ -102,7 +102,7 @@ def _sampled(
         anew, tokenizer.num_tokens, model.synthesizer.mask_id, len(batch), sampling,
         device=batch.images.device, generator=generator,
         codebook=tokenizer.codebook.embeddings if mean_codes else None,
-        likeness=tokenizer.likeness if model.cfg.confidence == "alike" else None,
+        likeness=None if model.cfg.confidence == "code" else tokenizer.likeness,
     ).ranked()  # fmt: skip
 
 
