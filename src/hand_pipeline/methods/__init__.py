@@ -13,10 +13,11 @@ from hand_pipeline.training.method import Method
 def method_classes() -> dict[str, type[Method]]:
     """Every method by the name it has in configurations and checkpoints."""
     from hand_pipeline.methods.handmim import HandMIM
+    from hand_pipeline.methods.ibot import Ibot
     from hand_pipeline.methods.pymaf import PyMAF
     from hand_pipeline.methods.vq_mano import VqMano
 
-    return {"handmim": HandMIM, "pymaf": PyMAF, "vq_mano": VqMano}
+    return {"handmim": HandMIM, "ibot": Ibot, "pymaf": PyMAF, "vq_mano": VqMano}
 
 
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:
