@@ -1,4 +1,4 @@
-"""The MLP that maps tokens to a latent space for self-distillation, and prototypes behind it."""
+"""MLPs that map features to the latent space of self-supervision, and prototypes behind one."""
 
 from itertools import pairwise
 
@@ -91,6 +91,24 @@ class Prototypes(nn.Module):
             if self.gain is not None:
                 directions = directions * self.gain[:, None]
             return F.linear(unit, directions)
+
+
+class ContrastiveHead(nn.Module):
+    """PeCLR's: in -> 512 with batch norm and ReLU -> 128 without bias, in float32.
+
+    Batch statistics are those of the device's own share of the batch.
+    """
+
+    def __init__(self, in_dim: int, hidden_dim: int = 512, out_dim: int = 128) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(in_dim, hidden_dim)
+        self.norm = nn.BatchNorm1d(hidden_dim)
+        self.last = nn.Linear(hidden_dim, out_dim, bias=False)
+
+    def forward(self, features: Float[Tensor, "batch width"]) -> Float[Tensor, "batch latent"]:
+        """Latents, of any length."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.last(F.relu(self.norm(self.hidden(features.float()))))
 
 
 def _init_linear(layer: nn.Linear, std: float) -> None:
