@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Bool, Float, Int64, Shaped, UInt8
 from torch import Tensor
 
 BatchType = TypeVar("BatchType", bound="Batch")
@@ -127,3 +127,26 @@ class HandPrediction(Batch):
     vertices: Float[Tensor, "batch 778 3"]
     mano_pose: Float[Tensor, "batch 16 3 3"]
     betas: Float[Tensor, "batch 10"]
+
+
+@dataclass(frozen=True)
+class HandHypotheses(Batch):
+    """Several possible right hands for each image, the surest first; as `HandPrediction` else.
+
+    Attributes:
+        confidence: of each hypothesis, 0 to 1.
+        joint_confidence: of each of its joints, 0 to 1, OpenPose order.
+        tokens: the codes it was decoded from.
+        token_probability: what the network gave each of them.
+    """
+
+    intrinsics: Float[Tensor, "batch 3 3"]
+    joints_2d: Float[Tensor, "batch hypotheses 21 2"]
+    joints_3d: Float[Tensor, "batch hypotheses 21 3"]
+    vertices: Float[Tensor, "batch hypotheses 778 3"]
+    mano_pose: Float[Tensor, "batch hypotheses 16 3 3"]
+    betas: Float[Tensor, "batch 10"]
+    confidence: Float[Tensor, "batch hypotheses"]
+    joint_confidence: Float[Tensor, "batch hypotheses 21"]
+    tokens: Int64[Tensor, "batch hypotheses tokens"]
+    token_probability: Float[Tensor, "batch hypotheses tokens"]

@@ -15,6 +15,8 @@ def method_classes() -> dict[str, type[Method]]:
     """Every method by the name it has in configurations and checkpoints."""
     from hand_pipeline.methods.handmim import HandMIM
     from hand_pipeline.methods.ibot import Ibot
+    from hand_pipeline.methods.keypoint_probe import KeypointProbe
+    from hand_pipeline.methods.maskhand import MaskHand
     from hand_pipeline.methods.peclr import PeCLR
     from hand_pipeline.methods.pymaf import PyMAF
     from hand_pipeline.methods.vq_mano import VqMano
@@ -22,6 +24,8 @@ def method_classes() -> dict[str, type[Method]]:
     return {
         "handmim": HandMIM,
         "ibot": Ibot,
+        "keypoint_probe": KeypointProbe,
+        "maskhand": MaskHand,
         "peclr": PeCLR,
         "pymaf": PyMAF,
         "vq_mano": VqMano,

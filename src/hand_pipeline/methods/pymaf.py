@@ -24,19 +24,12 @@ from torch import Tensor
 from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction, Keypoints
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.losses.keypoint import joint_2d_loss, joint_3d_loss
-from hand_pipeline.losses.mano_parameter import (
-    betas_loss,
-    camera_loss,
-    pose_loss,
-    positive_scale_loss,
-)
-from hand_pipeline.losses.vertex import vertex_loss
-from hand_pipeline.models.crop_camera import HandEstimate, camera_of
+from hand_pipeline.models.crop_camera import HandEstimate
 from hand_pipeline.models.pymaf_head import PyMAFHead, PyMAFHeadConfig
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
-from hand_pipeline.training.method import Method
+from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
+from hand_pipeline.training.method import Method, parameter_groups
 
 
 class PyMAFConfig(PyMAFHeadConfig):
@@ -145,14 +138,9 @@ class PyMAF(Method):
             raise TypeError(f"fine-tuning needs a HandBatch, got {type(batch).__name__}")
         labels = self.augmentation(batch)
         estimates = self.estimate(labels.images, labels.intrinsics)
-        per_iteration = [self._terms(hand, labels) for hand in estimates]
-        last = estimates[-1]
-        wrist_relative = last.vertices - last.joints[:, :1]
-        truth = labels.vertices - labels.joints_3d[:, :1]
-        self._monitors = {
-            "rr_mpvpe_mm": (wrist_relative - truth).norm(dim=-1).mean().detach() * 1000,
-            "pixels_2d": (last.joints_2d - labels.joints_2d).norm(dim=-1).mean().detach(),
-        }
+        size, joint, root = self.head.image_size, self.cfg.camera_joint, self.cfg.root
+        per_iteration = [hand_terms(hand, labels, size, joint, root) for hand in estimates]
+        self._monitors = hand_monitors(estimates[-1], labels)
         return {
             name: torch.stack([terms[name] for terms in per_iteration]).mean()
             for name in self.loss_weights
@@ -213,49 +201,5 @@ class PyMAF(Method):
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Head and backbone, each split by weight decay; the backbone with its own `lr_scale`."""
-        groups: list[dict[str, Any]] = []
-        for module, scale in ((self.head, 1.0), (self.backbone, self.cfg.backbone_lr_scale)):
-            trainable = [p for p in module.parameters() if p.requires_grad]
-            matrices = [p for p in trainable if p.ndim > 1]
-            vectors = [p for p in trainable if p.ndim <= 1]
-            groups.append({"params": matrices, "lr_scale": scale})
-            groups.append({"params": vectors, "lr_scale": scale, "weight_decay": 0.0})
-        return [group for group in groups if group["params"]]
-
-    def _terms(self, hand: HandEstimate, labels: HandBatch) -> dict[str, Tensor]:
-        root, size, joint = self.cfg.root, self.head.image_size, self.cfg.camera_joint
-        has_place = labels.has_joints_3d[:, joint]
-        camera = camera_of(labels.joints_3d, labels.intrinsics, size, joint)
-        # Of an unlabelled hand at depth 0 it is infinite, and 0 x infinity is no gradient.
-        camera = torch.where(has_place[:, None], camera, 0.0)
-        origin = None if root is None else hand.joints[:, root]
-        target_origin = None if root is None else labels.joints_3d[:, root]
-        placed = labels.has_vertices
-        if root is not None:
-            placed = placed & labels.has_joints_3d[:, root]
-        return {
-            "mano_pose": pose_loss(hand.mano_pose, labels.mano_pose, labels.has_mano),
-            "mano_betas": betas_loss(hand.betas, labels.betas, labels.has_mano),
-            "mano_camera": camera_loss(hand.camera, camera, has_place),
-            "vertices": vertex_loss(hand.vertices, labels.vertices, placed, origin, target_origin),
-            "local_vertices": vertex_loss(
-                in_wrist_frame(hand.vertices, hand.joints, hand.mano_pose),
-                in_wrist_frame(labels.vertices, labels.joints_3d, labels.mano_pose),
-                labels.has_vertices & labels.has_mano & labels.has_joints_3d[:, 0],
-            ),
-            "joints_3d": joint_3d_loss(hand.joints, labels.joints_3d, labels.has_joints_3d, root),
-            "joints_2d": joint_2d_loss(
-                hand.joints_2d, labels.joints_2d, labels.has_joints_2d, size
-            ),
-            "positive_scale": positive_scale_loss(hand.camera[:, 0]),
-        }
-
-
-def in_wrist_frame(
-    vertices: Float[Tensor, "batch 778 3"],
-    joints: Float[Tensor, "batch 21 3"],
-    mano_pose: Float[Tensor, "batch 16 3 3"],
-) -> Float[Tensor, "batch 778 3"]:
-    """Vertices relative to the wrist joint, turned back by the global orientation."""
-    with torch.autocast(vertices.device.type, enabled=False):
-        return (vertices - joints[:, :1]) @ mano_pose[:, 0]
+        scale = self.cfg.backbone_lr_scale
+        return parameter_groups([([self.head], 1.0), ([self.backbone], scale)])

@@ -8,7 +8,8 @@ How weights start is not printed; here with He et al.'s spread and with residual
 nothing, which halves the error of a short run against torch's default.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pipeline.config import Config
+from hand_pipeline.geometry.joints import MANO_JOINTS, OPENPOSE
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
 from hand_pipeline.models.codebook import Codebook, Quantized
 
@@ -155,6 +157,57 @@ class PoseTokenizer(nn.Module):
     def detokenize(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 16 3 3"]:
         """Rotations from ids."""
         return self.decode(self.codebook.embeddings[ids])
+
+
+def tokenizer_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The `PoseTokenizer` among the tensors of a method that has one as `tokenizer`."""
+    prefix = "tokenizer."
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def sizes_of(
+    config: Mapping[str, Any], wanted: PoseTokenizerConfig | None, origin: str
+) -> PoseTokenizerConfig:
+    """Sizes of a trained tokenizer.
+
+    Args:
+        config: what its checkpoint says it was built with.
+        wanted: the sizes it must have; None: any.
+        origin: what to call it in a message.
+
+    Raises:
+        ValueError: it has other sizes than those wanted.
+    """
+    fields = PoseTokenizerConfig.model_fields
+    found = PoseTokenizerConfig(**{name: config[name] for name in fields})
+    if wanted is not None and wanted != found:
+        ours, theirs = wanted.model_dump(), found.model_dump()
+        differ = [f"{n} {theirs[n]}, wanted {ours[n]}" for n in fields if theirs[n] != ours[n]]
+        raise ValueError(
+            f"{origin} is a tokenizer of another size ({'; '.join(differ)}): train one with the "
+            "sizes wanted, or ask for none to take it as it is"
+        )
+    return found
+
+
+def joint_tokens(num_tokens: int) -> Float[Tensor, "21 tokens"]:
+    """Weights, summing to 1, of the tokens that say where each joint is.
+
+    Tokens lie along the row of MANO's 16 rotations (the tokenizer only stretches it), and a joint
+    is moved by the rotations between it and the wrist. The wrist itself, which none of them moves
+    against the hand, has the tokens of its own rotation.
+
+    Deviation: paper reports no confidence of joints; this one is ours. Neighbouring tokens overlap
+    through the tokenizer's convolutions, so it is no probability, and is to be calibrated.
+    """
+    rotation = torch.arange(num_tokens) * len(MANO_JOINTS) // num_tokens
+    weights = torch.zeros(len(OPENPOSE), num_tokens)
+    for row, joint in enumerate(OPENPOSE):
+        finger, _, number = joint.partition("_")
+        moving = [f"{finger}_{i}" for i in range(1, int(number))] if number else []
+        for name in moving or ["wrist"]:
+            weights[row] += (rotation == MANO_JOINTS.index(name)).float()
+    return weights / weights.sum(1, keepdim=True)
 
 
 def decoder_lengths(num_tokens: int) -> list[int]:

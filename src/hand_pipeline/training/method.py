@@ -1,7 +1,7 @@
 """The contract between a paper and the training loop."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -43,8 +43,20 @@ class Method(nn.Module, ABC):
         Default: every trainable parameter, with weight decay only on matrices (iBOT's rule: none
         on biases and on one-dimensional parameters).
         """
-        trainable = [p for p in self.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in trainable if p.ndim > 1]},
-            {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        return parameter_groups([([self], 1.0)])
+
+
+def parameter_groups(parts: Iterable[tuple[Iterable[nn.Module], float]]) -> list[dict[str, Any]]:
+    """Optimizer groups of networks, each split by weight decay: on matrices alone (iBOT's rule).
+
+    Args:
+        parts: networks, and their learning rate relative to the schedule's.
+    """
+    groups: list[dict[str, Any]] = []
+    for modules, scale in parts:
+        trainable = [p for module in modules for p in module.parameters() if p.requires_grad]
+        matrices = [p for p in trainable if p.ndim > 1]
+        vectors = [p for p in trainable if p.ndim <= 1]
+        groups.append({"params": matrices, "lr_scale": scale})
+        groups.append({"params": vectors, "lr_scale": scale, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
