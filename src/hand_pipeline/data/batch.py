@@ -150,3 +150,18 @@ class HandHypotheses(Batch):
     joint_confidence: Float[Tensor, "batch hypotheses 21"]
     tokens: Int64[Tensor, "batch hypotheses tokens"]
     token_probability: Float[Tensor, "batch hypotheses tokens"]
+
+
+@dataclass(frozen=True)
+class JointPrediction(Batch):
+    """Joints of right hands without a mesh; same conventions as `HandBatch`.
+
+    Attributes:
+        intrinsics: maps to pixels of the network's input image.
+        joints_2d: pixels of the network's input image.
+        joints_3d: camera frame, metres.
+    """
+
+    intrinsics: Float[Tensor, "batch 3 3"]
+    joints_2d: Float[Tensor, "batch 21 2"]
+    joints_3d: Float[Tensor, "batch 21 3"]
