@@ -127,5 +127,5 @@ def test_joints_that_are_not_finite_are_refused_by_name(hands):
     flat = np.zeros((12, 21, 2), dtype=np.float32)
     broken = flat.copy()
     broken[3] = np.nan
-    with pytest.raises(ValueError, match="predicted 2D joints of 1 of 12 samples .* 3;"):
+    with pytest.raises(ValueError, match=r"predicted 2D joints of 1 of 12 samples .* 3;"):
         evaluate_joints(hands["pred_joints"], hands["gt_joints"], broken, flat)
