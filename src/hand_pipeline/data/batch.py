@@ -151,6 +151,30 @@ class HandHypotheses(Batch):
     tokens: Int64[Tensor, "batch hypotheses tokens"]
     token_probability: Float[Tensor, "batch hypotheses tokens"]
 
+    def ranked(self) -> "HandHypotheses":
+        """The same hypotheses, those of each image by falling confidence."""
+        order = self.confidence.argsort(dim=1, descending=True, stable=True)
+        sorted_: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("ids", "intrinsics", "betas"):
+                continue
+            index = order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand_as(value)
+            sorted_[field.name] = value.gather(1, index)
+        return replace(self, **sorted_)
+
+    def surest(self) -> HandPrediction:
+        """The first hypothesis of each image."""
+        return HandPrediction(
+            ids=self.ids,
+            intrinsics=self.intrinsics,
+            joints_2d=self.joints_2d[:, 0],
+            joints_3d=self.joints_3d[:, 0],
+            vertices=self.vertices[:, 0],
+            mano_pose=self.mano_pose[:, 0],
+            betas=self.betas,
+        )
+
 
 @dataclass(frozen=True)
 class JointPrediction(Batch):

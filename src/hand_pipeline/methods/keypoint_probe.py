@@ -49,7 +49,9 @@ class KeypointProbeConfig(Config):
     )
     root: int = Field(0, ge=0, le=20, description="joint that depths are relative to; our choice")
     depth_limits: tuple[float, float] = Field(
-        (4.0, 50.0), description="of the root, lengths of the bone; PeCLR: 4 to 50"
+        (1.0, 50.0),
+        description="of the root, lengths of the bone; PeCLR: 4 to 50, which would push hands "
+        "nearer than 40 cm away, so ours start at 10 cm",
     )
     resnet: ResNetConfig | None = Field(
         None, description="a ResNet in place of the ViT, as PeCLR may train; null: the ViT"
