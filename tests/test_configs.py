@@ -30,7 +30,7 @@ def test_every_profile_builds_the_configurations_of_its_nodes(profile: str) -> N
     from kedro.framework.project import pipelines
 
     values, built = parameters(profile), 0
-    for node in pipelines["__default__"].nodes:
+    for node in (pipelines["__default__"] + pipelines["probe"]).nodes:
         hints = typing.get_type_hints(node.func)
         for argument, name in zip(inspect.signature(node.func).parameters, node.inputs):
             kind = hints[argument]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hand_pipeline.evaluation.metrics import evaluate_hands
+from hand_pipeline.evaluation.metrics import evaluate_hands, evaluate_joints
 
 
 def with_prediction(hands, joints, vertices):
@@ -108,3 +108,24 @@ def test_a_mesh_of_other_vertices_has_f_scores_but_no_vertex_errors(hands):
 def test_single_precision_is_widened_before_anything_is_computed(hands):
     wide = {key: value.astype(np.float64) for key, value in hands.items()}
     assert evaluate_hands(**hands, workers=1).summary == evaluate_hands(**wide, workers=1).summary
+
+
+def test_joints_alone_score_as_they_do_beside_a_mesh(hands):
+    whole = evaluate_hands(**hands, workers=1)
+    flat = np.zeros((12, 21, 2), dtype=np.float32)
+    shifted = flat + np.array([3, 4], dtype=np.float32)
+    alone = evaluate_joints(hands["pred_joints"], hands["gt_joints"], shifted, flat)
+    shared = [key for key in whole.summary if "jpe" in key or key.endswith("_joints")]
+    assert len(shared) == 7
+    assert {key: alone.summary[key] for key in shared} == {k: whole.summary[k] for k in shared}
+    assert alone.summary["joints_2d_px"] == pytest.approx(5)
+    assert list(alone.curves.columns) == ["threshold_mm", "joints", "pa_joints"]
+    assert not any("vpe" in key or key.startswith("f") for key in alone.summary)
+
+
+def test_joints_that_are_not_finite_are_refused_by_name(hands):
+    flat = np.zeros((12, 21, 2), dtype=np.float32)
+    broken = flat.copy()
+    broken[3] = np.nan
+    with pytest.raises(ValueError, match=r"predicted 2D joints of 1 of 12 samples .* 3;"):
+        evaluate_joints(hands["pred_joints"], hands["gt_joints"], broken, flat)

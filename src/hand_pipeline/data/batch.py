@@ -187,3 +187,18 @@ class HandHypotheses(Batch):
             mano_pose=self.mano_pose[:, 0],
             betas=self.betas,
         )
+
+
+@dataclass(frozen=True)
+class JointPrediction(Batch):
+    """Joints of right hands without a mesh; same conventions as `HandBatch`.
+
+    Attributes:
+        intrinsics: maps to pixels of the network's input image.
+        joints_2d: pixels of the network's input image.
+        joints_3d: camera frame, metres.
+    """
+
+    intrinsics: Float[Tensor, "batch 3 3"]
+    joints_2d: Float[Tensor, "batch 21 2"]
+    joints_3d: Float[Tensor, "batch 21 3"]

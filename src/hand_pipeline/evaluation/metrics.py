@@ -39,7 +39,8 @@ class HandEvaluation(NamedTuple):
     """The outcome of an evaluation.
 
     Attributes:
-        summary: one number a metric; names that end in `_mm` are millimetres, the rest is in 0..1.
+        summary: one number a metric; names that end in `_mm` are millimetres, in `_px` pixels, the
+            rest is in 0..1.
         per_sample: one row a hand with its id, its mean errors (mm) and F-scores.
         curves: `threshold_mm`, and the share of points within it for each of `CURVES`.
     """
@@ -113,6 +114,50 @@ def evaluate_hands(
         "f15_raw": raw[:, 1],
     }
     return _tables(names, tallies, scores, curves)
+
+
+def evaluate_joints(
+    pred_joints: Float[np.ndarray, "samples 21 3"],
+    gt_joints: Float[np.ndarray, "samples 21 3"],
+    pred_joints_2d: Float[np.ndarray, "samples 21 2"],
+    gt_joints_2d: Float[np.ndarray, "samples 21 2"],
+    ids: Sequence[str] | None = None,
+    allow_reflection: bool = True,
+    root: int = 0,
+) -> HandEvaluation:
+    """Score predicted joints of a model that makes no mesh, as HandMIM's linear probe (table 4).
+
+    The joints' part of `evaluate_hands`: unaligned (`mpjpe_mm`; the paper prints centimetres),
+    root-relative (`rr_mpjpe_mm`), aligned (`pa_mpjpe_mm`, `st_mpjpe_mm`), and `joints_2d_px`, the
+    mean distance in the picture.
+
+    Args:
+        pred_joints: camera frame, metres, OpenPose order.
+        gt_joints: as `pred_joints`.
+        pred_joints_2d: pixels of the network's input.
+        gt_joints_2d: as `pred_joints_2d`.
+        ids: names of the samples; None numbers them.
+        allow_reflection: as in `evaluate_hands`.
+        root: joint of the root-relative errors.
+
+    Raises:
+        ValueError: no samples, ids of another number, or values that are not finite (with ids).
+    """
+    names = list(ids) if ids is not None else [str(i) for i in range(len(pred_joints))]
+    hands = {
+        "predicted joints": pred_joints,
+        "true joints": gt_joints,
+        "predicted 2D joints": pred_joints_2d,
+        "true 2D joints": gt_joints_2d,
+    }
+    check_finite(hands, names)
+    tallies: dict[str, ErrorTally] = {}
+    in_picture = []
+    for joints, truth, joints_2d, truth_2d in _in_chunks(list(hands.values())):
+        for key, values in joint_errors(joints, truth, root, allow_reflection).items():
+            tallies.setdefault(key, ErrorTally(_THRESHOLDS)).add(values)
+        in_picture.append(np.linalg.norm(joints_2d - truth_2d, axis=-1).mean(axis=1))
+    return _tables(names, tallies, {"joints_2d_px": np.concatenate(in_picture)}, CURVES)
 
 
 def check_finite(hands: Mapping[str, np.ndarray], names: Sequence[str]) -> None:

@@ -11,8 +11,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from tqdm import tqdm
 
-from hand_pipeline.data.batch import HandBatch, HandPrediction, Keypoints
+from hand_pipeline.data.batch import HandBatch, HandPrediction, JointPrediction, Keypoints
 from hand_pipeline.files import atomic_write
+from hand_pipeline.geometry.camera import project
 
 Bundle = TypeVar("Bundle")
 
@@ -118,10 +119,68 @@ def check_labelled(batch: HandBatch) -> None:
     Raises:
         ValueError: a hand without 3D joints or vertices, with its name.
     """
-    complete = batch.has_vertices & batch.has_joints_3d.all(1)
-    missing = [name for name, ok in zip(batch.ids, complete.tolist()) if not ok]
+    _refuse(batch.ids, batch.has_vertices & batch.has_joints_3d.all(1), "3D joints or vertices")
+
+
+def _refuse(ids: tuple[str, ...], complete: Tensor, what: str) -> None:
+    missing = [name for name, ok in zip(ids, complete.tolist()) if not ok]
     if missing:
         raise ValueError(
-            f"samples without 3D joints or vertices cannot be scored: {', '.join(missing[:10])}; "
+            f"samples without {what} cannot be scored: {', '.join(missing[:10])}; "
             "evaluate on a split that is fully labelled"
         )
+
+
+@dataclass(frozen=True)
+class PredictedJoints:
+    """Joints over a set, with the truth beside them: camera frame, metres, OpenPose order.
+
+    `*_2d` are pixels of the network's input; the true ones are projections of the true joints.
+    """
+
+    ids: tuple[str, ...]
+    joints: Float[np.ndarray, "samples 21 3"]
+    joints_2d: Float[np.ndarray, "samples 21 2"]
+    gt_joints: Float[np.ndarray, "samples 21 3"]
+    gt_joints_2d: Float[np.ndarray, "samples 21 2"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def predict_joints(
+    predict: Callable[[HandBatch], JointPrediction],
+    batches: Iterable[HandBatch],
+    device: torch.device | str = "cpu",
+    total: int | None = None,
+    description: str = "predict",
+    progress: bool = True,
+) -> PredictedJoints:
+    """Predict every batch, without gradients, by a model that makes joints alone.
+
+    Args:
+        predict: is given each batch on `device`, with its labels: a hand's size may be told.
+        batches: every hand must have all its 3D joints.
+        device: where the batches are moved.
+        total: number of batches, for the progress bar.
+        description: the progress bar's name.
+        progress: whether to show the bar.
+
+    Raises:
+        ValueError: there are no batches, or a hand without all joints.
+    """
+    rows: list[tuple[tuple[str, ...], list[Tensor]]] = []
+    with torch.inference_mode():
+        for batch in tqdm(batches, total=total, desc=description, disable=not progress):
+            _refuse(batch.ids, batch.has_joints_3d.all(1), "3D joints")
+            on_device = batch.to(device)
+            hands = predict(on_device)
+            truth_2d = project(on_device.joints_3d, hands.intrinsics)
+            kept = [hands.joints_3d, hands.joints_2d, on_device.joints_3d, truth_2d]
+            rows.append((batch.ids, [value.float().cpu() for value in kept]))
+    if not rows:
+        raise ValueError("no batches to predict: the evaluation set is empty")
+    ids = tuple(name for names, _ in rows for name in names)
+    return PredictedJoints(
+        ids, *(torch.cat(column).numpy() for column in zip(*(r for _, r in rows)))
+    )

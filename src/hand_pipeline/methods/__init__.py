@@ -2,6 +2,7 @@
 
 import inspect
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,21 @@ from hand_pipeline.training.method import Method
 def method_classes() -> dict[str, type[Method]]:
     """Every method by the name it has in configurations and checkpoints."""
     from hand_pipeline.methods.handmim import HandMIM
+    from hand_pipeline.methods.ibot import Ibot
+    from hand_pipeline.methods.keypoint_probe import KeypointProbe
     from hand_pipeline.methods.maskhand import MaskHand
     from hand_pipeline.methods.maskhand_text import TextMaskHand
+    from hand_pipeline.methods.peclr import PeCLR
     from hand_pipeline.methods.pymaf import PyMAF
     from hand_pipeline.methods.vq_mano import VqMano
 
     return {
         "handmim": HandMIM,
+        "ibot": Ibot,
+        "keypoint_probe": KeypointProbe,
         "maskhand": MaskHand,
         "maskhand_text": TextMaskHand,
+        "peclr": PeCLR,
         "pymaf": PyMAF,
         "vq_mano": VqMano,
     }
@@ -40,13 +47,22 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
     hints = typing.get_type_hints(known[name].__init__)
     configs: dict[str, Any] = {}
     for parameter in inspect.signature(known[name]).parameters:
-        values = dict(checkpoint.metadata["configs"][parameter])
-        if "init" in values:
-            values["init"] = "random"  # all weights come from the checkpoint
+        values = _without_starting_weights(checkpoint.metadata["configs"][parameter])
         configs[parameter] = hints[parameter](**values)
     method = known[name](**configs)
     load_strictly(method, checkpoint.tensors, origin)
     return method.eval()
+
+
+def _without_starting_weights(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same configuration with every backbone at random: all weights come from a checkpoint."""
+    changed = dict(values)
+    for key, value in values.items():
+        if key == "init":
+            changed[key] = "random"
+        elif isinstance(value, Mapping):
+            changed[key] = _without_starting_weights(value)
+    return changed
 
 
 def load_method(path: Path | str) -> Method:

@@ -5,25 +5,16 @@ iBOT's default where there is one, and an option here where there are two readin
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from hand_pipeline.data.batch import Batch, ImageBatch
-from hand_pipeline.data.masking import MaskConfig, MaskSampler, gather_masked
-from hand_pipeline.data.views import ViewConfig, ViewPair, ViewSampler
-from hand_pipeline.losses.collapse import feature_spread, target_health
-from hand_pipeline.losses.distillation import (
-    Center,
-    cross_view_loss,
-    koleo_loss,
-    patch_loss,
-    sinkhorn_targets,
-)
+from hand_pipeline.data.batch import Batch
+from hand_pipeline.data.masking import gather_masked
+from hand_pipeline.data.views import ViewConfig, ViewPair
+from hand_pipeline.losses.distillation import Center, cross_view_loss, koleo_loss, patch_loss
 from hand_pipeline.losses.masked_pixel import (
     masked_pixel_loss,
     normalize_patches,
@@ -31,35 +22,27 @@ from hand_pipeline.losses.masked_pixel import (
 )
 from hand_pipeline.models.pixel_decoder import PixelDecoder, fused_layers, num_stages
 from hand_pipeline.models.pose_alignment import Coordinates, between_views, pose_aware_alignment
-from hand_pipeline.models.projection_head import ProjectionHead, Prototypes
-from hand_pipeline.models.vit import VisionTransformer, VitConfig, VitOutput, build_vit
-from hand_pipeline.training.ema import freeze, update_teacher
-from hand_pipeline.training.method import Method
-from hand_pipeline.training.schedules import cosine, linear
+from hand_pipeline.models.vit import VisionTransformer, VitConfig
+from hand_pipeline.training.self_distillation import (
+    MaskedStep,
+    SelfDistillation,
+    SelfDistillationConfig,
+)
 
 
-class HandMIMConfig(MaskConfig):
-    """HandMIM's own numbers; masks are `MaskConfig`'s fields, views have their own config.
+class HandMIMConfig(SelfDistillationConfig):
+    """HandMIM's own numbers; what it takes from iBOT is inherited, views have their own config.
 
     Where a field names a reading, the default is the one that fits the papers' text best.
     """
 
-    total_steps: int = Field(
-        86_400, gt=0, description="steps of the run; the caller fills it in (paper: 400 epochs)"
-    )
     pose_weight: float = Field(1.0, ge=0, description="of L_pose (HandMIM eq. 10)")
     patch_weight: float = Field(1.0, ge=0, description="of L_patch (HandMIM eq. 10)")
     recon_weight: float = Field(1.0, ge=0, description="of L_recon (HandMIM eq. 10); 0: no decoder")
     koleo_weight: float = Field(0.0, ge=0, description="of DINOv2's spread of class tokens, 0.1")
 
-    latent_dim: int = Field(256, gt=1, description="128 pseudo key points x 2 (HandMIM 3.2)")
-    head_hidden_dim: int = Field(2048, gt=0, description="iBOT")
-    head_layers: int = Field(3, gt=0, description="iBOT")
     head_l2: bool = Field(
         False, description="unit-length latents: iBOT and PeCLR do, HandMIM names no norm"
-    )
-    head_full_precision: bool = Field(
-        True, description="hidden layers in float32 too; False: autocast for them, last layer not"
     )
     patch_prototypes: int = Field(
         0,
@@ -83,20 +66,6 @@ class HandMIMConfig(MaskConfig):
         "which saturates the softmax",
     )
 
-    targets: Literal["center", "sinkhorn"] = Field(
-        "center", description="against collapse: DINO's and iBOT's centre, or DINOv2's balancing"
-    )
-    center_momentum: float = Field(0.9, ge=0, lt=1, description="iBOT")
-    student_temperature: float = Field(0.1, gt=0, description="iBOT; HandMIM: 'constant'")
-    class_temperature: tuple[float, float] = Field((0.04, 0.04), description="teacher's; iBOT")
-    patch_temperature: tuple[float, float] = Field((0.04, 0.07), description="teacher's; iBOT")
-    temperature_warmup: float = Field(
-        0.075, ge=0, le=1, description="share of the run from first to second; iBOT: 30 of 400"
-    )
-    ema_momentum: tuple[float, float] = Field(
-        (0.996, 1.0), description="of the teacher, first and last step, cosine between; iBOT"
-    )
-
     decoder_width: int = Field(256, gt=0, description="channels at the first stage (our choice)")
     decoder_kernel: Literal[2, 4] = Field(
         2, description="of transposed convolutions; HandMIM gives none, 4 costs twice as much"
@@ -110,56 +79,18 @@ class HandMIMConfig(MaskConfig):
     recon_target: Literal["view", "patch_norm"] = Field(
         "view", description="the normalised view, or each patch normalised by itself (MAE)"
     )
-    finetune_weights: Literal["teacher", "student"] = Field(
-        "teacher", description="which network fine-tuning starts from; iBOT: the teacher"
-    )
 
     @model_validator(mode="after")
-    def _is_possible(self) -> "HandMIMConfig":
+    def _points_are_pairs(self) -> "HandMIMConfig":
         if self.latent_dim % 2:
             raise ValueError(f"latent_dim is key points times 2, so even, got {self.latent_dim}")
-        if min(*self.class_temperature, *self.patch_temperature) <= 0:
-            raise ValueError("teacher temperatures must be above 0")
-        if not all(0 <= m <= 1 for m in self.ema_momentum):
-            raise ValueError(f"ema_momentum must lie in [0, 1], got {self.ema_momentum}")
         return self
 
 
-class Branch(nn.Module):
-    """What student and teacher both have: a ViT, the shared head, prototypes if wanted."""
-
-    def __init__(self, cfg: HandMIMConfig, vit: VisionTransformer) -> None:
-        super().__init__()
-        self.vit = vit
-        self.head = ProjectionHead(
-            vit.embed_dim,
-            cfg.head_hidden_dim,
-            cfg.latent_dim,
-            cfg.head_layers,
-            l2=cfg.head_l2,
-            full_precision=cfg.head_full_precision,
-        )
-        self.prototypes = (
-            Prototypes(cfg.latent_dim, cfg.patch_prototypes) if cfg.patch_prototypes else None
-        )
-
-    def patch_logits(self, tokens: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens logits"]:
-        """Logits of patch tokens: their latents, or cosines to the prototypes."""
-        latents = self.head(tokens)
-        return latents if self.prototypes is None else self.prototypes(latents)
-
-
-class _Step(NamedTuple):
-    """What one step's terms are computed from; views are stacked, first views first."""
-
-    views: ViewPair
-    mask: Bool[Tensor, "views patches"]
-    student: VitOutput
-    teacher: VitOutput
-
-
-class HandMIM(Method):
+class HandMIM(SelfDistillation):
     """Student, EMA teacher and pixel decoder; terms `pose`, `patch`, `recon` (and `koleo`)."""
+
+    cfg: HandMIMConfig
 
     def __init__(self, cfg: HandMIMConfig, vit: VitConfig, views: ViewConfig) -> None:
         """Build both networks; the teacher starts as a copy of the student.
@@ -168,94 +99,41 @@ class HandMIM(Method):
             ValueError: views and backbone disagree on the image size, or the grid does not suit
                 the masks or the decoder.
         """
-        super().__init__()
-        if vit.image_size != views.image_size:
-            raise ValueError(
-                f"the backbone takes {vit.image_size} px, views have {views.image_size} px; "
-                "give both the same image_size"
-            )
-        self.cfg = cfg
-        self.student = Branch(cfg, build_vit(vit, masking=True))
-        plain = {"init": "random", "drop_path": 0.0, "gradient_checkpointing": False}
-        self.teacher = Branch(cfg, build_vit(vit.model_copy(update=plain)))
-        update_teacher(self.teacher, self.student, momentum=0.0)
-        freeze(self.teacher)
+        super().__init__(cfg, vit, views, head_l2=cfg.head_l2, prototypes=cfg.patch_prototypes)
         self.class_center = Center(cfg.latent_dim, cfg.center_momentum)
         self.patch_center = Center(cfg.patch_prototypes or cfg.latent_dim, cfg.center_momentum)
-        backbone = self.student.vit
-        self.layers, self.decoder = _decoder(cfg, backbone)
-        self.sampler = ViewSampler(views)
-        self.masks = MaskSampler(cfg, backbone.grid_size)
+        self.layers, self.decoder = _decoder(cfg, self.student.vit)
         self.loss_weights: Mapping[str, float] = {
             "pose": cfg.pose_weight,
             "patch": cfg.patch_weight,
             "recon": cfg.recon_weight,
         } | ({"koleo": cfg.koleo_weight} if cfg.koleo_weight else {})
-        self._monitors: dict[str, Tensor] = {}
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """L_pose (eq. 6), L_patch (eq. 7) and L_recon (eq. 9), unweighted."""
-        if not isinstance(batch, ImageBatch):
-            raise TypeError(f"HandMIM learns from an ImageBatch, got {type(batch).__name__}")
-        views = self.sampler(batch.images)
-        images = views.images.flatten(0, 1)
-        mask = self.masks(len(images), images.device)
-        student = self.student.vit(images, mask, self.layers)
-        with torch.no_grad():
-            teacher = self.teacher.vit(images)
-        seen = _Step(views, mask, student, teacher)
-        self._monitors = {
-            "mask_ratio": mask.float().mean(),
-            "feature_std": feature_spread(teacher.cls),
-        }
+        seen = self._see(batch, self.layers)
         terms = {"recon": self._recon(seen)}
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(seen.mask.device.type, enabled=False):
             terms |= {"pose": self._pose(seen, step), "patch": self._patch(seen, step)}
             if self.cfg.koleo_weight:
-                first, second = student.cls.unflatten(0, (2, -1))
+                first, second = seen.student.cls.unflatten(0, (2, -1))
                 terms["koleo"] = (koleo_loss(first) + koleo_loss(second)) / 2
         return terms
 
-    def after_step(self, step: int) -> None:
-        """Move the teacher towards the student."""
-        start, final = self.cfg.ema_momentum
-        momentum = cosine(step, self.cfg.total_steps, start, final)
-        update_teacher(self.teacher, self.student, momentum)
-
-    def monitors(self) -> dict[str, Tensor]:
-        """Signs of collapse, of the last `losses`.
-
-        `mask_ratio`: share of hidden patches. `feature_std`: `feature_spread` of the teacher's
-        class tokens. `class_*`, `patch_*`: `target_health` of the teacher's targets.
-        """
-        return dict(self._monitors)
-
-    def train(self, mode: bool = True) -> "HandMIM":
-        """Train or evaluate; the teacher never drops paths."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
-
     def compile_networks(self) -> None:
         """Compile the transformers, heads and decoder; views, masks and targets stay eager."""
-        for branch in (self.student, self.teacher):
-            branch.vit.compile()
-            branch.head.compile()
+        super().compile_networks()
         if self.decoder is not None:
             self.decoder.compile()
 
-    def backbone_state(self) -> dict[str, Tensor]:
-        """The ViT weights fine-tuning starts from, under timm's names."""
-        network = self.teacher if self.cfg.finetune_weights == "teacher" else self.student
-        return network.vit.backbone_state()
-
-    def _pose(self, seen: _Step, step: int) -> Tensor:
+    def _pose(self, seen: MaskedStep, step: int) -> Tensor:
         """Class tokens: teacher of one view against student of the other, as key points."""
         student = self._aligned(self.student.head(seen.student.cls), seen.views, "student")
         with torch.no_grad():
             teacher = self._aligned(self.teacher.head(seen.teacher.cls), seen.views, "teacher")
         temperature = self._temperature(self.cfg.class_temperature, step)
         targets = self._targets("class", self.class_center, teacher, temperature, None)
+        self._move_center(self.class_center, teacher)
         return cross_view_loss(
             targets.unflatten(0, (2, -1)),
             student.unflatten(0, (2, -1)),
@@ -276,7 +154,7 @@ class HandMIM(Method):
             latents, matrices.flatten(0, 1), (side, side), size, self.cfg.coordinates
         )
 
-    def _patch(self, seen: _Step, step: int) -> Tensor:
+    def _patch(self, seen: MaskedStep, step: int) -> Tensor:
         """Patch tokens: the teacher saw what was hidden from the student in the same view."""
         if self.cfg.patch_tokens == "masked":
             index, weights = gather_masked(seen.mask, self.masks.most_masked(len(seen.mask)))
@@ -289,13 +167,14 @@ class HandMIM(Method):
             )
             weights = torch.full_like(student[:, 0], 1 / len(student), dtype=torch.float32)
         with torch.no_grad():
-            teacher_logits = self.teacher.patch_logits(teacher)
+            teacher_logits = self.teacher.logits(teacher)
         temperature = self._temperature(self.cfg.patch_temperature, step)
         targets = self._targets("patch", self.patch_center, teacher_logits, temperature, weights)
-        logits = self.student.patch_logits(student)
+        self._move_center(self.patch_center, teacher_logits, weights)
+        logits = self.student.logits(student)
         return patch_loss(targets, logits, weights, self.cfg.student_temperature)
 
-    def _recon(self, seen: _Step) -> Tensor:
+    def _recon(self, seen: MaskedStep) -> Tensor:
         """Hidden pixels that show the photo, against the view the student did not see."""
         target = seen.views.images.flatten(0, 1)
         if self.decoder is None:
@@ -305,24 +184,6 @@ class HandMIM(Method):
             target = normalize_patches(target, patch)
         counted = patches_to_pixels(seen.mask, patch) & seen.views.inside.flatten(0, 1)
         return masked_pixel_loss(self.decoder(seen.student.layers), target, counted)
-
-    def _temperature(self, bounds: tuple[float, float], step: int) -> float:
-        warmup = round(self.cfg.temperature_warmup * self.cfg.total_steps)
-        return linear(step, warmup, *bounds)
-
-    def _targets(
-        self, name: str, center: Center, logits: Tensor, temperature: float, weights: Tensor | None
-    ) -> Tensor:
-        """Teacher probabilities; records their health and moves the centre."""
-        if self.cfg.targets == "sinkhorn":
-            targets = sinkhorn_targets(logits, temperature, weights)
-        else:
-            targets = center.targets(logits, temperature)
-        reference = F.log_softmax(center.value / temperature, dim=-1)
-        self._monitors |= target_health(name, targets, weights, reference)
-        if self.training and torch.is_grad_enabled():
-            center.update(logits, None if weights is None else (weights > 0).float())
-        return targets
 
 
 def _decoder(

@@ -1,4 +1,4 @@
-"""The MLP that maps tokens to a latent space for self-distillation, and prototypes behind it."""
+"""MLPs that map features to the latent space of self-supervision, and prototypes behind one."""
 
 from itertools import pairwise
 
@@ -69,19 +69,46 @@ class Prototypes(nn.Module):
     """Cosine similarities of latents to learnt unit vectors: iBOT's last layer, weight norm 1.
 
     Written as a product of normalised tensors: the same function as iBOT's weight-normed linear
-    layer with its gain frozen at 1, without the deprecated `weight_norm`.
+    layer with its gain frozen at 1, without the deprecated `weight_norm`. With `gain` each
+    prototype learns the factor of its cosines, from 1 (iBOT's `norm_last_layer false`).
     """
 
-    def __init__(self, latent_dim: int, num_prototypes: int) -> None:
+    def __init__(self, latent_dim: int, num_prototypes: int, gain: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(num_prototypes, latent_dim))
         nn.init.trunc_normal_(self.weight, std=0.02, a=-0.04, b=0.04)
+        self.gain = nn.Parameter(torch.ones(num_prototypes)) if gain else None
 
     def forward(self, latents: Float[Tensor, "*tokens latent"]) -> Float[Tensor, "*tokens codes"]:
         """Cosines, in float32."""
         with torch.autocast(latents.device.type, enabled=False):
-            unit = F.normalize(latents.float(), dim=-1)
-            return F.linear(unit, F.normalize(self.weight, dim=-1))
+            return self.of_unit(F.normalize(latents.float(), dim=-1))
+
+    def of_unit(self, unit: Float[Tensor, "*tokens latent"]) -> Float[Tensor, "*tokens codes"]:
+        """The same of vectors as they are: linear, so that a mean's are the mean of all."""
+        with torch.autocast(unit.device.type, enabled=False):
+            directions = F.normalize(self.weight, dim=-1)
+            if self.gain is not None:
+                directions = directions * self.gain[:, None]
+            return F.linear(unit, directions)
+
+
+class ContrastiveHead(nn.Module):
+    """PeCLR's: in -> 512 with batch norm and ReLU -> 128 without bias, in float32.
+
+    Batch statistics are those of the device's own share of the batch.
+    """
+
+    def __init__(self, in_dim: int, hidden_dim: int = 512, out_dim: int = 128) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(in_dim, hidden_dim)
+        self.norm = nn.BatchNorm1d(hidden_dim)
+        self.last = nn.Linear(hidden_dim, out_dim, bias=False)
+
+    def forward(self, features: Float[Tensor, "batch width"]) -> Float[Tensor, "batch latent"]:
+        """Latents, of any length."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.last(F.relu(self.norm(self.hidden(features.float()))))
 
 
 def _init_linear(layer: nn.Linear, std: float) -> None:

@@ -1,15 +1,17 @@
 """Nodes of the `pretrain` pipeline."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from PIL import Image
 
-from hand_pipeline.config import MachineConfig
+from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.crops import CropDataset, collate_crops
 from hand_pipeline.data.views import ViewConfig
 from hand_pipeline.methods.handmim import HandMIM, HandMIMConfig
+from hand_pipeline.methods.ibot import Ibot, IbotConfig
+from hand_pipeline.methods.peclr import PeCLR, PeclrConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method
@@ -19,37 +21,70 @@ from hand_pipeline.training.seeding import seed_everything
 from hand_pipeline.viz.curves import training_curves
 from hand_pipeline.viz.figure import to_image
 
+Pretraining = Literal["handmim", "ibot", "peclr"]
+TITLES: dict[str, str] = {"handmim": "HandMIM", "ibot": "iBOT", "peclr": "PeCLR"}
 
-def pretrain_handmim(
+
+def pretrain(
     hand_crops: Path,
     backbone: VitConfig,
     views: ViewConfig,
-    method: HandMIMConfig,
+    name: Pretraining,
+    handmim: HandMIMConfig,
+    ibot: IbotConfig,
+    peclr: PeclrConfig,
     training: TrainConfig,
     machine: MachineConfig,
 ) -> tuple[Checkpoint, Checkpoint, dict[str, Any], pd.DataFrame]:
-    """Train HandMIM; return the whole method, the backbone alone, final figures and history."""
-    method = method.model_copy(update={"total_steps": training.steps})
+    """Train one of the methods; return it whole, its backbone alone, final figures and history.
+
+    All of them get the same crops, views, backbone and steps; of `handmim`, `ibot` and `peclr` only
+    the named one's configuration counts.
+    """
     crops = CropDataset(hand_crops)
     seed_everything(training.seed)
-    handmim = HandMIM(method, backbone, views)
-    configs = {"cfg": method, "vit": backbone, "views": views}
+    method, cfg = _build(name, backbone, views, handmim, ibot, peclr, training.steps)
+    configs = {"cfg": cfg, "vit": backbone, "views": views}
     checkpoint = running_checkpoint(
-        machine, "pretrain", training, data=crops.reader.fingerprint, **configs
+        machine, "pretrain", training, data=crops.reader.fingerprint, method=name, **configs
     )
     result = train(
         TrainJob(
-            "pretrain", handmim, crops, collate_crops, training, machine, checkpoint,
+            "pretrain", method, crops, collate_crops, training, machine, checkpoint,
             sink=RecordLogger("pretrain"),
         )
     )  # fmt: skip
-    handmim.load_state_dict(result.tensors)
-    packed = pack_method("handmim", result.tensors, **configs)
-    trunk = Checkpoint(handmim.backbone_state(), {"backbone": backbone.model_dump(mode="json")})
+    method.load_state_dict(result.tensors)
+    packed = pack_method(name, result.tensors, **configs)
+    made_by = {"backbone": backbone.model_dump(mode="json"), "pretrained_by": name}
+    if isinstance(cfg, PeclrConfig) and cfg.resnet is not None:
+        made_by["resnet"] = cfg.resnet.model_dump(mode="json")
+    trunk = Checkpoint(method.backbone_state(), made_by)
     metrics = {"crops": len(crops), "steps": training.steps, **result.final_figures()}
     return packed, trunk, metrics, result.table()
 
 
-def draw_curves(history: pd.DataFrame) -> Image.Image:
+def _build(
+    name: Pretraining,
+    backbone: VitConfig,
+    views: ViewConfig,
+    handmim: HandMIMConfig,
+    ibot: IbotConfig,
+    peclr: PeclrConfig,
+    steps: int,
+) -> tuple[HandMIM | Ibot | PeCLR, Config]:
+    """The named method, told the length of its run, and its configuration."""
+    if name == "handmim":
+        handmim = handmim.model_copy(update={"total_steps": steps})
+        return HandMIM(handmim, backbone, views), handmim
+    if name == "ibot":
+        ibot = ibot.model_copy(update={"total_steps": steps})
+        return Ibot(ibot, backbone, views), ibot
+    if name == "peclr":
+        return PeCLR(peclr, backbone, views), peclr
+    raise ValueError(f"pretrain.method must be one of {', '.join(TITLES)}, got {name!r}")
+
+
+def draw_curves(history: pd.DataFrame, name: Pretraining) -> Image.Image:
     """Losses and monitors over the steps."""
-    return to_image(training_curves(history, title="HandMIM pretraining"))
+    return to_image(training_curves(history, title=f"{TITLES[name]} pretraining"))

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from hand_pipeline.pipelines.pretrain.nodes import draw_curves, pretrain_handmim
+from hand_pipeline.pipelines.pretrain.nodes import draw_curves, pretrain
 
 
 def create_pipeline() -> Pipeline:
@@ -10,12 +10,15 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
-                pretrain_handmim,
+                pretrain,
                 [
                     "hand_crops",
                     "params:backbone",
                     "params:pretrain.views",
+                    "params:pretrain.method",
                     "params:pretrain.handmim",
+                    "params:pretrain.ibot",
+                    "params:pretrain.peclr",
                     "params:pretrain.training",
                     "params:machine",
                 ],
@@ -25,8 +28,13 @@ def create_pipeline() -> Pipeline:
                     "pretrain_metrics",
                     "pretrain_history",
                 ],
-                name="pretrain_handmim",
+                name="pretrain_backbone",
             ),
-            Node(draw_curves, "pretrain_history", "pretrain_curves", name="draw_pretrain_curves"),
+            Node(
+                draw_curves,
+                ["pretrain_history", "params:pretrain.method"],
+                "pretrain_curves",
+                name="draw_pretrain_curves",
+            ),
         ]
     )

@@ -1,0 +1,224 @@
+"""The probe of HandMIM's journal version: what frozen features tell about a hand's joints.
+
+Front. Phys. 12:1515842, "linear probing": the backbone stays as it is, two 3-layer MLPs read 21 2D
+joints and 21 relative depths off its features, and the camera lifts them to space (2.5D of Iqbal
+et al. 2018, `geometry.scaled_depth`). L = |2D - label| + |z - label|, means of absolute values.
+
+Deviation: the paper gives neither tokens, widths, losses nor optimizer; we read the class token,
+with hidden layers twice its width, and L1.
+Deviation: PeCLR, whose 2.5D it is, corrects the root's depth by a further small MLP; the text of
+the probe names two, so we do not.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Shaped
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from hand_pipeline.config import Config
+from hand_pipeline.data.batch import Batch, HandBatch, JointPrediction, Keypoints
+from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
+from hand_pipeline.geometry.scaled_depth import bone_lengths, lift, scaled_depths
+from hand_pipeline.losses.keypoint import joint_2d_loss
+from hand_pipeline.losses.reduction import masked_mean
+from hand_pipeline.models.image_encoder import ResNetConfig, build_encoder, load_encoder
+from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.training.ema import freeze
+from hand_pipeline.training.method import Method
+
+
+class KeypointProbeConfig(Config):
+    """What is read off the features, and how depths are scaled."""
+
+    weight_joints_2d: float = Field(1.0, ge=0, description="share of the image side; our choice")
+    weight_depth: float = Field(1.0, ge=0, description="lengths of the bone; our choice")
+    features: Literal["class", "patches", "both"] = Field(
+        "class", description="class token (our choice), mean of the patch tokens, or both"
+    )
+    standardize: bool = Field(
+        False, description="batch norm before the MLPs, as in MAE's linear probe; paper: not named"
+    )
+    hidden_scale: int = Field(2, gt=0, description="hidden width over the features'; our choice")
+    bone: tuple[int, int] = Field(
+        (0, 5),
+        description="whose length is the unit of depth: wrist and index base (PeCLR's loader); "
+        "FreiHAND's own scale is that of (9, 10), a bone less than half as long",
+    )
+    root: int = Field(0, ge=0, le=20, description="joint that depths are relative to; our choice")
+    depth_limits: tuple[float, float] = Field(
+        (1.0, 50.0),
+        description="of the root, lengths of the bone; PeCLR: 4 to 50, which would push hands "
+        "nearer than 40 cm away, so ours start at 10 cm",
+    )
+    resnet: ResNetConfig | None = Field(
+        None, description="a ResNet in place of the ViT, as PeCLR may train; null: the ViT"
+    )
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "KeypointProbeConfig":
+        if self.bone[0] == self.bone[1] or not all(0 <= joint <= 20 for joint in self.bone):
+            raise ValueError(f"bone must be two different joints of 0 to 20, got {self.bone}")
+        if not 0 < self.depth_limits[0] < self.depth_limits[1]:
+            raise ValueError(f"depth_limits must be rising and above 0, got {self.depth_limits}")
+        return self
+
+
+class KeypointProbe(Method):
+    """A frozen encoder and two MLPs; terms `joints_2d` and `depth`.
+
+    Args:
+        cfg: the probe.
+        vit: the backbone, or, with `cfg.resnet`, the size of its pictures.
+        augmentation: training augmentation and the input size, which must be the backbone's.
+
+    Raises:
+        ValueError: the augmentation makes images of another size than the backbone takes.
+    """
+
+    bone_length: Float[Tensor, ""]
+    """Mean length of the bone in the hands learnt from, metres: for hands of unknown size."""
+    hands_seen: Float[Tensor, ""]
+    """Hands that the mean is of."""
+
+    def __init__(
+        self, cfg: KeypointProbeConfig, vit: VitConfig, augmentation: HandAugmentationConfig
+    ) -> None:
+        super().__init__()
+        if vit.image_size != augmentation.image_size:
+            raise ValueError(
+                f"expected one input size, got image_size {vit.image_size} of the backbone and "
+                f"{augmentation.image_size} of the augmentation; set both to the same"
+            )
+        self.cfg, self.image_size = cfg, vit.image_size
+        self.augmentation = HandAugmentation(augmentation)
+        self.encoder = build_encoder(vit, cfg.resnet)
+        freeze(self.encoder)
+        width = self.encoder.embed_dim * (2 if cfg.features == "both" else 1)
+        self.norm = nn.BatchNorm1d(width, affine=False) if cfg.standardize else nn.Identity()
+        self.plane = _mlp(width, cfg.hidden_scale * width, 42)
+        self.depth = _mlp(width, cfg.hidden_scale * width, 21)
+        self.loss_weights = {"joints_2d": cfg.weight_joints_2d, "depth": cfg.weight_depth}
+        self.register_buffer("bone_length", torch.tensor(0.09))  # metres; of a hand of 18 cm
+        self.register_buffer("hands_seen", torch.tensor(0.0))
+        self._monitors: dict[str, Tensor] = {}
+
+    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
+        """The weights to be probed, under timm's names (a pretraining's `backbone_state`).
+
+        Args:
+            weights: tensors by name.
+            origin: what to call them in a message.
+
+        Raises:
+            CheckpointMismatchError: they belong to another architecture.
+        """
+        load_encoder(self.encoder, weights, origin)
+
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Mean absolute differences of 2D joints and of relative depths.
+
+        Raises:
+            TypeError: a batch without labels.
+        """
+        if not isinstance(batch, HandBatch):
+            raise TypeError(f"the probe needs a HandBatch, got {type(batch).__name__}")
+        labels, cfg = self.augmentation(batch), self.cfg
+        points, depths = self.estimate(labels.images)
+        labelled = labels.has_joints_3d
+        measured = labelled[:, cfg.root] & labelled[:, cfg.bone[0]] & labelled[:, cfg.bone[1]]
+        self._measure(labels.joints_3d, measured)
+        truth = scaled_depths(labels.joints_3d, cfg.bone, cfg.root)
+        known = labelled & measured[:, None]
+        terms = {
+            "joints_2d": joint_2d_loss(
+                points, labels.joints_2d, labels.has_joints_2d, self.image_size
+            ),
+            "depth": masked_mean((depths - truth).abs(), known),
+        }
+        distances = (points.detach() - labels.joints_2d).norm(dim=-1)
+        self._monitors = {"pixels_2d": masked_mean(distances, labels.has_joints_2d)}
+        return terms
+
+    def monitors(self) -> dict[str, Tensor]:
+        """`pixels_2d`: mean distance of the last batch's 2D joints, px of the network's input."""
+        return dict(self._monitors)
+
+    def train(self, mode: bool = True) -> "KeypointProbe":
+        """Train or evaluate; the encoder always does the latter."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def estimate(
+        self, images: Float[Tensor, "batch 3 size size"]
+    ) -> tuple[Float[Tensor, "batch 21 2"], Float[Tensor, "batch 21"]]:
+        """2D joints, pixels, and relative depths, lengths of the bone, of normalised images."""
+        with torch.no_grad():
+            seen = self.encoder(images)
+            mean_patch = seen.patches.mean(1)
+        read = {"class": [seen.cls], "patches": [mean_patch], "both": [seen.cls, mean_patch]}
+        with torch.autocast(images.device.type, enabled=False):
+            features = self.norm(torch.cat(read[self.cfg.features], dim=-1).float())
+            points = (self.plane(features).unflatten(-1, (21, 2)) + 0.5) * self.image_size
+            return points, self.depth(features)
+
+    def predict(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
+        lengths: Float[Tensor, " batch"] | None = None,
+    ) -> JointPrediction:
+        """Joints in camera space; call in eval mode, without gradients.
+
+        Args:
+            images: uint8 square crops of any size, or normalised images of the input size.
+            intrinsics: camera of `images`.
+            ids: names of the samples.
+            keypoints: not looked at.
+            lengths: of each hand's bone, metres, where it is known (FreiHAND tells it); None: the
+                mean of the hands it has learnt from, so a hand larger than that comes out nearer.
+
+        Returns:
+            Metres in the camera of `images`; `joints_2d` and `intrinsics` of the result belong to
+            the network's input size.
+
+        Raises:
+            ValueError: float images of another size than the network's input.
+        """
+        if not images.is_floating_point():
+            images, intrinsics = self.augmentation.resize(images, intrinsics)
+        side = self.image_size
+        if images.shape[-2:] != (side, side):
+            raise ValueError(
+                f"expected normalised images of {side} x {side} px, got "
+                f"{images.shape[-2]} x {images.shape[-1]}; give uint8 images to have them resized"
+            )
+        points, depths = self.estimate(images)
+        if lengths is None:
+            lengths = self.bone_length.expand(len(images))
+        joints = lift(points, depths, intrinsics, lengths, self.cfg.bone, self.cfg.depth_limits)
+        return JointPrediction(ids, intrinsics, joints_2d=points, joints_3d=joints)
+
+    @torch.no_grad()
+    def _measure(self, joints: Tensor, measured: Tensor) -> None:
+        """Take this batch's bones into the mean, in training."""
+        if self.training:
+            lengths = bone_lengths(joints, self.cfg.bone)
+            self.hands_seen += measured.sum()
+            share = measured.sum() / self.hands_seen.clamp(min=1)
+            self.bone_length.lerp_(masked_mean(lengths, measured), share)
+
+
+def _mlp(width: int, hidden: int, out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, out),
+    )

@@ -1,0 +1,148 @@
+"""Nodes of the `probe` pipeline."""
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from PIL import Image
+from pydantic import Field
+
+from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.data.batch import HandBatch, JointPrediction
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+from hand_pipeline.data.hand_dataset import LabelsConfig
+from hand_pipeline.data.hand_images import HandImages, read_bad_photos
+from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
+from hand_pipeline.data.hand_sets import read_hands
+from hand_pipeline.data.loader import batches_in_order
+from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_joints
+from hand_pipeline.evaluation.predict import predict_joints
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.scaled_depth import bone_lengths
+from hand_pipeline.methods import restore_method
+from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
+from hand_pipeline.models.image_encoder import ResNetConfig
+from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.tracking import RecordLogger
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
+from hand_pipeline.training.loop import TrainConfig
+from hand_pipeline.training.run import TrainJob, running_checkpoint, train
+from hand_pipeline.training.seeding import seed_everything
+from hand_pipeline.viz.curves import pck_curves, training_curves
+from hand_pipeline.viz.figure import to_image
+
+logger = logging.getLogger(__name__)
+
+
+class ProbeLabelsConfig(LabelsConfig):
+    """Which labels the probe may learn from, and the hand model they belong to."""
+
+    mano_model: Path | None = Field(
+        None, description="converted licensed MANO file; null is the open hand"
+    )
+
+
+class ProbeEvaluationConfig(Config):
+    """How a probe is scored."""
+
+    batch_size: int = Field(64, gt=0)
+    allow_reflection: bool = Field(True, description="as the official programs align")
+
+
+def train_probe(
+    pretrained: Checkpoint,
+    hands: Path,
+    start: Literal["pretrained", "init"],
+    backbone: VitConfig,
+    labels: ProbeLabelsConfig,
+    mix: MixConfig,
+    augmentation: HandAugmentationConfig,
+    method: KeypointProbeConfig,
+    training: TrainConfig,
+    machine: MachineConfig,
+) -> tuple[Checkpoint, dict[str, Any], pd.DataFrame]:
+    """Train two MLPs on frozen features; return them, their final figures and history.
+
+    Args:
+        start: whose features: `pretrained`, the backbone that `pretrain` made (a ResNet if it was
+            one), or `init`, what the backbone's own configuration says (random, ImageNet, a file).
+    """
+    if start == "pretrained" and "resnet" in pretrained.metadata:
+        resnet = ResNetConfig(**{**pretrained.metadata["resnet"], "init": "random"})
+        method = method.model_copy(update={"resnet": resnet})
+    seed_everything(training.seed)
+    probe = KeypointProbe(method, backbone, augmentation)
+    if start == "pretrained":
+        probe.load_backbone(pretrained.tensors, "the pretrained backbone")
+    bad_photos = machine.workspace / "probe" / "bad_photos.jsonl"
+    dataset = open_training_hands(hands, mix, labels, labels.mano_model, bad_photos)
+    configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
+    checkpoint = running_checkpoint(
+        machine, "probe", training, data=dataset.fingerprint,
+        start=tensors_hash(probe.state_dict()), **configs,
+    )  # fmt: skip
+    if not checkpoint.exists():
+        bad_photos.unlink(missing_ok=True)  # of another run
+    result = train(
+        TrainJob(
+            "probe", probe, dataset, dataset.collate, training, machine, checkpoint,
+            sink=RecordLogger("probe"),
+        )
+    )  # fmt: skip
+    bad = read_bad_photos(bad_photos)
+    for row in bad:
+        logger.warning("left out %(file)s: %(reason)s, %(detail)s", row)
+    metrics = {
+        "hands": len(dataset), "steps": training.steps, "unreadable_photos": len(bad),
+        **result.final_figures(),
+    }  # fmt: skip
+    return pack_method("keypoint_probe", result.tensors, **configs), metrics, result.table()
+
+
+def draw_curves(history: pd.DataFrame) -> Image.Image:
+    """Losses and 2D error over the steps."""
+    return to_image(training_curves(history, title="Keypoint probe of frozen features"))
+
+
+def score_probe(
+    hands: Path,
+    model: Checkpoint,
+    labels: ProbeLabelsConfig,
+    cfg: ProbeEvaluationConfig,
+    machine: MachineConfig,
+) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
+    """Errors of held-out hands, with their size known and not; every hand's errors; AUC curves.
+
+    `known_size` is FreiHAND's protocol, which tells a bone's length for each held-out hand;
+    `mean_size` takes the mean training hand's. They differ in `mpjpe_mm` and `rr_mpjpe_mm` alone.
+    """
+    probe = restore_method(model, "the probe's checkpoint")
+    if not isinstance(probe, KeypointProbe):
+        raise TypeError(f"expected a keypoint probe, got {type(probe).__name__}")
+    device = "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    probe.to(device)
+    mano = ManoHand(labels.mano_model, tips="freihand")
+    held_out = HandImages(read_hands("freihand", hands, "evaluation", mano), mano)
+    scores: dict[str, HandEvaluation] = {}
+    for name, known_size in (("known_size", True), ("mean_size", False)):
+        batches = batches_in_order(held_out, held_out.collate, cfg.batch_size, machine.num_workers)
+        found = predict_joints(
+            partial(_predict, probe, known_size), batches, device,
+            -(-len(held_out) // cfg.batch_size), f"probe, {name}",
+        )  # fmt: skip
+        scores[name] = evaluate_joints(
+            found.joints, found.gt_joints, found.joints_2d, found.gt_joints_2d, found.ids,
+            cfg.allow_reflection,
+        )  # fmt: skip
+    samples = pd.concat([s.per_sample.assign(hands=name) for name, s in scores.items()])
+    curves = {name.replace("_", " "): found.curves for name, found in scores.items()}
+    picture = to_image(pck_curves(curves, "joints", "joints, unaligned"))
+    return {name: found.summary for name, found in scores.items()}, samples, picture
+
+
+def _predict(probe: KeypointProbe, known_size: bool, batch: HandBatch) -> JointPrediction:
+    lengths = bone_lengths(batch.joints_3d, probe.cfg.bone) if known_size else None
+    return probe.predict(batch.images, batch.intrinsics, batch.ids, lengths=lengths)

@@ -1,0 +1,145 @@
+"""Any pretraining by its name, and its backbone under the probe: the nodes on small files."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.fixtures.freihand import write_freihand
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+from hand_pipeline.data.hand_mix import MixConfig
+from hand_pipeline.data.shards import ShardWriter
+from hand_pipeline.data.views import ViewConfig
+from hand_pipeline.methods import method_classes, restore_method
+from hand_pipeline.methods.handmim import HandMIMConfig
+from hand_pipeline.methods.ibot import IbotConfig
+from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
+from hand_pipeline.methods.peclr import PeclrConfig
+from hand_pipeline.models.image_encoder import ResNetConfig
+from hand_pipeline.models.state import CheckpointMismatchError
+from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.pipelines.pretrain.nodes import TITLES, draw_curves, pretrain
+from hand_pipeline.pipelines.probe.nodes import (
+    ProbeEvaluationConfig,
+    ProbeLabelsConfig,
+    score_probe,
+    train_probe,
+)
+from hand_pipeline.training.checkpoint import Checkpoint
+from hand_pipeline.training.loop import TrainConfig
+
+VIT = VitConfig(
+    name="vit_tiny_patch16_224", image_size=32, patch_size=8, embed_dim=48, depth=3, num_heads=3
+)
+RESNET = ResNetConfig(name="resnet50", layers=(1, 1, 1, 1), channels=(8, 8, 16, 16))
+TRAINING = TrainConfig(steps=4, batch_size=4, lr=1e-3, log_every=2, checkpoint_every=2)
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("crops")
+    rng = np.random.default_rng(0)
+    with ShardWriter(folder, items_per_shard=8) as writer:
+        for number in range(8):
+            buffer = io.BytesIO()
+            pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(buffer, "PNG")
+            writer.add(f"crop{number}", buffer.getvalue(), {"set": "noise"}, suffix="png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hands")
+    for split in ("training", "evaluation"):
+        write_freihand(folder, split, count=4, seed=len(split))
+    return folder
+
+
+def pretrained(
+    name: str, crops: Path, workspace: Path, resnet: ResNetConfig | None = None
+) -> tuple[Checkpoint, Checkpoint]:
+    method, trunk, metrics, history = pretrain(
+        crops,
+        VIT,
+        ViewConfig(image_size=32),
+        name,
+        HandMIMConfig(head_hidden_dim=32, latent_dim=16, decoder_width=8),
+        IbotConfig(head_hidden_dim=32, latent_dim=16, prototypes=32),
+        PeclrConfig(head_hidden_dim=32, latent_dim=16, resnet=resnet),
+        TRAINING,
+        MachineConfig(accelerator="cpu", workspace=workspace),
+    )
+    assert (metrics["crops"], metrics["steps"], len(history)) == (8, 4, 2)
+    assert draw_curves(history, name).width > 100
+    return method, trunk
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_each_pretraining_is_run_by_its_name(name: str, crops: Path, tmp_path: Path) -> None:
+    method, trunk = pretrained(name, crops, tmp_path)
+    rebuilt = restore_method(method)
+    assert type(rebuilt) is method_classes()[name]
+    assert getattr(rebuilt.cfg, "total_steps", 4) == 4
+    for parameter, value in rebuilt.backbone_state().items():
+        assert torch.equal(value, trunk.tensors[parameter])
+    assert trunk.metadata["pretrained_by"] == name
+
+
+def test_an_unknown_pretraining_is_refused_by_name(crops: Path, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"handmim.*ibot.*peclr"):
+        pretrained("dino", crops, tmp_path)
+
+
+def probed(trunk: Checkpoint, hands: Path, workspace: Path, start: str) -> Checkpoint:
+    probe, metrics, history = train_probe(
+        trunk,
+        hands,
+        start,
+        VIT,
+        ProbeLabelsConfig(),
+        MixConfig(),
+        HandAugmentationConfig(image_size=32),
+        KeypointProbeConfig(),
+        TRAINING,
+        MachineConfig(accelerator="cpu", workspace=workspace),
+    )
+    assert (metrics["hands"], len(history)) == (8, 2)
+    return probe
+
+
+@pytest.mark.parametrize("resnet", [None, RESNET], ids=["vit", "resnet"])
+def test_a_backbone_is_probed_whatever_it_is(
+    crops: Path, hands: Path, tmp_path: Path, resnet: ResNetConfig | None
+) -> None:
+    _, trunk = pretrained("peclr", crops, tmp_path, resnet)
+    packed = probed(trunk, hands, tmp_path, "pretrained")
+    probe = restore_method(packed)
+    assert isinstance(probe, KeypointProbe)
+    for name, value in probe.encoder.backbone_state().items():
+        assert torch.equal(value, trunk.tensors[name])
+    machine = MachineConfig(accelerator="cpu", workspace=tmp_path)
+    scores, samples, picture = score_probe(
+        hands, packed, ProbeLabelsConfig(), ProbeEvaluationConfig(batch_size=3), machine
+    )
+    known, mean = scores["known_size"], scores["mean_size"]
+    assert known["num_samples"] == 4
+    assert known["mpjpe_mm"] != mean["mpjpe_mm"]
+    for same in ("pa_mpjpe_mm", "joints_2d_px"):  # the size changes neither
+        assert known[same] == pytest.approx(mean[same], rel=1e-4)
+    assert samples.groupby("hands").size().to_dict() == {"known_size": 4, "mean_size": 4}
+    assert picture.width > 100
+
+
+def test_from_init_the_pretrained_backbone_is_not_looked_at(
+    crops: Path, hands: Path, tmp_path: Path
+) -> None:
+    nothing = Checkpoint({}, {})
+    probe = restore_method(probed(nothing, hands, tmp_path, "init"))
+    assert isinstance(probe, KeypointProbe)
+    with pytest.raises(CheckpointMismatchError, match="the pretrained backbone holds"):
+        probed(nothing, hands, tmp_path, "pretrained")
