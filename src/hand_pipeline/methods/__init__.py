@@ -15,9 +15,16 @@ def method_classes() -> dict[str, type[Method]]:
     from hand_pipeline.methods.handmim import HandMIM
     from hand_pipeline.methods.maskhand import MaskHand
     from hand_pipeline.methods.pymaf import PyMAF
+    from hand_pipeline.methods.s2hand import S2Hand
     from hand_pipeline.methods.vq_mano import VqMano
 
-    return {"handmim": HandMIM, "maskhand": MaskHand, "pymaf": PyMAF, "vq_mano": VqMano}
+    return {
+        "handmim": HandMIM,
+        "maskhand": MaskHand,
+        "pymaf": PyMAF,
+        "s2hand": S2Hand,
+        "vq_mano": VqMano,
+    }
 
 
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:
