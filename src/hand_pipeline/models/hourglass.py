@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pipeline.config import Config
+from hand_pipeline.geometry.precision import full_precision
 
 _STEM_STRIDE = 4
 
@@ -80,6 +81,7 @@ class StackedHourglass(nn.Module):
         return found
 
 
+@full_precision
 def integral_joints(
     maps: Float[Tensor, "batch joints rows columns"], image_size: tuple[int, int]
 ) -> Float[Tensor, "batch joints 2"]:
@@ -95,14 +97,13 @@ def integral_joints(
     Returns:
         px of the image; x, y; left edge 0, so centres of pixels lie at .5.
     """
-    with torch.autocast(maps.device.type, enabled=False):
-        full = F.interpolate(maps.float(), image_size, mode="bilinear", align_corners=True)
-        share = full.flatten(2).softmax(-1).view_as(full)
-        places = []
-        for axis, size in ((2, image_size[1]), (3, image_size[0])):
-            centres = torch.arange(size, device=maps.device, dtype=share.dtype) + 0.5
-            places.append((share.sum(axis) * centres).sum(-1))
-        return torch.stack(places, dim=-1)
+    full = F.interpolate(maps, image_size, mode="bilinear", align_corners=True)
+    share = full.flatten(2).softmax(-1).view_as(full)
+    places = []
+    for axis, size in ((2, image_size[1]), (3, image_size[0])):
+        centres = torch.arange(size, device=maps.device, dtype=share.dtype) + 0.5
+        places.append((share.sum(axis) * centres).sum(-1))
+    return torch.stack(places, dim=-1)
 
 
 class _Hourglass(nn.Module):
