@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hand_pipeline.geometry.joints import FINGER_NAMES, MANO_JOINTS
+from hand_pipeline.geometry.precision import full_precision
 
 FLEXION_WEIGHT = 2.0  # of the excess of flexion; roll and azimuth 1
 COUNTED_ROWS = 16  # rows of the mean: 15 joints, and the constant root that never errs
@@ -73,6 +74,7 @@ def joint_axes(
     return torch.stack([roll, abd_axes, flex_axes], dim=1)
 
 
+@full_precision
 def joint_limit_loss(
     rotations: Float[Tensor, "batch 15 3"],
     limits: Float[Tensor, "2 15 3"],
