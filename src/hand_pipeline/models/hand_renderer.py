@@ -28,8 +28,8 @@ class Rendered(NamedTuple):
     alpha: Float[Tensor, "batch height width"]
     mask: Bool[Tensor, "batch height width"]
 
-    def over(self, background: Float[Tensor, "..."]) -> Float[Tensor, "batch 3 height width"]:
-        """The hands before a background: pictures, or one number for all of it."""
+    def over(self, background: Float[Tensor, "*picture"]) -> Float[Tensor, "batch 3 height width"]:
+        """The hands before a background of the pictures' size, or one that spreads to it."""
         return self.colours + (1 - self.alpha[:, None]) * background
 
 
