@@ -10,7 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 
+from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
+from hand_pipeline.data.hand_images import HandImages
+from hand_pipeline.data.readers.freihand import read_freihand
+from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import load_method
 
 pytestmark = pytest.mark.slow
@@ -32,6 +37,27 @@ def test_every_stage_leaves_its_result(finished: Path) -> None:
     ]  # fmt: skip
     assert results["num_samples"].eq(8).all()
     assert results.notna().all(axis=None)
+
+
+def test_labelled_hands_have_the_joints_that_a_detector_sees(finished: Path) -> None:
+    metrics = json.loads((finished / "08_reporting/detect_metrics.json").read_text())
+    mano = ManoHand(tips="freihand")
+    for split, count in (("training", 24), ("evaluation", 8)):
+        manifest = read_freihand(finished / "02_intermediate/synthetic_hands", split, mano)
+        hands = HandImages(manifest, mano)
+        wrapped = WithKeypoints(
+            hands, keypoints_of(finished / "03_primary/hand_keypoints", hands, split)
+        )
+        batch = wrapped.collate([wrapped[row] for row in range(count)])
+        assert batch.keypoints is not None
+        found = batch.keypoints.confidence > 0
+        assert found.any(1).float().mean() == metrics[split]["hands_found"] > 0.4
+        assert metrics[split]["hands"] == count
+        away = (batch.keypoints.points - batch.joints_2d).norm(dim=-1)[found]
+        assert away.median() < 64 / 10
+        assert metrics[split]["error_median"] < 0.1
+    with Image.open(finished / "08_reporting/keypoints_picture.png") as picture:
+        assert picture.width > 6 * 190
 
 
 def test_broken_photos_are_quarantined_with_their_reason(finished: Path) -> None:

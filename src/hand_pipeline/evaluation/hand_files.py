@@ -12,7 +12,7 @@ from torch import Tensor
 from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.obj import export_obj
 
-from hand_pipeline.evaluation.reconstruct import PlacedHand
+from hand_pipeline.evaluation.placed_hand import PlacedHand
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 
 # glTF's axes: +y up, -z forward, where OpenCV's camera has +y down, +z forward
@@ -25,6 +25,7 @@ def photo_json(
     hands: Sequence[PlacedHand],
     intrinsics: Float[Tensor, "3 3"],
     focal_given: bool,
+    hypotheses: Sequence[Sequence[PlacedHand]] = (),
 ) -> dict[str, Any]:
     """The record of a photo: its camera and its hands (`PlacedHand.as_json`).
 
@@ -34,7 +35,14 @@ def photo_json(
         hands: found in it.
         intrinsics: its camera.
         focal_given: whether the user gave the focal length; otherwise depths are guesses.
+        hypotheses: of each hand, the surest first; they get their ranks, from 1. Empty: none.
     """
+    records = [hand.as_json() for hand in hands]
+    for record, ranked in zip(records, hypotheses):
+        record["hypotheses"] = [
+            {"rank": rank, **hypothesis.hypothesis_json()}
+            for rank, hypothesis in enumerate(ranked, start=1)
+        ]
     return {
         "photo": name,
         "size_px": list(size),
@@ -43,7 +51,7 @@ def photo_json(
             "intrinsics": intrinsics.double().numpy().round(4).tolist(),
             "focal_given": focal_given,
         },
-        "hands": [hand.as_json() for hand in hands],
+        "hands": records,
     }
 
 

@@ -354,6 +354,8 @@ class MaskHand(Method):
         per_image = codes.shape[1]
         hand = self._place(codes.flatten(0, 1), _repeated(encoded, per_image))
         shape = (len(images), per_image)
+        # a probability that underflows would be -inf, and that times a weight of 0 is no number
+        log_probability = found.probabilities.clamp(min=1e-30).log()
         return HandHypotheses(
             ids=ids,
             intrinsics=encoded.intrinsics,
@@ -363,7 +365,7 @@ class MaskHand(Method):
             mano_pose=hand.mano_pose.unflatten(0, shape),
             betas=encoded.shape_camera.betas,
             confidence=found.confidence,
-            joint_confidence=(found.probabilities.log() @ self.joint_tokens.mT).exp(),
+            joint_confidence=(log_probability @ self.joint_tokens.mT).exp(),
             tokens=found.ids,
             token_probability=found.probabilities,
         )
