@@ -22,6 +22,7 @@ from torch import Tensor
 
 from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction, Keypoints
 from hand_pipeline.data.colour import imagenet_denormalize
+from hand_pipeline.data.detected_keypoints import true_keypoints
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.topology import vertex_normals
@@ -250,13 +251,15 @@ class S2Hand(Method):
         """What supervises the 2D terms, px of a 224 px image."""
         unit = REFERENCE_SIZE / self.image_size
         if self.cfg.supervision != "self":
-            return Keypoints(labels.joints_2d * unit, labels.has_joints_2d.float())
-        if labels.keypoints is None:
+            seen = true_keypoints(labels)
+        elif labels.keypoints is not None:
+            seen = labels.keypoints
+        else:
             raise ValueError(
                 "self-supervision learns from detected keypoints, but the batch has none; attach "
                 "them (data.detected_keypoints.WithKeypoints), or set supervision to weak or full"
             )
-        return labels.keypoints._replace(points=labels.keypoints.points * unit)
+        return seen._replace(points=seen.points * unit)
 
     def _encode(self, images: Float[Tensor, "batch 3 size size"]) -> EncodedImage:
         return self.encoder(images if self.normalized else imagenet_denormalize(images))
