@@ -73,8 +73,8 @@ class GeometryHeads(nn.Module):
         for head in (self.translation, self.scale):
             _start_small(head, start_std)
         with torch.no_grad():
-            self.scale[-1].bias.fill_(initial_scale)
-            self.translation[-1].bias[2] = initial_depth
+            _last(self.scale).bias.fill_(initial_scale)
+            _last(self.translation).bias[2] = initial_depth
 
     def forward(self, features: Float[Tensor, "batch channels rows columns"]) -> HandCode:
         """The code of each hand, in float32 at least."""
@@ -136,9 +136,9 @@ class AppearanceHeads(nn.Module):
             _start_small(part, start_std)
         with torch.no_grad():
             if light_start == "weights":
-                self.light[-1].weight.add_(1.0)
+                _last(self.light).weight.add_(1.0)
             else:
-                self.light[-1].bias.copy_(torch.tensor(FIRST_LIGHT))
+                _last(self.light).bias.copy_(torch.tensor(FIRST_LIGHT))
         self.register_buffer("skin", torch.tensor(SKIN), persistent=False)
 
     def forward(self, low: Float[Tensor, "batch channels rows columns"]) -> Appearance:
@@ -160,4 +160,11 @@ def _start_small(network: nn.Sequential, std: float) -> None:
     for layer in network:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             nn.init.normal_(layer.weight, 0.0, std)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _last(network: nn.Sequential) -> nn.Linear:
+    layer = network[-1]
+    assert isinstance(layer, nn.Linear)
+    return layer
