@@ -216,6 +216,18 @@ def test_light_is_ambient_and_directional():
     torch.testing.assert_close(found[0], expected)
 
 
+def test_both_textures_see_the_hand_in_the_same_pixels(mano):
+    hand = pose_hand(code_of(), camera(140, 32, 32), 64, mano, "crop")
+    light = torch.tensor(FIRST_LIGHT).expand(3, -1)
+    masks = [
+        HandRenderer(mano.faces, texture)(
+            hand.vertices, torch.ones(3, places, 3), light, camera(140, 32, 32), (64, 64)
+        ).mask
+        for texture, places in (("vertex", 778), ("face", 1538))
+    ]
+    assert torch.equal(*masks)
+
+
 @pytest.mark.parametrize("texture", ["vertex", "face"])
 def test_a_hand_of_one_colour_in_ambient_light_is_drawn_in_it(mano, texture):
     hand = pose_hand(code_of(1), camera(140, 32, 32, 1), 64, mano, "crop")

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from hand_pipeline.geometry.precision import full_precision
 from hand_pipeline.geometry.rasterizer import interpolate, rasterize, silhouette
-from hand_pipeline.geometry.topology import EdgeFaces, edge_faces, vertex_normals
+from hand_pipeline.geometry.textured import render_textured
+from hand_pipeline.geometry.topology import EdgeFaces, edge_faces
 
 Texture = Literal["vertex", "face"]
 
@@ -36,12 +37,9 @@ class Rendered(NamedTuple):
 class HandRenderer(nn.Module):
     """Draws meshes of one topology.
 
-    Colours are lit where they are given and interpolated: with a texture of vertices by the
-    vertices' normals, with one of faces (S2HAND's code) flat by the faces' own, which look to the
-    side that is seen.
-
-    Deviation: S2HAND's code has flat light always; light that changes smoothly fits a texture of
-    vertices.
+    A texture of vertices is drawn by `geometry.textured`: smooth light, and colours that fade
+    across the outline. One of faces, as S2HAND's code has it, is lit flat by the faces' normals,
+    which look to the side that is seen; its colours end at the outline.
 
     Args:
         faces: triangles, outward.
@@ -79,17 +77,20 @@ class HandRenderer(nn.Module):
             intrinsics: camera of the picture.
             image_size: height, width.
         """
-        faces = self.faces
-        face_index = rasterize(vertices, faces, intrinsics, image_size)
-        lit = colours * illumination(self._normals(vertices), light)
-        if self.texture == "face":
-            vertices_of, lit = vertices[:, faces.flatten()], lit.repeat_interleave(3, dim=1)
-            corners = torch.arange(faces.numel(), device=faces.device).view(-1, 3)
-            seen, _ = interpolate(face_index, vertices_of, corners, intrinsics, lit)
-        else:
-            seen, _ = interpolate(face_index, vertices, faces, intrinsics, lit)
         topology = EdgeFaces(self._edge_edges, self._edge_faces, self._edge_opposite)
-        alpha = silhouette(face_index, vertices, faces, intrinsics, topology)
+        if self.texture == "vertex":
+            picture, alpha = render_textured(
+                vertices, self.faces, colours, light, intrinsics, image_size, topology
+            )
+            return Rendered(picture, alpha, alpha.detach() >= 0.5)  # the outline's ramp at its edge
+        face_index = rasterize(vertices, self.faces, intrinsics, image_size)
+        lit = colours * illumination(self._face_normals(vertices), light)
+        corners = torch.arange(self.faces.numel(), device=self.faces.device).view(-1, 3)
+        seen, _ = interpolate(
+            face_index, vertices[:, self.faces.flatten()], corners, intrinsics,
+            lit.repeat_interleave(3, dim=1),
+        )  # fmt: skip
+        alpha = silhouette(face_index, vertices, self.faces, intrinsics, topology)
         return Rendered(seen * alpha[:, None], alpha, face_index >= 0)
 
     def vertex_colours(
@@ -104,11 +105,9 @@ class HandRenderer(nn.Module):
         count = torch.bincount(corner, minlength=num_vertices).clamp(min=1)
         return total / count[:, None]
 
-    def _normals(
+    def _face_normals(
         self, vertices: Float[Tensor, "batch vertices 3"]
-    ) -> Float[Tensor, "batch places 3"]:
-        if self.texture == "vertex":
-            return vertex_normals(vertices, self.faces)
+    ) -> Float[Tensor, "batch faces 3"]:
         first, second, third = vertices[:, self.faces.flatten()].unflatten(1, (-1, 3)).unbind(2)
         normals = torch.linalg.cross(second - first, third - first, dim=-1)
         from_behind = ((normals * first).sum(-1, keepdim=True) > 0).detach()
