@@ -1,5 +1,8 @@
 """The `s2hand` pipeline."""
 
+from collections.abc import Callable
+from typing import Any
+
 from kedro.pipeline import Node, Pipeline
 
 from hand_pipeline.pipelines.s2hand.nodes import (
@@ -21,7 +24,7 @@ _HANDS = [
     "params:s2hand.augmentation",
     "params:s2hand.method",
 ]
-_STAGES = {
+_STAGES: dict[str, tuple[Callable[..., Any], list[str], str]] = {
     "s2hand_2d": (train_2d, [], "stage_2d"),
     "s2hand_3d": (train_3d, [], "stage_3d"),
     "s2hand": (train_joint, ["s2hand_2d_method", "s2hand_3d_method"], "stage_joint"),
