@@ -38,6 +38,7 @@ CFG = MaskHandEvaluationConfig(
     iterations=(1, 3),
     sampled=SamplingConfig(iterations=3, temperature=1, hypotheses=4),
     occlusion=(0.8,),
+    occluded_hands=2,
     shown=2,
     shown_hypotheses=3,
 )
@@ -81,7 +82,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, untrained: Path) -> World:
     confidence = np.ones((HANDS, 21), np.float32)
     confidence[0] = 0  # no hand was found
     keypoints = DetectedKeypoints(tuple(held_out.ids), labels.joints_2d.numpy(), confidence, 224)
-    write_keypoints(root / "keypoints" / "evaluation.npz", keypoints)
+    write_keypoints(root / "keypoints", "evaluation", keypoints)
     machine = MachineConfig(accelerator="cpu", workspace=root / "work")
     return World(
         root / "hands", root / "keypoints", tiny_maskhand(), load_checkpoint(untrained), machine
@@ -191,6 +192,7 @@ def test_the_studies_and_the_page_show_every_figure(world: World, predicted: Pat
         world.hands, world.keypoints, world.maskhand, world.handmim, CFG, world.machine
     )
     assert table["black"].tolist() == [0.0] * 3 + [0.8] * 3
+    assert table["num_samples"].eq(2).all()
     assert table["hidden_pck_0.1"].isna().tolist() == [True] * 3 + [False] * 3
     without, some, _ = (table["pa_mpjpe_mm"][table["model"] == name].to_numpy()
                         for name in table["model"][:3])  # fmt: skip

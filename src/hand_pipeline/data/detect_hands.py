@@ -99,7 +99,10 @@ def detect_keypoints(
     whole = Looks(*(np.concatenate(column) for column in zip(*(found[n] for n in starts))))
     counts = {each.name.lower(): int((whole.outcomes == each).sum()) for each in Outcome}
     counts["called_left"] = int(whole.called_left.sum())
-    settings = {"detector": f"mediapipe {version('mediapipe')}", "model": file_hash(model)}
+    settings: dict[str, Any] = {
+        "detector": f"mediapipe {version('mediapipe')}",
+        "model": file_hash(model),
+    }
     settings |= cfg.model_dump(mode="json", exclude=_MACHINE)
     settings |= {"crops": hands.cfg.model_dump(mode="json")}
     return DetectedHands(

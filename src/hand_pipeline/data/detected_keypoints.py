@@ -79,7 +79,7 @@ class DetectedKeypoints:
     @property
     def found(self) -> np.ndarray:
         """Hands of which at least one joint was found, shape (hands,)."""
-        found: np.ndarray = (self.confidence > 0).any(axis=1)
+        found: np.ndarray = np.any(self.confidence > 0, axis=1)
         return found
 
     @cached_property

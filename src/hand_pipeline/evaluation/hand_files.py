@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.obj import export_obj
@@ -67,11 +67,18 @@ def write_meshes(stem: Path, hands: Sequence[PlacedHand]) -> list[Path]:
     """
     written = []
     for number, hand in enumerate(hands):
-        mesh = trimesh.Trimesh(hand.vertices.numpy(), hand.faces.numpy(), process=False)
-        base = stem.parent / f"{stem.name}_hand{number}_{hand.detection.handedness}"
-        obj, glb = base.parent / f"{base.name}.obj", base.parent / f"{base.name}.glb"
-        atomic_write_text(obj, export_obj(mesh, include_normals=True))
-        scene = trimesh.Scene(mesh.copy().apply_transform(_TO_GLTF))
-        atomic_write_bytes(glb, export_glb(scene))
-        written += [obj, glb]
+        name = f"{stem.name}_hand{number}_{hand.detection.handedness}"
+        written += write_mesh(stem.parent / name, hand.vertices, hand.faces)
     return written
+
+
+def write_mesh(
+    stem: Path, vertices: Float[Tensor, "vertices 3"], faces: Int[Tensor, "faces 3"]
+) -> list[Path]:
+    """Write `<stem>.obj` in the camera's frame and `<stem>.glb` in glTF's; metres."""
+    mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
+    obj, glb = stem.parent / f"{stem.name}.obj", stem.parent / f"{stem.name}.glb"
+    atomic_write_text(obj, export_obj(mesh, include_normals=True))
+    scene = trimesh.Scene(mesh.copy().apply_transform(_TO_GLTF))
+    atomic_write_bytes(glb, export_glb(scene))
+    return [obj, glb]

@@ -1,6 +1,5 @@
 """How well a detector found the joints of labelled hands."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -86,11 +85,11 @@ def _errors(
     return errors, labelled & (keypoints.confidence > 0) & (side > 0)[:, None]
 
 
-def _share(name: str, flags: np.ndarray) -> Mapping[str, float]:
+def _share(name: str, flags: np.ndarray) -> dict[str, float]:
     return {name: _rounded(flags.mean())} if flags.size else {}
 
 
-def _spread(errors: np.ndarray) -> Mapping[str, float]:
+def _spread(errors: np.ndarray) -> dict[str, float]:
     if not errors.size:
         return {}
     return {

@@ -14,6 +14,7 @@ def method_classes() -> dict[str, type[Method]]:
     """Every method by the name it has in configurations and checkpoints."""
     from hand_pipeline.methods.handmim import HandMIM
     from hand_pipeline.methods.maskhand import MaskHand
+    from hand_pipeline.methods.maskhand_text import TextMaskHand
     from hand_pipeline.methods.pymaf import PyMAF
     from hand_pipeline.methods.s2hand import S2Hand
     from hand_pipeline.methods.vq_mano import VqMano
@@ -21,6 +22,7 @@ def method_classes() -> dict[str, type[Method]]:
     return {
         "handmim": HandMIM,
         "maskhand": MaskHand,
+        "maskhand_text": TextMaskHand,
         "pymaf": PyMAF,
         "s2hand": S2Hand,
         "vq_mano": VqMano,

@@ -40,6 +40,9 @@ class MaskHandEvaluationConfig(Config):
         min_length=1,
         description="shares of the hand's box that are black, besides none; MaskHand: 0.8, 0.9",
     )
+    occluded_hands: int | None = Field(
+        None, gt=0, description="of which that is studied, the set's first; null: all"
+    )
     limit_mm: float = Field(10.0, gt=0, description="largest error of a good hand or joint")
     num_bins: int = Field(10, gt=0, description="of the calibration curves")
     shown: int = Field(4, gt=0, description="hands in pictures")
@@ -95,12 +98,19 @@ def held_out_batches(
     cfg: MaskHandEvaluationConfig,
     machine: MachineConfig,
     hypotheses: int = 1,
+    most: int | None = None,
 ) -> tuple[Iterator[HandBatch], int]:
-    """Batches of the held-out hands, smaller for several hypotheses; and their number."""
+    """Batches of the held-out hands, and their number.
+
+    Args:
+        hypotheses: of each photo: the more, the smaller the batches.
+        most: only so many of the hands, the set's first.
+    """
     held_out = open_held_out(hands, keypoints, model)
     size = max(1, cfg.batch_size // hypotheses)
-    batches = batches_in_order(held_out, held_out.collate, size, machine.num_workers)
-    return batches, -(-len(held_out) // size)
+    rows = range(min(most or len(held_out), len(held_out)))
+    batches = batches_in_order(held_out, held_out.collate, size, machine.num_workers, rows)
+    return batches, -(-len(rows) // size)
 
 
 def given(batch: HandBatch, source: Source) -> HandBatch:

@@ -9,7 +9,8 @@ from hand_pipeline.viz.report import OPEN_HAND_NOTICE, render_report
 
 _READING = (
     "Confidence is the geometric mean of the probabilities that the network gave the tokens of a"
-    " hand, and for a joint those of the tokens between it and the wrist. The paper prints"
+    " hand (or codes like them, see the setting confidence), and for a joint those of the tokens"
+    " between it and the wrist. The paper prints"
     " percentages without their formula and no figure of what they are worth; those here are"
     " measured, not tuned."
 )

@@ -139,7 +139,9 @@ def score(
     for run in keypoint_runs(cfg):
         each = found.get(run.name) or _score(predicted, run.name, cfg)
         metrics[run.name] = each.summary
-        figures = _figures(predicted, run.name, cfg).hands.summary()
+        scores = load_hypotheses(predicted / "hypotheses" / f"{run.name}.npz")
+        figures = confidence_figures(scores, cfg.limit_mm, cfg.num_bins).hands.summary()
+        figures["confidence"] = float(scores.confidence[:, 0].mean())
         study.append({"keypoints": run.label, **each.summary, **figures})
     return metrics, table, samples, pd.DataFrame(study)
 

@@ -97,10 +97,12 @@ def _sampled(
         return logits
 
     mean_codes = sampling.temperature == 0 and model.cfg.readout == "expectation"
-    codebook = model.tokenizer.codebook.embeddings if mean_codes else None
+    tokenizer = model.tokenizer
     return sample_tokens(
-        anew, model.tokenizer.num_tokens, model.synthesizer.mask_id, len(batch), sampling,
-        device=batch.images.device, generator=generator, codebook=codebook,
+        anew, tokenizer.num_tokens, model.synthesizer.mask_id, len(batch), sampling,
+        device=batch.images.device, generator=generator,
+        codebook=tokenizer.codebook.embeddings if mean_codes else None,
+        likeness=tokenizer.likeness if model.cfg.confidence == "alike" else None,
     ).ranked()  # fmt: skip
 
 
@@ -144,7 +146,9 @@ def study_occlusion(
     for share in (0.0, *cfg.occlusion):
         occlusion = OcclusionConfig(share=share, seed=cfg.seed)
         for label, predict, keep in rows:
-            batches, total = held_out_batches(hands, keypoints, model, cfg, machine)
+            batches, total = held_out_batches(
+                hands, keypoints, model, cfg, machine, most=cfg.occluded_hands
+            )
             found = score_occluded(
                 predict, occluded_batches(batches, occlusion, keep), device,
                 allow_reflection=cfg.allow_reflection, total=total,
