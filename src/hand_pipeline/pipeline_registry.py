@@ -5,7 +5,7 @@ from kedro.pipeline import Pipeline
 
 STAGES = (
     "synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report",
-    "detect", "tokenizer", "maskhand", "generation",
+    "detect", "tokenizer", "maskhand", "generation", "s2hand",
 )  # fmt: skip
 """In order of running. `make demo` asks DVC for `report` and what it needs, `dvc repro` for all."""
 

@@ -30,6 +30,23 @@ def joint_3d_loss(
     return masked_mean((joints - target).abs(), valid)
 
 
+def joint_3d_square_loss(
+    joints: Float[Tensor, "batch 21 3"],
+    target: Float[Tensor, "batch 21 3"],
+    valid: Bool[Tensor, "batch 21"],
+) -> Float[Tensor, ""]:
+    """Mean squared difference of 3D joints in the camera's frame, square metres a coordinate.
+
+    S2HAND (Chen et al., CVPR 2021), eq. 16: what full supervision adds.
+
+    Args:
+        joints: predicted, camera frame, metres.
+        target: labelled, camera frame, metres.
+        valid: which joints are labelled.
+    """
+    return masked_mean((joints - target).square(), valid)
+
+
 def joint_2d_loss(
     joints: Float[Tensor, "batch 21 2"],
     target: Float[Tensor, "batch 21 2"],

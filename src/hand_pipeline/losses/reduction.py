@@ -25,3 +25,16 @@ def masked_mean(
     # where, not a product: an unlabelled element may be infinite (a joint behind the camera)
     total = per_flag.where(valid, per_flag.new_zeros(())).sum()
     return total / valid.sum().clamp(min=1)
+
+
+def weighted_mean(
+    values: Float[Tensor, "*elements"], weights: Float[Tensor, "*elements"]
+) -> Float[Tensor, ""]:
+    """Sum of weighted values over the sum of weights (none negative); 0 where all weights are 0.
+
+    A value of weight 0 may be infinite.
+    """
+    counted = weights > 0
+    total = (values.where(counted, values.new_zeros(())) * weights).sum()
+    share = weights.sum()
+    return total / share.where(share > 0, share.new_ones(()))

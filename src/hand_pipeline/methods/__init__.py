@@ -20,6 +20,7 @@ def method_classes() -> dict[str, type[Method]]:
     from hand_pipeline.methods.maskhand_text import TextMaskHand
     from hand_pipeline.methods.peclr import PeCLR
     from hand_pipeline.methods.pymaf import PyMAF
+    from hand_pipeline.methods.s2hand import S2Hand
     from hand_pipeline.methods.vq_mano import VqMano
 
     return {
@@ -30,6 +31,7 @@ def method_classes() -> dict[str, type[Method]]:
         "maskhand_text": TextMaskHand,
         "peclr": PeCLR,
         "pymaf": PyMAF,
+        "s2hand": S2Hand,
         "vq_mano": VqMano,
     }
 

@@ -30,6 +30,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
         FileNotFoundError: no such file.
         ValueError: the file cannot be read as weights.
     """
+    return _plain_names(read_weights(path))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a `.safetensors` or a `torch.save` file, out of their containers.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file cannot be read as weights.
+    """
     if not path.is_file():
         raise FileNotFoundError(
             f"no weights at {path}; give the path of a .safetensors or .pth file, "
@@ -49,16 +59,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors, so it is not read (unpickling can run code); "
             "save its state_dict alone, best as .safetensors"
         ) from error
-    return _plain_names(loaded, path)
-
-
-def _plain_names(loaded: Any, path: Path) -> dict[str, Tensor]:
     for container in _CONTAINERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(container), Mapping):
             loaded = loaded[container]
     if not isinstance(loaded, Mapping):
         raise ValueError(f"{path} should hold tensors by name, found a {type(loaded).__name__}")
-    state = {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+    return {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def _plain_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     stripping = True
     while stripping:
         stripping = False

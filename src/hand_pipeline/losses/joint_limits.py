@@ -1,0 +1,94 @@
+"""How far finger joints may turn: S2HAND's 45 ranges (Chen et al., CVPR 2021, table 6; E_J).
+
+A rotation is its axis-angle vector, taken apart along the joint's own axes: roll about the bone
+(towards the wrist), azimuth about the back of the hand, flexion about the axis the finger bends by.
+On MANO's right hand these are x, y and z, the same for every joint; flexion is the paper's pitch
+with the other sign. "Within the limits" is a box of these components, no Euler angles.
+
+Deviation: the open hand's fingers are not parallel to its axes as MANO's nearly are; there the
+vector is taken apart along each joint's own axes (`joint_axes`), by the same ranges.
+"""
+
+import math
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hand_pipeline.geometry.joints import FINGER_NAMES, MANO_JOINTS
+from hand_pipeline.geometry.precision import full_precision
+
+FLEXION_WEIGHT = 2.0  # of the excess of flexion; roll and azimuth 1
+COUNTED_ROWS = 16  # rows of the mean: 15 joints, and the constant root that never errs
+
+
+class Range(NamedTuple):
+    """Degrees, lowest and highest, of the three components of a rotation vector."""
+
+    roll: tuple[float, float]
+    azimuth: tuple[float, float]
+    flexion: tuple[float, float]
+
+
+_STILL = (-5.0, 5.0)
+_BENDS = (-10.0, 100.0)
+_HINGE = Range(_STILL, _STILL, _BENDS)
+
+LIMITS: MappingProxyType[str, Range] = MappingProxyType(
+    {
+        "thumb_1": Range((0.0, 90.0), (-22.5, 33.75), (-22.5, 22.5)),
+        "thumb_2": Range(_STILL, _STILL, (-22.5, 22.5)),
+        "thumb_3": Range(_STILL, _STILL, (-20.0, 100.0)),
+        **{
+            f"{finger}_1": Range(_STILL, (-10.0, 10.0), _BENDS)
+            for finger in ("index", "middle", "ring")
+        },
+        "pinky_1": Range((-20.0, 5.0), (-10.0, 20.0), _BENDS),
+        **{f"{finger}_{joint}": _HINGE for finger in FINGER_NAMES[1:] for joint in (2, 3)},
+    }
+)
+"""Range of each finger joint by its name in `geometry.joints`, degrees."""
+
+
+def limit_table() -> Float[Tensor, "2 15 3"]:
+    """Lowest and highest roll, azimuth, flexion of MANO's 15 finger joints, radians."""
+    rows = [LIMITS[name] for name in MANO_JOINTS[1:]]
+    return torch.tensor(
+        [[[math.radians(part[end]) for part in row] for row in rows] for end in (0, 1)]
+    )
+
+
+def joint_axes(
+    flex_axes: Float[Tensor, "axes 3"], abd_axes: Float[Tensor, "axes 3"]
+) -> Float[Tensor, "15 3 3"]:
+    """Axes of roll, azimuth and flexion of MANO's 15 finger joints, one a row.
+
+    Args:
+        flex_axes, abd_axes: of a `ManoHand`; without rows, as of a MANO file, all are x, y, z.
+    """
+    if not len(flex_axes):
+        return torch.eye(3).to(flex_axes).expand(15, 3, 3).clone()
+    roll = torch.linalg.cross(abd_axes, flex_axes, dim=-1)
+    return torch.stack([roll, abd_axes, flex_axes], dim=1)
+
+
+@full_precision
+def joint_limit_loss(
+    rotations: Float[Tensor, "batch 15 3"],
+    limits: Float[Tensor, "2 15 3"],
+    axes: Float[Tensor, "15 3 3"],
+) -> Float[Tensor, ""]:
+    """Mean excess beyond the limits, radians; that of flexion counts twice (E_J).
+
+    Args:
+        rotations: full axis-angle of MANO's 15 finger joints, radians.
+        limits: `limit_table()`.
+        axes: `joint_axes(...)`.
+    """
+    angles = torch.einsum("jkc,bjc->bjk", axes, rotations)
+    low, high = limits.to(angles)
+    excess = (low - angles).clamp(min=0) + (angles - high).clamp(min=0)
+    weighted = excess * excess.new_tensor([1.0, 1.0, FLEXION_WEIGHT])
+    return weighted.sum() / (len(rotations) * COUNTED_ROWS * 3)

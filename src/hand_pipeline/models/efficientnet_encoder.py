@@ -1,0 +1,118 @@
+"""timm's EfficientNet with the two feature maps S2HAND reads: the last one and that of stride 4."""
+
+import difflib
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from hand_pipeline.config import Config
+from hand_pipeline.models.state import load_strictly
+from hand_pipeline.models.torchvision_compat import ensure_torchvision
+from hand_pipeline.models.vit_weights import read_weights
+
+ensure_torchvision()
+import timm  # noqa: E402 (torchvision must be mended first)
+from timm.models.efficientnet import EfficientNet as TimmEfficientNet  # noqa: E402
+
+_LOW_STRIDE = 4
+
+
+class EfficientNetConfig(Config):
+    """Which EfficientNet, and what it starts from."""
+
+    name: str = Field(
+        "efficientnet_b3",
+        description="timm model of its EfficientNet class. S2HAND's text says b0, its tables fit "
+        "b3 alone (1536 features, 32 channels at stride 4), which its code builds",
+    )
+    image_size: int = Field(224, ge=32, description="side of the square input, px; S2HAND: 224")
+    init: str = Field(
+        "random",
+        description="'random' (S2HAND's code), 'imagenet' (a download) or a local file",
+    )
+    imagenet_normalization: bool = Field(
+        False,
+        description="give the network normalised colours, as ImageNet's weights expect; S2HAND's "
+        "code gives it RGB from 0 to 1",
+    )
+
+
+class EncodedImage(NamedTuple):
+    """What the encoder sees in images.
+
+    Attributes:
+        features: of the last layer, a square map (7 x 7 of a 224 px image).
+        low: output of the last block of stride 4 (56 x 56).
+    """
+
+    features: Float[Tensor, "batch channels rows columns"]
+    low: Float[Tensor, "batch low_channels low_rows low_columns"]
+
+
+class EfficientNetEncoder(nn.Module):
+    """timm's network without its classifier; parameters keep timm's names under `trunk.`.
+
+    Args:
+        cfg: architecture and `init`.
+
+    Attributes:
+        num_features: channels of the last map.
+        num_low: channels of the map of stride 4.
+
+    Raises:
+        ValueError: a name that timm does not know, or of another kind of network.
+        CheckpointMismatchError: the starting weights belong to another architecture.
+        RuntimeError: the ImageNet weights could not be downloaded.
+    """
+
+    def __init__(self, cfg: EfficientNetConfig) -> None:
+        super().__init__()
+        self.trunk = _build(cfg.name, pretrained=cfg.init == "imagenet")
+        low = [info for info in self.trunk.feature_info if info["reduction"] == _LOW_STRIDE][-1]
+        self.num_features: int = self.trunk.num_features
+        self.num_low: int = low["num_chs"]
+        self._low_stage = int(low["module"].rpartition(".")[2])
+        if cfg.init not in ("random", "imagenet"):
+            state = {
+                name: tensor
+                for name, tensor in read_weights(Path(cfg.init)).items()
+                if not name.startswith("classifier.")
+            }
+            load_strictly(self.trunk, state, cfg.init)
+
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> EncodedImage:
+        """Encode images, RGB from 0 to 1 or as `imagenet_normalization` asks."""
+        trunk = self.trunk
+        values: Tensor = trunk.bn1(trunk.conv_stem(images))
+        low = values
+        for number, stage in enumerate(trunk.blocks):
+            values = stage(values)
+            if number == self._low_stage:
+                low = values
+        return EncodedImage(trunk.bn2(trunk.conv_head(values)), low)
+
+
+def _build(name: str, pretrained: bool) -> TimmEfficientNet:
+    if not timm.is_model(name):
+        known = timm.list_models("*efficientnet*")
+        near = ", ".join(difflib.get_close_matches(name, known, n=5)) or "none"
+        raise ValueError(f"timm has no model {name!r}; near it: {near}")
+    try:
+        network = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except Exception as error:  # any failure of the hub client, whose error types are its own
+        if not pretrained:
+            raise
+        raise RuntimeError(
+            f"could not get timm's ImageNet weights of {name} ({error}); download them elsewhere "
+            "and set init to the local .safetensors file"
+        ) from error
+    strides = [info["reduction"] for info in getattr(network, "feature_info", [])]
+    if not isinstance(network, TimmEfficientNet) or _LOW_STRIDE not in strides:
+        raise ValueError(
+            f"{name} is no EfficientNet with a map of stride 4; use for example efficientnet_b0 "
+            "or efficientnet_b3"
+        )
+    return network

@@ -1,0 +1,170 @@
+"""S2HAND's regressors: geometry from the last feature map, colours and light from an early one.
+
+Chen et al., CVPR 2021, appendix B (tables 7 and 8); what the paper leaves out is its code's.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SKIN = (200 / 256, 150 / 256, 150 / 256)
+"""RGB that regressed colours are added to, before the tanh."""
+FIRST_LIGHT = (0.6, 0.4, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
+"""Our start: mostly ambient, white, the lamp at the camera (`LIGHT` says what stands where)."""
+LIGHT = (
+    "ambient", "directional", "ambient_r", "ambient_g", "ambient_b", "directional_r",
+    "directional_g", "directional_b", "direction_x", "direction_y", "direction_z",
+)  # fmt: skip
+_LOW_SIDE = 56  # of the early map that table 8's convolutions are made for: a 224 px input's
+
+
+class HandCode(NamedTuple):
+    """The hand as regressed (S2HAND, section 3.1).
+
+    Attributes:
+        pose: coefficients of the finger pose's principal components.
+        betas: shape.
+        rotation: axis-angle, radians.
+        translation: metres.
+        scale: of the hand; its sign is not used.
+    """
+
+    pose: Float[Tensor, "batch components"]
+    betas: Float[Tensor, "batch 10"]
+    rotation: Float[Tensor, "batch 3"]
+    translation: Float[Tensor, "batch 3"]
+    scale: Float[Tensor, "batch 1"]
+
+
+class GeometryHeads(nn.Module):
+    """Pooled features to `HandCode` (table 7).
+
+    Args:
+        num_features: channels of the last feature map.
+        pose_components: principal components of the pose.
+        pooling: over the map; the paper's text says max, its code takes the mean.
+        initial_scale, initial_depth: what scale and z start from; the code's are 0.95 and 0.65 m.
+        start_std: of the first weights of translation and scale; the code's are 0.001.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        pose_components: int = 30,
+        pooling: Literal["mean", "max"] = "mean",
+        initial_scale: float = 0.95,
+        initial_depth: float = 0.65,
+        start_std: float = 0.001,
+    ) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.base = nn.Sequential(
+            nn.Linear(num_features, 1024), nn.BatchNorm1d(1024), nn.ReLU(),
+            nn.Linear(1024, 512), nn.BatchNorm1d(512), nn.ReLU(),
+        )  # fmt: skip
+        self.pose = nn.Sequential(nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, pose_components))
+        self.shape = nn.Sequential(nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 10))
+        self.rotation = _narrowing(3)
+        self.translation = _narrowing(3)
+        self.scale = _narrowing(1)
+        for head in (self.translation, self.scale):
+            _start_small(head, start_std)
+        with torch.no_grad():
+            _last(self.scale).bias.fill_(initial_scale)
+            _last(self.translation).bias[2] = initial_depth
+
+    def forward(self, features: Float[Tensor, "batch channels rows columns"]) -> HandCode:
+        """The code of each hand, in float32 at least."""
+        pool = F.adaptive_avg_pool2d if self.pooling == "mean" else F.adaptive_max_pool2d
+        base = self.base(pool(features, 1).flatten(1))
+        return HandCode(
+            *(
+                head(base).float()
+                for head in (self.pose, self.shape, self.rotation, self.translation, self.scale)
+            )
+        )
+
+
+class Appearance(NamedTuple):
+    """Colours and light as regressed.
+
+    Attributes:
+        colours: of each vertex or face, before the tanh.
+        light: in the order of `LIGHT`, unconstrained.
+    """
+
+    colours: Float[Tensor, "batch places 3"]
+    light: Float[Tensor, "batch 11"]
+
+
+class AppearanceHeads(nn.Module):
+    """Early features to colours and light (table 8).
+
+    Maps of other sizes than a 224 px image's are interpolated to it, so that layers and weights
+    are the same at every size.
+
+    Deviation: in the code the light starts from output weights of mean 1 and no bias, hence near
+    0, and pictures from black; we start from `FIRST_LIGHT` (option `light_start`).
+
+    Args:
+        num_low: channels of the early map.
+        places: vertices (778, the paper) or faces (1538, the code).
+        light_start: "bias", or "weights" as in the code.
+        start_std: of all first weights; the code's are 0.001.
+    """
+
+    skin: Tensor
+
+    def __init__(
+        self,
+        num_low: int,
+        places: int,
+        light_start: Literal["bias", "weights"] = "bias",
+        start_std: float = 0.001,
+    ) -> None:
+        super().__init__()
+        self.base = nn.Sequential(
+            nn.Conv2d(num_low, 48, 10, stride=4, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2),
+            nn.Conv2d(48, 64, 3), nn.ReLU(), nn.MaxPool2d(2, 2), nn.Flatten(),
+        )  # fmt: skip
+        self.texture = nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, places * 3))
+        self.light = nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, len(LIGHT)))
+        for part in (self.base, self.texture, self.light):
+            _start_small(part, start_std)
+        with torch.no_grad():
+            if light_start == "weights":
+                _last(self.light).weight.add_(1.0)
+            else:
+                _last(self.light).bias.copy_(torch.tensor(FIRST_LIGHT))
+        self.register_buffer("skin", torch.tensor(SKIN), persistent=False)
+
+    def forward(self, low: Float[Tensor, "batch channels rows columns"]) -> Appearance:
+        """Colours and light of each image, in float32 at least."""
+        if low.shape[-2:] != (_LOW_SIDE, _LOW_SIDE):
+            low = F.interpolate(low, (_LOW_SIDE, _LOW_SIDE), mode="bilinear", align_corners=False)
+        base = self.base(low)
+        colours = self.texture(base).float().unflatten(1, (-1, 3)) + self.skin
+        return Appearance(colours, self.light(base).float())
+
+
+def _narrowing(outputs: int) -> nn.Sequential:
+    # no activation before the last layer, as in table 7
+    return nn.Sequential(nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 32), nn.Linear(32, outputs))
+
+
+def _start_small(network: nn.Sequential, std: float) -> None:
+    """Small weights and no bias: the outputs start at the biases set afterwards."""
+    for layer in network:
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.normal_(layer.weight, 0.0, std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _last(network: nn.Sequential) -> nn.Linear:
+    layer = network[-1]
+    assert isinstance(layer, nn.Linear)
+    return layer

@@ -1,0 +1,269 @@
+"""Each loss of S2HAND against a plain statement of its formula, sample by sample, in float64."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hand_pipeline.data.batch import Keypoints
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.losses.hand_prior import scale_loss, shape_loss, texture_loss
+from hand_pipeline.losses.joint_limits import joint_axes, joint_limit_loss, limit_table
+from hand_pipeline.losses.keypoint import joint_3d_square_loss
+from hand_pipeline.losses.laplacian import laplacian_loss
+from hand_pipeline.losses.photometric import (
+    mean_colour_loss,
+    pixel_loss,
+    sample_confidence,
+    ssim_loss,
+)
+from hand_pipeline.losses.weighted_keypoint import (
+    bone_direction_loss,
+    consistency_loss,
+    joint_location_loss,
+    joint_weights,
+)
+from hand_pipeline.models.hourglass import integral_joints
+from hand_pipeline.training.s2hand_config import S2HandConfig
+from hand_pipeline.training.s2hand_terms import branch_loss
+
+BATCH = 4
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+@pytest.fixture
+def joints(rng):
+    """Projected joints, detections from below to far above the knee of 5 px, confidences."""
+    detected = rng.uniform(0, 224, (BATCH, 21, 2))
+    projected = detected + rng.normal(size=(BATCH, 21, 2)) * rng.uniform(0, 12, (BATCH, 21, 1))
+    confidence = rng.random((BATCH, 21)) * (rng.random((BATCH, 21)) > 0.2)
+    return projected, detected, confidence
+
+
+def t(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array)
+
+
+def smooth(first, second) -> float:
+    d = math.dist(first, second)
+    return d * d / 10 if d < 5 else d - 2.5
+
+
+def same(ours: Tensor, theirs: float) -> None:
+    assert ours.dtype == torch.float64
+    assert ours.item() == pytest.approx(theirs, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_joint_location(joints, weighted):
+    projected, detected, confidence = joints
+    above = below = 0.0
+    for b in range(BATCH):
+        for j in range(21):
+            k = {0: 2, 4: 1.5, 8: 1.5, 12: 1.5, 16: 1.5, 20: 1.5}.get(j, 1) if weighted else 1
+            weight = (k * confidence[b, j]) ** 2
+            above += smooth(projected[b, j], detected[b, j]) * weight
+            below += weight
+    weights = joint_weights(t(projected)) if weighted else None
+    same(joint_location_loss(t(projected), t(detected), t(confidence), weights), above / below)
+
+
+def test_bone_directions(joints):
+    projected, detected, confidence = joints
+    parents = [0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19]
+
+    def unit(v):
+        return v / (np.linalg.norm(v) + 1e-4)
+
+    total = 0.0
+    for b in range(BATCH):
+        for child, parent in zip(range(1, 21), parents):
+            u = unit(detected[b, child] - detected[b, parent])
+            p = unit(projected[b, child] - projected[b, parent])
+            total += confidence[b, child] * confidence[b, parent] * ((u - p) ** 2).sum()
+    ours = bone_direction_loss(t(projected), t(detected), t(confidence))
+    same(ours, total / (BATCH * 20))
+
+
+@pytest.mark.parametrize("distance", ["smooth", "plain"])
+def test_the_branch_of_two_stacks(rng, joints, distance):
+    first, detected, confidence = joints
+    second = detected + rng.normal(size=detected.shape) * 6
+    total = 0.0
+    for stack in (first, second):
+        each = [
+            (smooth if distance == "smooth" else math.dist)(stack[b, j], detected[b, j])
+            * confidence[b, j] ** 2
+            for b in range(BATCH)
+            for j in range(21)
+        ]
+        total += sum(each) / (confidence**2).sum()
+    cfg = S2HandConfig(keypoint_2d_distance=distance)
+    target = Keypoints(t(detected), t(confidence))
+    same(branch_loss([t(first), t(second)], target, cfg), total)
+
+
+def test_consistency(joints):
+    projected, detected, _ = joints
+    pairs = zip(projected.reshape(-1, 2), detected.reshape(-1, 2))
+    same(consistency_loss(t(detected), t(projected)), np.mean([smooth(a, b) for a, b in pairs]))
+
+
+def test_integral_joints_of_a_plain_expectation(rng):
+    maps = rng.normal(size=(2, 3, 5, 4)) * 3
+    height, width = 20, 16
+    ours = integral_joints(t(maps), (height, width))
+    for b in range(2):
+        for j in range(3):
+            logits = np.empty((height, width))
+            for y in range(height):
+                for x in range(width):
+                    v, u = y * 4 / (height - 1), x * 3 / (width - 1)  # corner onto corner
+                    y0, x0 = min(int(v), 3), min(int(u), 2)
+                    fy, fx = v - y0, u - x0
+                    patch = maps[b, j, y0 : y0 + 2, x0 : x0 + 2]
+                    logits[y, x] = np.array([1 - fy, fy]) @ patch @ np.array([1 - fx, fx])
+            share = np.exp(logits - logits.max())
+            share /= share.sum()
+            x = (share.sum(0) * np.arange(width)).sum() + 0.5
+            y = (share.sum(1) * np.arange(height)).sum() + 0.5
+            np.testing.assert_allclose(ours[b, j].numpy(), [x, y], rtol=1e-6)
+
+
+@pytest.fixture
+def pictures(rng):
+    rendered, photo = rng.random((2, BATCH, 3, 14, 17))
+    region = rng.random((BATCH, 14, 17)) < 0.3
+    return rendered, photo, region, np.array([0.9, 0.0, 0.4, 0.7])
+
+
+def test_pixels_of_the_region(pictures):
+    rendered, photo, region, confidence = pictures
+    each = [np.abs(a[:, r] - b[:, r]).mean() for a, b, r in zip(rendered, photo, region)]
+    expected = (confidence**2 * each).sum() / (confidence**2).sum()
+    same(pixel_loss(t(rendered), t(photo), t(region), t(confidence)), expected)
+
+
+def test_mean_colour(pictures):
+    rendered, photo, region, confidence = pictures
+    each = [abs(a[:, r].mean() - b[:, r].mean()) for a, b, r in zip(rendered, photo, region)]
+    expected = (confidence**2 * each).sum() / (confidence**2).sum()
+    same(mean_colour_loss(t(rendered), t(photo), t(region), t(confidence)), expected)
+
+
+def test_structural_similarity(rng):
+    first, second = rng.random((2, 2, 3, 13, 15))
+    taps = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    taps /= taps.sum()
+    window = np.outer(taps, taps)
+
+    def blurred(picture):
+        padded = np.pad(picture, 5)
+        return np.array(
+            [
+                [(padded[y : y + 11, x : x + 11] * window).sum() for x in range(picture.shape[1])]
+                for y in range(picture.shape[0])
+            ]
+        )
+
+    values = []
+    for a, b in zip(first.reshape(-1, 13, 15), second.reshape(-1, 13, 15)):
+        mean_a, mean_b = blurred(a), blurred(b)
+        var_a, var_b = blurred(a * a) - mean_a**2, blurred(b * b) - mean_b**2
+        shared = blurred(a * b) - mean_a * mean_b
+        top = (2 * mean_a * mean_b + 1e-4) * (2 * shared + 9e-4)
+        values.append(top / ((mean_a**2 + mean_b**2 + 1e-4) * (var_a + var_b + 9e-4)))
+    same(ssim_loss(t(first), t(second)), 1 - np.mean(values))
+
+
+@pytest.mark.parametrize(("least", "factor"), [(0.1, 1.1), (None, 1.0)])
+def test_confidence_of_an_image(rng, least, factor):
+    confidence = rng.uniform(0.11, 1, (3, 21))
+    confidence[1, 7] = 0.1
+    expected = [
+        row.mean() * factor if least is None or row.min() > least else 0 for row in confidence
+    ]
+    np.testing.assert_allclose(sample_confidence(t(confidence), least, factor), expected)
+
+
+def test_shape_and_scale(rng):
+    betas, joints = rng.normal(size=(BATCH, 10)), rng.normal(size=(BATCH, 21, 3)) * 0.03
+    same(shape_loss(t(betas)), (betas**2).sum() / (BATCH * 10))
+    lengths = [np.linalg.norm(hand[9] - hand[10]) for hand in joints]
+    same(scale_loss(t(joints)), np.mean([abs(length - 0.0282) for length in lengths]))
+
+
+@pytest.mark.parametrize("reference", ["own", "batch"])
+def test_texture(rng, reference):
+    colours = rng.standard_t(3, (BATCH, 40, 3))
+    confidence = np.array([0.9, 0.0, 0.4, 0.7])
+    total = 0.0
+    for b in range(BATCH):
+        found = []
+        for other in [b] if reference == "own" else range(BATCH):
+            for channel in range(3):
+                values = colours[other, :, channel]
+                mean, deviation = values.mean(), values.std(ddof=1)
+                for a in colours[b, :, channel]:
+                    found.append(abs(a - mean) if abs(a - mean) > 2 * deviation else 0.0)
+        weight = confidence[b] ** 2 if reference == "own" else 2 * confidence[b]
+        total += weight * np.mean(found)
+    ours = texture_loss(t(colours), t(confidence), reference)
+    same(ours, total / (confidence**2).sum())
+
+
+def test_joint_limits_in_manos_own_axes(rng):
+    rotations = rng.normal(size=(BATCH, 15, 3))
+    finger = {"mcp": [(-5, 5), (-10, 10), (-10, 100)], "hinge": [(-5, 5), (-5, 5), (-10, 100)]}
+    pinky = [(-20, 5), (-10, 20), (-10, 100)]
+    thumb = [
+        [(0, 90), (-22.5, 33.75), (-22.5, 22.5)],
+        [(-5, 5), (-5, 5), (-22.5, 22.5)],
+        [(-5, 5), (-5, 5), (-20, 100)],
+    ]
+    rows = []  # MANO's order: index, middle, pinky, ring, thumb
+    for first in (finger["mcp"], finger["mcp"], pinky, finger["mcp"]):
+        rows += [first, finger["hinge"], finger["hinge"]]
+    rows += thumb
+    total = 0.0
+    for hand in rotations:
+        for vector, ranges in zip(hand, rows):
+            for axis in range(3):
+                low, high = np.deg2rad(ranges[axis])
+                excess = max(low - vector[axis], 0) + max(vector[axis] - high, 0)
+                total += excess * (2 if axis == 2 else 1)
+    axes = joint_axes(torch.zeros(0, 3), torch.zeros(0, 3)).double()
+    ours = joint_limit_loss(t(rotations), limit_table().double(), axes)
+    assert ours.item() == pytest.approx(total / (BATCH * 16 * 3), rel=1e-6)
+
+
+def test_joints_3d(rng):
+    joints, target = rng.normal(size=(2, BATCH, 21, 3))
+    valid = rng.random((BATCH, 21)) < 0.6
+    same(
+        joint_3d_square_loss(t(joints), t(target), t(valid)), ((joints - target)[valid] ** 2).mean()
+    )
+
+
+def test_the_cotangent_laplacian_as_a_dense_matrix(rng):
+    mano = ManoHand()
+    faces = mano.faces.numpy()
+    vertices = mano.template.double().numpy() + rng.normal(size=(2, 778, 3)) * 1e-3
+    matrix = np.zeros((778, 778))
+    for face in faces:
+        for corner in range(3):
+            at, one, other = np.roll(face, -corner)
+            a, b = vertices[0, one] - vertices[0, at], vertices[0, other] - vertices[0, at]
+            half = (a @ b) / np.linalg.norm(np.cross(a, b)) / 2
+            matrix[one, other] -= half
+            matrix[other, one] -= half
+            matrix[one, one] += half
+            matrix[other, other] += half
+    expected = np.mean([np.linalg.norm(matrix @ hand, axis=1).mean() for hand in vertices])
+    same(laplacian_loss(t(vertices), mano.faces), expected)
