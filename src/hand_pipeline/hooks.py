@@ -18,6 +18,7 @@ from kedro.pipeline.node import Node
 
 from hand_pipeline import tracking
 from hand_pipeline.config import Config
+from hand_pipeline.sweeps.project import PROJECT, Project
 
 
 class TrackingHook:
@@ -31,10 +32,23 @@ class TrackingHook:
         # records that must outlive it go to the real root.
         head, separator, _ = self.root.as_posix().partition("/.dvc/tmp/exps/")
         self.home = Path(head) if separator else self.root
+        self.context = context
         try:
             self.settings: dict[str, Any] = context.config_loader["mlflow"]
         except MissingConfigException:
             self.settings = {"enabled": False}
+
+    @hook_impl
+    def after_catalog_created(self, catalog: CatalogProtocol, conf_catalog: dict[str, Any]) -> None:
+        """Hand sweeps the profile's parameters and catalog, as they run other pipelines."""
+        loader = self.context.config_loader
+        catalog[PROJECT] = Project(
+            root=self.root,
+            data=self.root / loader["globals"]["data"],
+            env=self.context.env or "base",
+            parameters=loader["parameters"],
+            catalog=conf_catalog,
+        )
 
     @hook_impl
     def before_pipeline_run(
@@ -65,8 +79,7 @@ class TrackingHook:
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Log the metrics a node returns, so that no node has to."""
         if dataset_name.endswith("metrics") and isinstance(data, dict):
-            prefix = dataset_name.removesuffix("metrics").rstrip("_") or node.name
-            tracking.log_metrics({f"final.{prefix}.{k}": v for k, v in _numbers(data)})
+            tracking.log_final_metrics(dataset_name, data, node.name)
 
     @hook_impl
     def after_pipeline_run(
@@ -150,18 +163,6 @@ class TrackingHook:
             host, _, pid = run.data.tags.get("process", "").rpartition(":")
             if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
                 tracking.client().set_terminated(run.info.run_id, "KILLED")
-
-
-def _numbers(data: dict[str, Any], name: str = "") -> list[tuple[str, float]]:
-    """Every number in nested metrics, under dotted names."""
-    found = []
-    for key, value in data.items():
-        full = f"{name}.{key}" if name else str(key)
-        if isinstance(value, dict):
-            found += _numbers(value, full)
-        elif isinstance(value, int | float):
-            found.append((full, float(value)))
-    return found
 
 
 def _git_tags(root: Path) -> dict[str, str]:

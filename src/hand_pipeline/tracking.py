@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RUN, URI = "HAND_PIPELINE_RUN_ID", "HAND_PIPELINE_TRACKING_URI"
+PARENT = "mlflow.parentRunId"
 _MAX_VALUE = 6000  # MLflow cuts longer parameters
 
 
@@ -124,22 +125,64 @@ def _log(rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         client().log_batch(run, metrics=metrics[start : start + 1000])
 
 
-@contextmanager
-def child_run(name: str, tags: Mapping[str, Any] | None = None) -> Iterator[str | None]:
-    """A run below the current one (a sweep's member, a trial); logs inside go to it."""
-    parent = run_id()
-    if parent is None:
-        yield None
-        return
+def start_child(name: str, tags: Mapping[str, Any] | None = None) -> str | None:
+    """A run below the current one (a sweep's member, a trial); without a current run, none."""
+    if (parent := run_id()) is None:
+        return None
     mlflow = client()
     experiment = mlflow.get_run(parent).info.experiment_id
-    all_tags = {"mlflow.parentRunId": parent, "mlflow.runName": name} | dict(tags or {})
+    all_tags = {PARENT: parent, "mlflow.runName": name} | dict(tags or {})
     child = mlflow.create_run(experiment, tags={k: str(v) for k, v in all_tags.items()})
-    os.environ[RUN] = child.info.run_id
-    status = "FAILED"
+    return child.info.run_id
+
+
+def end_run(run: str | None, status: str, reason: str = "") -> None:
+    """Close a run as FINISHED, FAILED or KILLED, with the reason as its tag `error`."""
+    if run is None:
+        return
+    if reason:
+        client().set_tag(run, "error", reason[:5000])
+    client().set_terminated(run, status)
+
+
+def adopt(run: str | None) -> None:
+    """Show a finished run below the current one: a sweep that goes on shows all its members."""
+    if run is not None and (parent := run_id()) is not None:
+        client().set_tag(run, PARENT, parent)
+
+
+def environment(run: str | None) -> dict[str, str]:
+    """The variables with which another process logs to `run`."""
+    return {} if run is None else {RUN: run, URI: os.environ[URI]}
+
+
+@contextmanager
+def logging_to(run: str | None) -> Iterator[None]:
+    """What is logged inside goes to `run`; without one, nowhere."""
+    former = os.environ.pop(RUN, None)
     try:
-        yield child.info.run_id
-        status = "FINISHED"
+        if run is not None:
+            os.environ[RUN] = run
+        yield
     finally:
-        os.environ[RUN] = parent
-        mlflow.set_terminated(child.info.run_id, status)
+        os.environ.pop(RUN, None)
+        if former is not None:
+            os.environ[RUN] = former
+
+
+def log_final_metrics(dataset: str, metrics: Mapping[str, Any], name: str = "") -> None:
+    """Log a stage's final figures under `final.`; `name` stands in for a plain `metrics`."""
+    prefix = dataset.removesuffix("metrics").rstrip("_") or name
+    log_metrics({f"final.{prefix}.{key}": value for key, value in _numbers(metrics)})
+
+
+def _numbers(data: Mapping[str, Any], name: str = "") -> list[tuple[str, float]]:
+    """Every number in nested metrics, under dotted names."""
+    found = []
+    for key, value in data.items():
+        full = f"{name}.{key}" if name else str(key)
+        if isinstance(value, Mapping):
+            found += _numbers(value, full)
+        elif isinstance(value, int | float):
+            found.append((full, float(value)))
+    return found
