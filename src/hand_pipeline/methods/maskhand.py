@@ -439,9 +439,7 @@ class MaskHand(Method):
         tau = low + (high - low) * torch.rand(count, device=device)
         return random_mask(tau, self.tokenizer.num_tokens)
 
-    def _mask(
-        self, targets: Int64[Tensor, "batch tokens"], hidden: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _mask(self, targets: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """What the network sees, and which of the visible tokens were made wrong."""
         wrong = ~hidden & (torch.rand(targets.shape, device=targets.device) < self.cfg.corruption)
         random = torch.randint_like(targets, self.tokenizer.num_codes)
