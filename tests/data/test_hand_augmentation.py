@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hand_pipeline.data.batch import HandBatch
+from hand_pipeline.data.detected_keypoints import true_keypoints
 from hand_pipeline.data.hand_augmentation import (
     HandAugmentation,
     HandAugmentationConfig,
@@ -160,3 +161,13 @@ def test_a_mirroring_matrix_is_refused(batch):
     mirror = torch.diag(torch.tensor([-1.0, 1, 1])).expand(5, 3, 3)
     with pytest.raises(ValueError, match="mirror"):
         transform_labels(batch, mirror)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_keypoints_that_equal_the_labels_stay_equal(batch, training):
+    torch.manual_seed(4)
+    seen = dataclasses.replace(batch, keypoints=true_keypoints(batch))
+    out = augmentation().train(training)(seen)
+    torch.testing.assert_close(out.keypoints.points, out.joints_2d, rtol=0, atol=0)
+    assert (out.joints_2d - batch.joints_2d).abs().max() > 1
+    assert out.keypoints.confidence.equal(seen.keypoints.confidence)

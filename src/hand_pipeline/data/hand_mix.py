@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hand_pipeline.config import Config
-from hand_pipeline.data.batch import HandBatch
+from hand_pipeline.data.batch import HandBatch, Keypoints
 from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset, LabelsConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.hand_sets import HAND_SETS, read_hands
@@ -189,4 +189,16 @@ def _in_order(parts: list[HandBatch], order: list[int]) -> HandBatch:
         values = [getattr(part, entry.name) for part in parts]
         if isinstance(values[0], Tensor):
             joined[entry.name] = torch.cat(values)[rows]
-    return HandBatch(**joined)
+    return HandBatch(**joined, keypoints=_all_keypoints(parts, rows))
+
+
+def _all_keypoints(parts: list[HandBatch], rows: Tensor) -> Keypoints | None:
+    """Those of all parts; a part in which no detector has looked has confidence 0."""
+    if all(part.keypoints is None for part in parts):
+        return None
+    found = [
+        part.keypoints
+        or Keypoints(torch.zeros_like(part.joints_2d), torch.zeros_like(part.joints_2d[..., 0]))
+        for part in parts
+    ]
+    return Keypoints(*(torch.cat(values)[rows] for values in zip(*found)))

@@ -1,0 +1,101 @@
+"""Nodes of the `maskhand` pipeline that train."""
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from PIL import Image
+from torch import Tensor
+
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.detected_keypoints import WithKeypoints, read_keypoints
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+from hand_pipeline.data.hand_dataset import LabelsConfig
+from hand_pipeline.data.hand_images import read_bad_photos
+from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
+from hand_pipeline.methods.maskhand import MaskHand, MaskHandConfig
+from hand_pipeline.models.pose_tokenizer import sizes_of
+from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.tracking import RecordLogger
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
+from hand_pipeline.training.loop import TrainConfig
+from hand_pipeline.training.run import TrainJob, running_checkpoint, train
+from hand_pipeline.training.seeding import seed_everything
+from hand_pipeline.viz.curves import training_curves
+from hand_pipeline.viz.figure import to_image
+
+logger = logging.getLogger(__name__)
+
+
+def train_maskhand(
+    hands: Path,
+    keypoints: Path,
+    tokenizer: Checkpoint,
+    finetuned: Checkpoint,
+    start: Literal["finetuned", "init"],
+    backbone: VitConfig,
+    encoder: dict[str, Any],
+    labels: LabelsConfig,
+    mix: MixConfig,
+    augmentation: HandAugmentationConfig,
+    method: MaskHandConfig,
+    training: TrainConfig,
+    machine: MachineConfig,
+) -> tuple[Checkpoint, dict[str, Any], pd.DataFrame]:
+    """Train MaskHand with the frozen tokenizer.
+
+    Args:
+        start: what the encoder starts from: `finetuned`, HandMIM's backbone after fine-tuning (the
+            paper's starts from one that knows hands, too), or `init`, what the backbone's
+            configuration says.
+        encoder: what differs in this encoder from `backbone`; nothing if it starts from it.
+    """
+    vit = VitConfig(**{**backbone.model_dump(), **encoder})
+    sizes = sizes_of(tokenizer.metadata["configs"]["cfg"], method.tokenizer, "tokenizer_method")
+    method = method.model_copy(update={"tokenizer": sizes})
+    seed_everything(training.seed)
+    maskhand = MaskHand(method, vit, augmentation)
+    maskhand.load_tokenizer(tokenizer.tensors, "tokenizer_method")
+    if start == "finetuned":
+        maskhand.load_backbone(backbone_of(finetuned), "the backbone of handmim_method")
+    bad_photos = machine.workspace / "maskhand" / "bad_photos.jsonl"
+    dataset = open_training_hands(hands, mix, labels, method.mano_model, bad_photos)
+    guided = WithKeypoints(dataset, read_keypoints(keypoints, "training"))
+    maskhand.crop_scale.fill_(dataset.crop_scale)
+    configs = {"cfg": method, "vit": vit, "augmentation": augmentation}
+    checkpoint = running_checkpoint(
+        machine, "maskhand", training, data=guided.fingerprint,
+        start=tensors_hash(maskhand.state_dict()), **configs,
+    )  # fmt: skip
+    if not checkpoint.exists():
+        bad_photos.unlink(missing_ok=True)  # of another run
+    result = train(
+        TrainJob(
+            "maskhand", maskhand, guided, guided.collate, training, machine, checkpoint,
+            sink=RecordLogger("maskhand"),
+        )
+    )  # fmt: skip
+    bad = read_bad_photos(bad_photos)
+    for row in bad:
+        logger.warning("left out %(file)s: %(reason)s, %(detail)s", row)
+    metrics = {
+        "hands": len(guided), "steps": training.steps, "unreadable_photos": len(bad),
+        **result.final_figures(),
+    }  # fmt: skip
+    return pack_method("maskhand", result.tensors, **configs), metrics, result.table()
+
+
+def backbone_of(finetuned: Checkpoint) -> dict[str, Tensor]:
+    """The ViT of a fine-tuned model, under timm's names."""
+    prefix = "backbone.trunk."
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in finetuned.tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def draw_curves(history: pd.DataFrame) -> Image.Image:
+    """Losses, share of right tokens and errors over the steps."""
+    return to_image(training_curves(history, title="MaskHand: masked tokens of hand poses"))

@@ -1,0 +1,34 @@
+"""The `maskhand` pipeline."""
+
+from kedro.pipeline import Node, Pipeline
+
+from hand_pipeline.pipelines.maskhand.nodes import draw_curves, train_maskhand
+
+
+def create_pipeline() -> Pipeline:
+    """Labelled hands, their keypoints, a tokenizer and a fine-tuned ViT in; MaskHand out."""
+    return Pipeline(
+        [
+            Node(
+                train_maskhand,
+                [
+                    "labelled_hands",
+                    "hand_keypoints",
+                    "tokenizer_method",
+                    "handmim_method",
+                    "params:maskhand.start",
+                    "params:backbone",
+                    "params:maskhand.encoder",
+                    "params:maskhand.labels",
+                    "params:maskhand.mix",
+                    "params:maskhand.augmentation",
+                    "params:maskhand.method",
+                    "params:maskhand.training",
+                    "params:machine",
+                ],
+                ["maskhand_method", "maskhand_metrics", "maskhand_history"],
+                name="train_maskhand",
+            ),
+            Node(draw_curves, "maskhand_history", "maskhand_curves", name="draw_maskhand_curves"),
+        ]
+    )
