@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import importlib.util
 import json
 from functools import cache
 from pathlib import Path
@@ -40,9 +41,17 @@ def code_version() -> str:
 
 @cache
 def code_hash(module: str) -> str:
-    """Hash of a module of this package and of all it imports, but for what only draws or records."""
-    source = Path(__file__).parents[1]
-    ignored = frozenset(f"{Path(__file__).parent.name}.{part}" for part in NO_RESULT)
+    """Hash of a module and of all it imports of its package, but for what only draws or records.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    package, _, below = module.partition(".")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no source of {module} to tell its version from")
+    source = Path(spec.origin).parent.parent if below else Path(spec.origin).parent
+    ignored = frozenset(f"{package}.{part}" for part in NO_RESULT)
     digest = hashlib.sha256()
     for file in imported_files(source, module, ignored):
         digest.update(file.relative_to(source).as_posix().encode() + file.read_bytes())

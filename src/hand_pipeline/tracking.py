@@ -6,6 +6,7 @@ processes inherit; "the active run" of a process would silently lose their recor
 """
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ def log_params(parameters: Mapping[str, Any], prefix: str = "") -> None:
 
     flat = list(_flatten(parameters, prefix))
     for start in range(0, len(flat), 100):
-        chunk = [Param(name, str(value)[:_MAX_VALUE]) for name, value in flat[start : start + 100]]
+        chunk = [Param(_name(n), str(value)[:_MAX_VALUE]) for n, value in flat[start : start + 100]]
         client().log_batch(run, params=chunk)
 
 
@@ -54,6 +55,11 @@ def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
             yield from _flatten(inner, f"{name}.{key}" if name else str(key))
     else:
         yield name, value
+
+
+def _name(name: str) -> str:
+    """A name that MLflow takes: it allows no other characters."""
+    return re.sub(r"[^\w\-. :/]", "_", name)
 
 
 def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
@@ -117,7 +123,7 @@ def _log(rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
 
     now = int(time.time() * 1000)
     metrics = [
-        Metric(name, float(value), now, step)
+        Metric(_name(name), float(value), now, step)
         for step, values in rows
         for name, value in values.items()
     ]

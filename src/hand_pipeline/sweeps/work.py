@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import threading
@@ -47,6 +48,7 @@ class Surroundings:
 def work_in_process(unit: Unit, around: Surroundings, reply: connection.Connection) -> None:
     """Run `unit` in this process and send its outcome; an error is an outcome too."""
     _end_with_parent()
+    logging.getLogger("kedro").setLevel(logging.WARNING)  # the sweep's bar says what runs
     os.environ.update(around.environment)
     if around.threads:
         torch.set_num_threads(around.threads)
