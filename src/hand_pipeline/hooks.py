@@ -17,7 +17,6 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from hand_pipeline import tracking
-from hand_pipeline.config import Config
 from hand_pipeline.sweeps.project import PROJECT, Project
 
 
@@ -67,9 +66,7 @@ class TrackingHook:
         )
         os.environ[tracking.RUN] = run.info.run_id
         for name in sorted(i for i in pipeline.inputs() if i.startswith("params:")):
-            value = catalog.load(name)
-            parameters = value.model_dump(mode="json") if isinstance(value, Config) else value
-            tracking.log_params({name.removeprefix("params:"): parameters})
+            tracking.log_params({name.removeprefix("params:"): tracking.plain(catalog.load(name))})
         packages = sorted(f"{d.metadata['Name']}=={d.version}" for d in distributions())
         tracking.log_text(
             "\n".join([f"# Python {platform.python_version()}", *packages]), "environment.txt"

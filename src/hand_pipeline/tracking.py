@@ -5,6 +5,7 @@ no-op. The run's id and the server's address travel in environment variables, wh
 processes inherit; "the active run" of a process would silently lose their records.
 """
 
+import importlib
 import os
 import re
 import tempfile
@@ -14,11 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hand_pipeline.config import Config
 from hand_pipeline.training.loop import Record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+WATCHER = "HAND_PIPELINE_WATCHER"
+"""Variable that names a `module:function` which sees every record too, and may end the training."""
 RUN, URI = "HAND_PIPELINE_RUN_ID", "HAND_PIPELINE_TRACKING_URI"
 PARENT = "mlflow.parentRunId"
 _MAX_VALUE = 6000  # MLflow cuts longer parameters
@@ -109,6 +113,13 @@ class RecordLogger:
         self._waiting.append((record.step, scalars))
         if time.monotonic() - self._last > self.seconds:
             self.flush()
+        if named := os.environ.get(WATCHER):
+            module, _, function = named.partition(":")
+            try:
+                getattr(importlib.import_module(module), function)(scalars, record.step)
+            except Exception:
+                self.flush()
+                raise
 
     def flush(self) -> None:
         """Send what is waiting."""
@@ -129,6 +140,11 @@ def _log(rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
     ]
     for start in range(0, len(metrics), 1000):
         client().log_batch(run, metrics=metrics[start : start + 1000])
+
+
+def plain(parameters: Any) -> Any:
+    """Typed parameters as plain values."""
+    return parameters.model_dump(mode="json") if isinstance(parameters, Config) else parameters
 
 
 def start_child(name: str, tags: Mapping[str, Any] | None = None) -> str | None:

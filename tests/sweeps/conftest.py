@@ -13,7 +13,7 @@ from hand_pipeline.sweeps import project as project_module
 from hand_pipeline.sweeps.declaration import SweepConfig
 from hand_pipeline.sweeps.project import Project
 
-NODES = '''
+NODES = """
 import os
 import signal
 import time
@@ -22,6 +22,8 @@ from pathlib import Path
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.tracking import RecordLogger
+from hand_pipeline.training.loop import Record
 
 
 class PrepareConfig(Config):
@@ -46,9 +48,13 @@ def learn(prepared: dict, cfg: LearnConfig, machine: MachineConfig) -> dict[str,
     if cfg.ends == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(cfg.seconds)
+    log = RecordLogger("learn")
+    for step in range(3):
+        log(Record(step, prepared["numbers"]["size"] * cfg.lr, {}))
+    log.flush()
     error = prepared["numbers"]["size"] * cfg.lr + cfg.seed
     return {"error": float("nan") if cfg.ends == "in nan" else error, "loss.total": 1.0}
-'''
+"""
 PIPELINE = """
 from kedro.pipeline import Node, Pipeline
 

@@ -31,8 +31,14 @@ def test_a_default_written_out_is_the_same_work(project, sweep):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"learn.lrr": 1}, r"b: unknown parameter 'learn.lrr': learn has no 'lrr'; did you mean lr"),
-        ({"learm.lr": 1}, r"no stage reads the parameter 'learm.lr'; they read learn, machine, pre"),
+        (
+            {"learn.lrr": 1},
+            r"b: unknown parameter 'learn.lrr': learn has no 'lrr'; did you mean lr",
+        ),
+        (
+            {"learm.lr": 1},
+            r"no stage reads the parameter 'learm.lr'; they read learn, machine, pre",
+        ),
         ({"learn.lr": -1}, r"b: parameter 'learn.lr': Input should be greater than 0, got -1"),
         ({"learn.lr": "much"}, r"parameter 'learn.lr': Input should be a valid number"),
         ({"learn.lr.low": 1}, r"parameter 'learn.lr.low': 'lr' is a value and has nothing below"),

@@ -45,7 +45,8 @@ def test_finished_members_are_never_run_again_and_new_ones_are(project, sweep, m
     before = work(project, "learn")
     run_sweep("toy", project, sweep(first), machine)
     assert work(project, "learn") == before
-    records = run_sweep("other", project, sweep(first, {"name": "b", "overrides": {"learn.lr": 1}}), machine)  # fmt: skip
+    wider = sweep(first, {"name": "b", "overrides": {"learn.lr": 1}})
+    records = run_sweep("other", project, wider, machine)
     after = work(project, "learn")
     assert before.items() < after.items()
     assert len(after) == 2
@@ -82,14 +83,17 @@ def test_a_failed_member_is_told_with_its_reason_and_the_others_carry_on(
 
 def test_a_failed_shared_stage_fails_its_members_once(project, sweep, machine):
     project.parameters["learn"]["ends"] = "in an error"
-    declared = sweep({"name": "a"}, {"name": "b"}, {"name": "c", "overrides": {"learn.ends": "well"}})
+    declared = sweep(
+        {"name": "a"}, {"name": "b"}, {"name": "c", "overrides": {"learn.ends": "well"}}
+    )
     records = run_sweep("toy", project, declared, machine)
     assert [r.status for r in records] == ["failed", "failed", "finished"]
 
 
 def test_a_sweep_of_which_every_run_failed_is_an_error(project, sweep, machine):
     with pytest.raises(SweepError, match=r"every run failed:\n  a seed 0: learn: FloatingPoint"):
-        run_sweep("toy", project, sweep({"name": "a", "overrides": {"learn.ends": "in an error"}}), machine)  # fmt: skip
+        declared = sweep({"name": "a", "overrides": {"learn.ends": "in an error"}})
+        run_sweep("toy", project, declared, machine)
 
 
 def test_a_column_without_a_figure_keeps_the_work(project, sweep, machine):

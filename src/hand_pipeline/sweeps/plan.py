@@ -10,7 +10,7 @@ from kedro.io import CatalogConfigResolver
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.config import MachineConfig
 from hand_pipeline.provenance import code_hash, content_hash, run_key
 from hand_pipeline.sweeps.declaration import Columns, SweepError
 from hand_pipeline.sweeps.project import (
@@ -20,6 +20,7 @@ from hand_pipeline.sweeps.project import (
     override,
     typed_parameters,
 )
+from hand_pipeline.tracking import plain
 
 DONE = "done.json"
 
@@ -75,10 +76,11 @@ class Run:
 
 @dataclass
 class Plan:
-    """All runs, and the units they are made of."""
+    """All runs, the units they are made of, and hashes of the data that come from outside."""
 
     runs: list[Run] = field(default_factory=list)
     units: dict[str, Unit] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
 
     def waiting(self) -> list[Unit]:
         """Units that are not done, in the order of the runs."""
@@ -104,6 +106,7 @@ def make_plan(project: Project, requests: Iterable[Request]) -> Plan:
         SweepError: every fault of every run at once: unknown paths, wrong values, missing data.
     """
     planner, plan, faults = _Planner(project), Plan(), dict[str, list[str]]()
+    plan.inputs = planner.inputs
     for request in requests:
         try:
             run, units = planner.plan(request)
@@ -156,7 +159,7 @@ class _Planner:
         loaded = sorted(i for i in part.inputs() if not i.startswith("params:"))
         makers = {d: unit for unit in earlier for n in unit.nodes for d in n.outputs}
         parameters = {i: typed[i] for i in sorted(part.inputs()) if i.startswith("params:")}
-        decisive = {i: _plain(v) for i, v in parameters.items() if i != MACHINE}
+        decisive = {i: plain(v) for i, v in parameters.items() if i != MACHINE}
         sources = {d: makers[d].key if d in makers else self._input(d, nodes[0]) for d in loaded}
         functions = {n.name: f"{n.func.__module__}.{n.func.__qualname__}" for n in nodes}
         code = {n.func.__module__: code_hash(n.func.__module__) for n in nodes}
@@ -187,10 +190,6 @@ class _Planner:
                 )
             self.inputs[dataset] = content_hash(path, self.project.sweeps / "inputs")
         return self.inputs[dataset]
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if isinstance(value, Config) else value
 
 
 def _kept(dataset: str, resolver: CatalogConfigResolver) -> bool:

@@ -140,7 +140,9 @@ def typed_parameters(nodes: list[Node], parameters: Mapping[str, Any]) -> dict[s
             try:
                 value = look_up(parameters, path)
             except KeyError:
-                raise SweepError(f"{node.name} needs the parameter {path!r}; it is not set") from None
+                raise SweepError(
+                    f"{node.name} needs the parameter {path!r}; it is not set"
+                ) from None
             kind = parameter_type(node, name)
             try:
                 found[name] = value if kind is None else kind.model_validate(value)

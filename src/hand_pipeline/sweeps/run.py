@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,13 +76,35 @@ def run_sweep(
         SweepError: the sweep is not in order (nothing was run), or every run failed.
     """
     plan = plan_sweep(project, sweep)
-    todo = plan.waiting()
+    todo = len(plan.waiting())
     logger.info(
         "%s: %d runs of %d stages, of which %d are done and %d are to do", name, len(plan.runs),
-        len(plan.units), len(plan.units) - len(todo), len(todo),
+        len(plan.units), len(plan.units) - todo, todo,
     )  # fmt: skip
+    found = run_plan(name, plan, project.sweeps / name, machine)
+    records = [found[run.name] for run in plan.runs]
+    if all(record.status == "failed" for record in records):
+        reasons = {f"{r.member} seed {r.seed}: {r.reason}" for r in records}
+        raise SweepError("every run failed:\n  " + "\n  ".join(sorted(reasons)))
+    return records
+
+
+def run_plan(
+    name: str,
+    plan: Plan,
+    folder: Path,
+    machine: MachineConfig,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, RunRecord]:
+    """Do what a plan has left to do; a record for each run, by its name.
+
+    Args:
+        folder: where the records are kept.
+        environment: further variables of the units' processes.
+    """
+    todo = plan.waiting()
     with tqdm(total=len(todo), desc=name, unit="stage", position=0) as bar:
-        watch = _Watch(name, plan, project.sweeps / name, bar)
+        watch = _Watch(name, plan, folder, bar, dict(environment or {}))
         for run in plan.runs:
             watch.settle(run)
         modules = {node.func.__module__ for unit in todo for node in unit.nodes}
@@ -92,11 +114,7 @@ def run_sweep(
             run_units(todo, Workers(machine, modules), watch.task, watch.wanted, watch.ended)
         finally:
             watch.close()
-    records = [watch.records[run.name] for run in plan.runs]
-    if all(record.status == "failed" for record in records):
-        reasons = {f"{r.member} seed {r.seed}: {r.reason}" for r in records}
-        raise SweepError("every run failed:\n  " + "\n  ".join(sorted(reasons)))
-    return records
+    return watch.records
 
 
 @dataclass
@@ -107,6 +125,7 @@ class _Watch:
     plan: Plan
     folder: Path
     bar: tqdm
+    environment: dict[str, str] = field(default_factory=dict)
     records: dict[str, RunRecord] = field(default_factory=dict)
     children: dict[str, str | None] = field(default_factory=dict)
 
@@ -134,13 +153,16 @@ class _Watch:
         self.bar.set_postfix_str(unit.name)
         users = self._users(unit)
         if len(users) == 1:
-            return Task(unit, tracking.environment(self._child(users[0])))
+            return self._task(unit, self._child(users[0]))
         if unit.key not in self.children:
             title = f"shared {unit.name} {unit.key[:6]}"
             self.children[unit.key] = tracking.start_child(title, {"sweep": self.name})
             with tracking.logging_to(self.children[unit.key]):
                 tracking.log_params(_parameters(unit))
-        return Task(unit, tracking.environment(self.children[unit.key]))
+        return self._task(unit, self.children[unit.key])
+
+    def _task(self, unit: Unit, child: str | None) -> Task:
+        return Task(unit, tracking.environment(child) | self.environment)
 
     def wanted(self, unit: Unit) -> bool:
         """Whether a run that has not failed needs it."""
@@ -177,9 +199,7 @@ class _Watch:
                     tracking.log_params(_parameters(self.plan.units[key]))
         return self.children[run.name]
 
-    def _record(
-        self, run: Run, reason: str = "", figures: dict[str, float] | None = None
-    ) -> None:
+    def _record(self, run: Run, reason: str = "", figures: dict[str, float] | None = None) -> None:
         child = self._child(run)
         record = RunRecord(
             member=run.member, seed=run.seed, status="failed" if reason else "finished",
@@ -194,9 +214,7 @@ class _Watch:
 
 def _parameters(unit: Unit) -> dict[str, object]:
     return {
-        name.removeprefix("params:"): value.model_dump(mode="json")
-        if hasattr(value, "model_dump")
-        else value
+        name.removeprefix("params:"): tracking.plain(value)
         for name, value in unit.parameters.items()
         if name != MACHINE
     }

@@ -48,7 +48,7 @@ class Surroundings:
 def work_in_process(unit: Unit, around: Surroundings, reply: connection.Connection) -> None:
     """Run `unit` in this process and send its outcome; an error is an outcome too."""
     _end_with_parent()
-    logging.getLogger("kedro").setLevel(logging.WARNING)  # the sweep's bar says what runs
+    logging.getLogger("kedro").setLevel(logging.CRITICAL)  # the sweep says what runs and what failed
     os.environ.update(around.environment)
     if around.threads:
         torch.set_num_threads(around.threads)
@@ -77,19 +77,12 @@ def run_unit(unit: Unit) -> None:
         record = {
             "key": unit.key,
             "nodes": [node.name for node in unit.nodes],
-            "parameters": _plain(unit),
+            "parameters": {n: tracking.plain(value) for n, value in unit.parameters.items()},
             "needs": unit.needs,
             "mlflow_run": tracking.run_id(),
             "seconds": round(time.perf_counter() - started, 2),
         }
         atomic_write_text(unit.folder / DONE, json.dumps(record, indent=1, default=str))
-
-
-def _plain(unit: Unit) -> dict[str, object]:
-    return {
-        name: value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-        for name, value in unit.parameters.items()
-    }
 
 
 @contextmanager
@@ -110,4 +103,3 @@ def _end_with_parent() -> None:
             os._exit(1)
 
         threading.Thread(target=wait, daemon=True).start()
-
