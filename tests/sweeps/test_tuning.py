@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -88,12 +89,11 @@ def test_a_record_that_nobody_makes_is_told_after_the_first_trial(project, machi
 
 
 def start_workers(project, machine, cfg, count: int) -> list[subprocess.Popen]:
-    import pickle
-
     (project.root / "job").write_bytes(pickle.dumps((project, cfg, machine)))
     (project.root / "worker.py").write_text(WORKER)
     source = Path(tuning.__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{source}:{project.root / 'src'}"}
+    paths = [str(source), str(project.root / "src"), *sys.path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, str(project.root / "worker.py"), str(project.root / "job")]
     return [
         subprocess.Popen(command, env=environment, cwd=project.root, start_new_session=True)
@@ -109,6 +109,7 @@ def kill_one_of_two(project, machine, cfg, url: str) -> optuna.Study:
         try:
             trials = optuna.load_study(study_name=cfg.study, storage=url).get_trials()
         except Exception:  # not made yet
+            assert killed.poll() is None
             time.sleep(0.2)
             continue
         running = [t for t in trials if t.state == optuna.trial.TrialState.RUNNING]

@@ -50,7 +50,8 @@ class Project:
 
     def resolver(self) -> CatalogConfigResolver:
         """Finds the catalog entry of a data set, by name or by pattern."""
-        return CatalogConfigResolver(copy.deepcopy(self.catalog))
+        memory = {"{default}": {"type": "kedro.io.MemoryDataset"}}
+        return CatalogConfigResolver(copy.deepcopy(self.catalog), default_runtime_patterns=memory)
 
 
 def load_chain(names: list[str]) -> dict[str, Pipeline]:

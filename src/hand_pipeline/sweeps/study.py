@@ -24,6 +24,14 @@ QUESTION = "question"
 _PATIENCE = 60.0  # seconds that another worker may take to fill the queue
 
 
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Optuna calls experimental what it has had for years: heartbeats, grouped parameters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
 class PerTrialSampler(BaseSampler):
     """Draws by the seed and the trial's number, so that workers side by side do not draw the same."""
 
@@ -37,9 +45,10 @@ class PerTrialSampler(BaseSampler):
         """Starts a trial: the sampler for it is made here."""
         seed = (self.seed * 1_000_003 + trial.number) % 2**32
         if self.kind == "tpe":
-            self.inner = TPESampler(
-                seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=8
-            )
+            with _no_warnings():
+                self.inner = TPESampler(
+                    seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=8
+                )
         else:
             self.inner = RandomSampler(seed)
         return self.inner.infer_relative_search_space(study, trial)
@@ -63,8 +72,7 @@ def open_storage(url: str, cfg: TuningConfig) -> RDBStorage:
     Raises:
         SweepError: it cannot be reached.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _no_warnings():
         retry = RetryHeartbeatStaleTrialCallback(max_retry=cfg.retries)
         try:
             return RDBStorage(
@@ -177,14 +185,13 @@ def claim(study: optuna.Study, storage: RDBStorage) -> Trial | None:
 
 def running(study: optuna.Study) -> bool:
     """Whether a trial is under way, here or elsewhere; those of dead workers are queued again."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _no_warnings():
         optuna.storages.fail_stale_trials(study)
     return bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
 
 @contextmanager
-def heartbeat(storage: RDBStorage, trial: Trial, seconds: float) -> Iterator[None]:
+def heartbeat(storage: RDBStorage, trial: Trial, seconds: int) -> Iterator[None]:
     """Tell the database every few seconds that the trial's worker is alive."""
     done = threading.Event()
 
