@@ -16,7 +16,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from hand_pipeline import tracking
+from hand_pipeline import spool, tracking
 from hand_pipeline.sweeps.project import PROJECT, Project
 
 
@@ -59,12 +59,13 @@ class TrackingHook:
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         os.environ[tracking.URI] = self._uri()
         names = "+".join(run_params.get("pipeline_names") or ["__default__"])
-        experiment = self._experiment()
-        self._close_killed_runs(experiment, names)
-        run = tracking.client().create_run(
-            experiment, run_name=names, tags=self._tags(run_params, names)
-        )
-        os.environ[tracking.RUN] = run.info.run_id
+        os.environ[spool.FOLDER] = str(self.home / "mlflow/spool")
+        experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.settings["experiment"]
+        remote = os.environ[tracking.URI].startswith("http")
+        location = None if remote else (self.home / self.settings["artifact_location"]).as_uri()
+        run = tracking.start_run(names, experiment, location, self._tags(run_params, names))
+        if not run.startswith(spool.OFFLINE):
+            self._close_killed_runs(run, names)
         for name in sorted(i for i in pipeline.inputs() if i.startswith("params:")):
             tracking.log_params({name.removeprefix("params:"): tracking.plain(catalog.load(name))})
         packages = sorted(f"{d.metadata['Name']}=={d.version}" for d in distributions())
@@ -100,8 +101,8 @@ class TrackingHook:
             self._close("FAILED")
 
     def _close(self, status: str) -> None:
-        tracking.client().set_terminated(os.environ[tracking.RUN], status)
-        for variable in (tracking.RUN, tracking.URI):
+        tracking.end_run(tracking.run_id(), status)
+        for variable in (tracking.RUN, tracking.URI, spool.FOLDER):
             os.environ.pop(variable, None)
 
     def _uri(self) -> str:
@@ -111,15 +112,6 @@ class TrackingHook:
             database.parent.mkdir(parents=True, exist_ok=True)
             return f"sqlite:///{database}"
         return uri
-
-    def _experiment(self) -> str:
-        client = tracking.client()
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.settings["experiment"]
-        if (found := client.get_experiment_by_name(name)) is not None:
-            return found.experiment_id
-        remote = os.environ[tracking.URI].startswith("http")
-        location = None if remote else (self.home / self.settings["artifact_location"]).as_uri()
-        return client.create_experiment(name, artifact_location=location)
 
     def _tags(self, run_params: dict[str, Any], names: str) -> dict[str, str]:
         tags = {
@@ -151,8 +143,9 @@ class TrackingHook:
         inputs = [d for n in names.split("+") for d in declared.get(n, {}).get("deps", [])]
         return {f"dvc.{d}": known[d] for d in inputs if d in known and not d.startswith("src/")}
 
-    def _close_killed_runs(self, experiment: str, names: str) -> None:
+    def _close_killed_runs(self, current: str, names: str) -> None:
         """A killed process leaves its run RUNNING for ever: close those whose process is gone."""
+        experiment = tracking.client().get_run(current).info.experiment_id
         running = tracking.client().search_runs(
             [experiment], f"attributes.status = 'RUNNING' and tags.`kedro.pipeline` = '{names}'"
         )

@@ -13,7 +13,7 @@ from hand_pipeline.files import atomic_write_text, file_hash
 RESULT_CODE = ("geometry", "data", "models", "losses", "training", "methods")
 """Parts of the package that can change a result."""
 
-NO_RESULT = ("tracking", "viz", "sweeps")
+NO_RESULT = ("tracking", "delivery", "spool", "viz", "sweeps")
 """Parts that only record, draw or start what the others do."""
 
 

@@ -97,7 +97,7 @@ def test_a_pipeline_declared_shared_may_not_differ(project, sweep):
 
 
 def test_a_member_may_not_set_what_takes_the_seed(project, sweep):
-    with pytest.raises(SweepError, match="member a sets .'learn.seed'., which take the seed"):
+    with pytest.raises(SweepError, match=r"member a sets .'learn.seed'., which take the seed"):
         plan_sweep(
             project,
             sweep({"name": "a", "overrides": {"learn.seed": 3}}, seed_paths=["learn.seed"]),

@@ -91,8 +91,8 @@ def test_a_failed_shared_stage_fails_its_members_once(project, sweep, machine):
 
 
 def test_a_sweep_of_which_every_run_failed_is_an_error(project, sweep, machine):
+    declared = sweep({"name": "a", "overrides": {"learn.ends": "in an error"}})
     with pytest.raises(SweepError, match=r"every run failed:\n  a seed 0: learn: FloatingPoint"):
-        declared = sweep({"name": "a", "overrides": {"learn.ends": "in an error"}})
         run_sweep("toy", project, declared, machine)
 
 

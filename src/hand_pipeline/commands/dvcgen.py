@@ -19,7 +19,9 @@ HEADER = """\
 """
 PACKAGE = "hand_pipeline"
 ENVIRONMENT = "base"
-LOGGING_ONLY = frozenset({"hand_pipeline.tracking"})
+LOGGING_ONLY = frozenset(
+    f"hand_pipeline.{name}" for name in ("tracking", "delivery", "spool", "sweeps")
+)
 """Modules that cannot change an output: an edit there must not retrain."""
 MACHINE_ONLY = {"params:machine"}
 """Parameters that cannot change an output."""

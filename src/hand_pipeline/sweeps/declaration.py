@@ -87,7 +87,7 @@ class ParameterRange(Config):
     log: bool = False
     step: float | None = Field(None, gt=0)
     choices: list[bool | int | float | str] | None = None
-    when: dict[str, Any] = {}
+    when: dict[str, Any] = Field({}, description="of other tuned parameters")
 
     @model_validator(mode="after")
     def _not_empty(self) -> "ParameterRange":

@@ -22,8 +22,8 @@ class RunRecord(Config):
     seed: int
     status: Literal["finished", "failed"]
     reason: str = ""
-    figures: dict[str, float] = {}
-    overrides: dict[str, Any] = {}
+    figures: dict[str, float] = Field({}, description="by heading")
+    overrides: dict[str, Any] = Field({}, description="by dotted path")
     key: str = Field(description="of all its units: a record of other work is not taken up")
     units: dict[str, str] = Field({}, description="folder of each piece of its work, by node")
     mlflow_run: str | None = None

@@ -26,7 +26,7 @@ def runs_table(sweep: SweepConfig, records: Sequence[RunRecord]) -> pd.DataFrame
 
 
 def members_table(sweep: SweepConfig, records: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row a member: each column's mean and sample standard deviation over its finished seeds."""
+    """One row a member: mean and sample standard deviation of each column over its seeds."""
     rows = []
     for member in sweep.members:
         own = [r for r in records if r.member == member.name]

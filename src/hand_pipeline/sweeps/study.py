@@ -33,7 +33,7 @@ def _no_warnings() -> Iterator[None]:
 
 
 class PerTrialSampler(BaseSampler):
-    """Draws by the seed and the trial's number, so that workers side by side do not draw the same."""
+    """Draws by seed and number of the trial, so that workers side by side draw differently."""
 
     def __init__(self, kind: str, seed: int):
         self.kind, self.seed = kind, seed

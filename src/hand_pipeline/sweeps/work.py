@@ -48,7 +48,9 @@ class Surroundings:
 def work_in_process(unit: Unit, around: Surroundings, reply: connection.Connection) -> None:
     """Run `unit` in this process and send its outcome; an error is an outcome too."""
     _end_with_parent()
-    logging.getLogger("kedro").setLevel(logging.CRITICAL)  # the sweep says what runs and what failed
+    logging.getLogger("kedro").setLevel(
+        logging.CRITICAL
+    )  # the sweep says what runs and what failed
     os.environ.update(around.environment)
     if around.threads:
         torch.set_num_threads(around.threads)

@@ -69,7 +69,7 @@ class Workers:
         self.running.append(_Running(task, process, receive, slot))
 
     def finished(self, seconds: float | None = None) -> list[tuple[Unit, Outcome]]:
-        """Wait until at least one process ends (or for so long) and say how those that did ended."""
+        """Wait until a process ends (or for so long); how those that did ended."""
         connection.wait([r.process.sentinel for r in self.running], seconds)
         ended = [r for r in self.running if not r.process.is_alive()]
         self.running = [r for r in self.running if r not in ended]
