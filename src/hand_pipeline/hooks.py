@@ -146,13 +146,17 @@ class TrackingHook:
     def _close_killed_runs(self, current: str, names: str) -> None:
         """A killed process leaves its run RUNNING for ever: close those whose process is gone."""
         experiment = tracking.client().get_run(current).info.experiment_id
-        running = tracking.client().search_runs(
-            [experiment], f"attributes.status = 'RUNNING' and tags.`kedro.pipeline` = '{names}'"
-        )
-        for run in running:
+        client = tracking.client()
+        same = f"attributes.status = 'RUNNING' and tags.`kedro.pipeline` = '{names}'"
+        for run in client.search_runs([experiment], same):
             host, _, pid = run.data.tags.get("process", "").rpartition(":")
             if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
-                tracking.client().set_terminated(run.info.run_id, "KILLED")
+                client.set_terminated(run.info.run_id, "KILLED")
+                below = f"tags.`{tracking.PARENT}` = '{run.info.run_id}'"
+                for child in client.search_runs(
+                    [experiment], f"attributes.status = 'RUNNING' and {below}"
+                ):
+                    client.set_terminated(child.info.run_id, "KILLED")
 
 
 def _git_tags(root: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """MLflow, by explicit run id: nodes, ranks and worker processes all log to the run they belong to.
 
 With `delivery`, the only module that imports mlflow. Without a run (a test, a plain call) every
-function is a no-op. The run's id and the server's address travel in environment variables, which child
-processes inherit; "the active run" of a process would silently lose their records.
+function is a no-op. The run's id and the server's address travel in environment variables, which
+child processes inherit; "the active run" of a process would silently lose their records.
 """
 
 import functools

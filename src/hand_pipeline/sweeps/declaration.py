@@ -65,7 +65,8 @@ class SweepConfig(Config):
                 raise ValueError(
                     f"member {member.name}: columns {sorted(unknown)} are not among the sweep's"
                 )
-        for heading, place in [c for m in (self, *self.members) for c in m.columns.items()]:
+        columns = [self.columns, *(member.columns for member in self.members)]
+        for heading, place in [item for named in columns for item in named.items()]:
             if not all(place.partition(":")):
                 raise ValueError(f"column {heading}: expected DATASET:KEY, got {place!r}")
         return self
