@@ -114,7 +114,7 @@ def open_study(
     Raises:
         SweepError: the stored study asks something else.
     """
-    made = {
+    made: dict[str, Any] = {
         "study_name": cfg.study, "storage": storage, "pruner": pruner_of(cfg),
         "sampler": PerTrialSampler(cfg.sampler, cfg.seed),
     }  # fmt: skip

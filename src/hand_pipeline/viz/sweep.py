@@ -90,8 +90,8 @@ def _lines(
             x[order], mean[order], yerr=spread[order], marker="o", capsize=3, color=colour,
             label=str(group) or None,
         )  # fmt: skip
-    for index, row in enumerate(found[~found["member"].isin(list(places))].itertuples()):
-        value = found.loc[row.Index, column]
-        axes.axhline(float(value), linestyle="--", color=COLOURS[index % 2], label=str(row.member))
+    level = found[~found["member"].isin(list(places))]
+    for index, (name, value) in enumerate(zip(level["member"], level[column])):
+        axes.axhline(float(value), linestyle="--", color=COLOURS[index % 2], label=str(name))
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize=8)
