@@ -101,7 +101,7 @@ def test_an_upload_that_breaks_off_makes_no_run_twice(away, monkeypatch):
 def test_a_run_without_an_end_is_sent_only_when_asked(away, monkeypatch):
     monkeypatch.chdir(away)
     run = tracking.start_run("pretrain", "hand_pipeline", None, {})
-    assert upload(away) == f"{run}: has no end: running, or killed (--unfinished)\n"
+    assert f"{run}: has no end: running, or killed (--unfinished)\n" in upload(away)
     assert "sent as" in upload(away, "--unfinished")
     client = MlflowClient(f"sqlite:///{away}/mlflow.db")
     experiment = client.get_experiment_by_name("hand_pipeline")
@@ -122,7 +122,7 @@ def test_a_server_that_goes_away_in_the_middle_loses_nothing(away, monkeypatch):
     tracking.end_run(run, "FINISHED")
     client = MlflowClient(uri)
     assert len(client.get_metric_history(run, "loss")) == 1
-    assert upload(away) == f"{run}: sent as {run}\n"
+    assert f"{run}: sent as {run}\n" in upload(away)
     assert [m.value for m in client.get_metric_history(run, "loss")] == [3.0, 2.0, 1.0]
     assert client.get_run(run).info.status == "FINISHED"
 
