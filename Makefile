@@ -1,5 +1,6 @@
 # make setup    the environment in .venv, every version from constraints.txt
-# make demo     the whole pipeline end to end on open data; PHOTOS="dir ..." pretrains on your photos
+# make demo     HandMIM end to end on open data; PHOTOS="dir ..." pretrains on your photos
+# make all      the same, then the other methods: tokenizer, MaskHand, and whatever else is a stage
 # make test     all tests
 # make lint     ruff, mypy, import rules, dvc.yaml up to date
 # make ui       MLflow's pages on http://127.0.0.1:5000
@@ -13,7 +14,7 @@ export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := 1
 export GIT_PYTHON_REFRESH := quiet
 
-.PHONY: setup demo test lint format ui clean benchmarks
+.PHONY: setup demo all test lint format ui clean benchmarks
 .DEFAULT_GOAL := help
 
 help:
@@ -31,8 +32,11 @@ setup: .venv/.ready
 
 demo: setup
 	$(BIN)/python -m hand_pipeline photos $(PHOTOS)
-	$(BIN)/dvc repro
+	$(BIN)/dvc repro report
 	@$(BIN)/python -m hand_pipeline show
+
+all: demo
+	$(BIN)/dvc repro
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -14,6 +14,7 @@ SMALL: dict[str, list[str]] = {
     "masked_heads": ["--batch", "2", "--repeats", "1"],
     "pretrain_throughput": ["--batch", "2", "--steps", "2", "--crops", "8"],
     "rasterizer": ["--size", "32", "--batch", "1", "--seconds", "0.1"],
+    "renderer_gradients": ["--size", "32", "--batch", "2", "--repeats", "1"],
     "self_intersection": ["--meshes", "1", "--seconds", "0.1"],
     "sweep_overhead": ["--members", "1"],
     "shards": ["--count", "20", "--repeats", "1"],

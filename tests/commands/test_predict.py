@@ -2,6 +2,7 @@ import json
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -12,11 +13,14 @@ from PIL import Image
 from torch import nn
 
 from hand_pipeline.commands.predict import predict
-from hand_pipeline.data.batch import HandPrediction
+from hand_pipeline.commands.sampling_options import SamplingOptions
+from hand_pipeline.data.batch import HandHypotheses, HandPrediction
 from hand_pipeline.data.detector import Detection, DetectorConfig
 from hand_pipeline.data.videos import write_video
 from hand_pipeline.geometry.camera import project, weak_perspective_to_translation
 from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+from hand_pipeline.models.token_sampling import SamplingConfig
 
 module = sys.modules["hand_pipeline.commands.predict"]
 MEDIA = Path(__file__).parents[3] / "shared" / "data" / "demo_media"
@@ -61,13 +65,41 @@ class MeanHand(nn.Module):
         return HandPrediction(ids, intrinsics, joints_2d, mesh.joints, mesh.vertices, pose, betas)
 
 
+class DrawnHands(MeanHand):
+    """The mean hand with fingers bent at random, less and less sure; notes how it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cfg = SimpleNamespace(sampling=SamplingConfig(iterations=3))
+        self.asked = []
+
+    def hypotheses(self, images, intrinsics, ids, keypoints=None, sampling=None, generator=None):
+        self.asked.append(sampling)
+        one, several = self.predict(images, intrinsics, ids), sampling.hypotheses
+        bent = torch.zeros(len(images), several, 16, 3)
+        bent[:, :, 1:, 2] = 0.5 * torch.rand(len(images), several, 15, generator=generator)
+        pose = one.mano_pose[:, None] @ axis_angle_to_matrix(bent)
+        place = one.joints_3d[:, 0] - self.mano.rest_joints(one.betas)[:, 0]
+        mesh = self.mano(
+            pose.flatten(0, 1), *(v.repeat_interleave(several, 0) for v in (one.betas, place))
+        )
+        joints, vertices = (v.unflatten(0, pose.shape[:2]) for v in (mesh.joints, mesh.vertices))
+        sure = (0.8 / torch.arange(1, several + 1)).expand(len(images), several)
+        return HandHypotheses(
+            ids, intrinsics, joints[..., :2], joints, vertices, pose, one.betas, sure,
+            sure[..., None].expand(-1, -1, 21),
+            torch.zeros(len(images), several, 1, dtype=torch.int64), sure[..., None],
+        )  # fmt: skip
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "load_model", lambda checkpoint, device: MeanHand().eval())
     checkpoint = tmp_path / "model.safetensors"
     checkpoint.touch()
 
-    def call(source, *options):
+    def call(source, *options, model=None):
+        model = model or MeanHand()
+        monkeypatch.setattr(module, "load_model", lambda checkpoint, device, method: model.eval())
         arguments = [str(source), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")]
         return CliRunner().invoke(predict, [*arguments, *options])
 
@@ -171,6 +203,126 @@ def test_a_folder_without_photos_is_an_error(run, fake, tmp_path):
     result = run(tmp_path / "void")
     assert result.exit_code == 1
     assert "holds no photo" in result.output
+
+
+def test_ranked_hypotheses_are_drawn_and_recorded(run, fake, tmp_path):
+    model = DrawnHands()
+    result = run(save(tmp_path / "a.jpg"), "--hypotheses", "3", "--no-obj", model=model)
+    assert result.exit_code == 0, result.output
+    assert model.asked == [SamplingConfig(iterations=3, temperature=1, hypotheses=3)]
+    out = tmp_path / "out"
+    names = ["a.hypotheses.png", "a.json", "a.overlay.png", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    with Image.open(out / "a.hypotheses.png") as picture:
+        assert picture.size == (4 * 196 + 4, 2 * (18 + 2 * 192 + 8))
+    record = json.loads((out / "a.json").read_text())
+    for hand in record["hands"]:
+        assert [row["confidence"] for row in hand["hypotheses"]] == [0.8, 0.4, 0.266667]
+        poses = [row["mano"]["pose_axis_angle"] for row in hand["hypotheses"]]
+        assert hand["mano"]["pose_axis_angle"] == poses[0] != poses[1]
+        assert hand["confidence"] == 0.8
+
+
+def test_meshes_are_those_of_the_surest_hypothesis(run, fake, tmp_path):
+    assert run(save(tmp_path / "a.jpg"), model=DrawnHands()).exit_code == 0
+    record = json.loads((tmp_path / "out" / "a.json").read_text())
+    for number, hand in enumerate(record["hands"]):
+        lines = (tmp_path / "out" / f"a_hand{number}_{hand['handedness']}.obj").read_text()
+        vertices = [line.split()[1:4] for line in lines.splitlines() if line.startswith("v ")]
+        surest = np.array(hand["hypotheses"][0]["joints_3d"])[4]  # a fingertip is a vertex
+        distance = np.linalg.norm(np.array(vertices, dtype=float) - surest, axis=1).min()
+        assert distance < 1e-5
+
+
+def test_the_same_seed_gives_the_same_hands_and_another_others(run, fake, tmp_path):
+    photo = save(tmp_path / "a.jpg")
+    records = []
+    for seed in ("5", "5", "6"):
+        run(photo, "--no-obj", "--seed", seed, model=DrawnHands())
+        records.append((tmp_path / "out" / "a.json").read_text())
+    assert records[0] == records[1] != records[2]
+
+
+def test_one_hypothesis_is_the_likeliest_and_has_no_picture(run, fake, tmp_path):
+    model = DrawnHands()
+    result = run(save(tmp_path / "a.jpg"), "--hypotheses", "1", "--no-obj", model=model)
+    assert result.exit_code == 0, result.output
+    assert model.asked == [SamplingConfig(iterations=3)]
+    assert not (tmp_path / "out" / "a.hypotheses.png").exists()
+    [hand, _] = json.loads((tmp_path / "out" / "a.json").read_text())["hands"]
+    assert "hypotheses" not in hand
+    assert hand["confidence"] == 0.8
+
+
+def test_a_photo_without_a_hand_has_no_picture_of_hypotheses(run, fake, tmp_path):
+    result = run(save(tmp_path / "dark.jpg", 9), model=DrawnHands())
+    assert result.exit_code == 0, result.output
+    assert "no hand found in:" in result.output
+    assert (tmp_path / "out" / "dark.overlay.png").exists()
+    assert not (tmp_path / "out" / "dark.hypotheses.png").exists()
+
+
+def test_frames_show_the_surest_alone(run, fake, tmp_path):
+    with write_video(tmp_path / "v.mp4", Fraction(25)) as video:
+        video.add(np.full((120, 160, 3), 200, dtype=np.uint8))
+    model = DrawnHands()
+    assert run(tmp_path / "v.mp4", "--hypotheses", "2", model=model).exit_code == 0
+    assert [asked.hypotheses for asked in model.asked] == [2]
+    [line] = (tmp_path / "out" / "v.jsonl").read_text().splitlines()
+    hands = json.loads(line)["hands"]
+    assert [hand["confidence"] for hand in hands] == [0.8, 0.8]
+    assert "hypotheses" not in hands[0]
+    assert not list((tmp_path / "out").glob("*.hypotheses.png"))
+
+
+@pytest.mark.parametrize(
+    ("said", "photos", "videos"),
+    [
+        ({}, (6, 1.0, 3), (1, 0.0, 3)),
+        ({"hypotheses": 2, "iterations": 1}, (2, 1.0, 1), (2, 1.0, 1)),
+        ({"temperature": 0.5}, (6, 0.5, 3), (1, 0.5, 3)),
+        ({"temperature": 0.0}, (1, 0.0, 3), (1, 0.0, 3)),
+        ({"top_k": 100}, (6, 1.0, 3), (1, 1.0, 3)),
+    ],
+)
+def test_what_is_not_said_follows_from_what_is(said, photos, videos):
+    drawn = SamplingOptions(**said).of(DrawnHands())
+    assert [(cfg.hypotheses, cfg.temperature, cfg.iterations) for cfg in drawn] == [photos, videos]
+    assert {cfg.top_k for cfg in drawn} == {said.get("top_k")}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--hypotheses", "4", "--temperature", "0"], "4 hypotheses at temperature 0"),
+        (["--temperature", "0", "--top-k", "9"], "--top-k restrict nothing"),
+        (["--top-p", "0"], "'--top-p'"),
+        (["--hypotheses", "0"], "'--hypotheses'"),
+        (["--temperature", "-1"], "'--temperature'"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(run, fake, tmp_path, options, message):
+    result = run(save(tmp_path / "a.jpg"), *options, model=DrawnHands())
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--seed", "--hypotheses", "--iterations", "--top-k"])
+def test_a_model_that_draws_nothing_refuses_options_of_drawing(run, fake, tmp_path, option):
+    result = run(save(tmp_path / "a.jpg"), option, "3")
+    assert result.exit_code == 2
+    assert "MeanHand gives one hand" in result.output
+    assert f"{option} need" in " ".join(result.output.split())
+
+
+def test_help_groups_the_options():
+    text = CliRunner().invoke(predict, ["--help"]).output
+    headings = ["Model:", "Results:", "Photos and hands:", "Hypotheses (", "Other:"]
+    places = [text.index(f"\n{heading}") for heading in headings]
+    assert places == sorted(places)
+    assert places[0] < text.index("--method") < places[1]
+    assert places[3] < text.index("--top-k") < places[4]
 
 
 @pytest.mark.slow

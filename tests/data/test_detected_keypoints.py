@@ -48,8 +48,8 @@ def hands(root: Path) -> HandImages:
 
 def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     keypoints = made_up(["training/a", "training/b"])
-    write_keypoints(tmp_path / "training.npz", keypoints)
-    found = read_keypoints(tmp_path / "training.npz")
+    write_keypoints(tmp_path, "training", keypoints)
+    found = read_keypoints(tmp_path, "training")
     assert (found.ids, found.image_size, found.settings) == (keypoints.ids, 224, keypoints.settings)
     np.testing.assert_array_equal(found.points, keypoints.points)
     np.testing.assert_array_equal(found.confidence, keypoints.confidence)
@@ -84,17 +84,17 @@ def test_what_no_detector_can_have_seen_is_refused(change, message) -> None:
 
 def test_files_that_are_not_keypoints_are_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="run the pipeline `detect` first"):
-        read_keypoints(tmp_path / "training.npz")
+        read_keypoints(tmp_path, "training")
     (tmp_path / "text.npz").write_text("no arrays")
     with pytest.raises(DataSetError, match="damaged or no npz"):
-        read_keypoints(tmp_path / "text.npz")
+        read_keypoints(tmp_path, "text")
     np.savez(tmp_path / "other.npz", ids=np.arange(3))
     with pytest.raises(DataSetError, match=r"holds no keypoints.*it has ids"):
-        read_keypoints(tmp_path / "other.npz")
-    write_keypoints(tmp_path / "whole.npz", made_up(["a"] * 1))
+        read_keypoints(tmp_path, "other")
+    write_keypoints(tmp_path, "whole", made_up(["a"] * 1))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:300])
     with pytest.raises(DataSetError, match="damaged"):
-        read_keypoints(tmp_path / "cut.npz")
+        read_keypoints(tmp_path, "cut")
 
 
 def test_each_hand_of_a_batch_gets_its_own_joints(hands: HandImages) -> None:
@@ -157,12 +157,14 @@ def test_a_mix_can_be_wrapped_and_its_members_can_be(hands: HandImages, tmp_path
     plain = HandMix({"one": some, "two": hands}, {"one": 1.0, "two": 1.0})
     files = {"one": made_up(hands.ids), "two": made_up(hands.ids, seed=1)}
     for name, keypoints in files.items():
-        write_keypoints(tmp_path / f"{name}.npz", keypoints)
+        write_keypoints(tmp_path, name, keypoints)
     around = WithKeypoints(plain, keypoints_of(tmp_path, plain))
     inside = HandMix(
         {"one": WithKeypoints(some, files["one"]), "two": WithKeypoints(hands, files["two"])},
         {"one": 1.0, "two": 1.0},
     )
+    with pytest.raises(DataSetError, match=r"with three in detect\.sets"):
+        keypoints_of(tmp_path, HandMix({"three": hands}, {"three": 1.0}))
     assert isinstance(around, OrderedDataset)
     np.testing.assert_array_equal(around.epoch_order(3, 1), plain.epoch_order(3, 1))
     assert not isinstance(WithKeypoints(hands, files["one"]), OrderedDataset)

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,14 +7,15 @@ import torch
 import trimesh
 from torch import nn
 
-from hand_pipeline.data.batch import HandPrediction
+from hand_pipeline.data.batch import HandHypotheses, HandPrediction
 from hand_pipeline.data.cropping import CropConfig
 from hand_pipeline.data.detector import Detection, DetectorConfig
 from hand_pipeline.evaluation.hand_files import photo_json, write_meshes
-from hand_pipeline.evaluation.reconstruct import PhotoReconstructor
+from hand_pipeline.evaluation.reconstruct import HandModel, HypothesesModel, PhotoReconstructor
 from hand_pipeline.geometry.camera import default_intrinsics, project, unproject
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+from hand_pipeline.models.token_sampling import SamplingConfig
 
 CAMERA = default_intrinsics(640, 480)
 
@@ -48,6 +50,34 @@ class OneDepth(nn.Module):
         mesh = self.mano(pose, betas, place)
         joints_2d = project(mesh.joints, intrinsics)
         return HandPrediction(ids, intrinsics, joints_2d, mesh.joints, mesh.vertices, pose, betas)
+
+
+class SeveralHands(OneDepth):
+    """Draws a pose for each hypothesis; the surest bends its fingers least."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cfg = SimpleNamespace(sampling=SamplingConfig())
+
+    def hypotheses(self, images, intrinsics, ids, keypoints=None, sampling=None, generator=None):
+        one = self.predict(images, intrinsics, ids, keypoints)
+        self.keypoints, self.sampling = keypoints, sampling or self.cfg.sampling
+        count, several = len(images), self.sampling.hypotheses
+        turns = torch.rand(1, several, 16, 3, generator=generator).expand(count, -1, -1, -1)
+        order = turns.sum((-2, -1)).argsort(1)
+        turns = turns.gather(1, order[..., None, None].expand_as(turns))
+        pose = axis_angle_to_matrix(turns)
+        betas = one.betas.repeat_interleave(several, 0)
+        place = one.joints_3d[:, 0] - self.mano.rest_joints(one.betas)[:, 0]
+        mesh = self.mano(pose.flatten(0, 1), betas, place.repeat_interleave(several, 0))
+        joints, vertices = (v.unflatten(0, (count, several)) for v in (mesh.joints, mesh.vertices))
+        joints_2d = project(mesh.joints, intrinsics.repeat_interleave(several, 0))
+        sure = torch.linspace(0.9, 0.1, several).expand(count, several)
+        return HandHypotheses(
+            ids, intrinsics, joints_2d.unflatten(0, (count, several)), joints, vertices, pose,
+            one.betas, sure, sure[..., None] * torch.linspace(1, 0.5, 21),
+            torch.zeros(count, several, 4, dtype=torch.int64), sure[..., None].expand(-1, -1, 4),
+        )  # fmt: skip
 
 
 def found(side, centre, size=80.0, score=0.9):
@@ -128,6 +158,101 @@ def test_the_record_is_json_and_agrees_with_its_own_camera(photo):
     pose = axis_angle_to_matrix(torch.tensor(hand["mano"]["pose_axis_angle"]))
     torch.testing.assert_close(pose, hands[0].mano_pose, atol=1e-4, rtol=0)
     assert (hand["handedness"], hand["mano"]["side"]) == ("left", "left")
+
+
+def draw(photo, hand, hypotheses=3, seed=0):
+    model = SeveralHands()
+    reconstructor = PhotoReconstructor(FakeDetector([hand]), model, CropConfig(), seed=seed)
+    sampling = SamplingConfig(hypotheses=hypotheses, temperature=1)
+    [ranked] = reconstructor.hypotheses(photo, CAMERA, sampling=sampling)
+    return ranked, model, reconstructor
+
+
+def test_only_a_model_that_draws_hands_is_asked_for_hypotheses(photo):
+    assert isinstance(SeveralHands(), HypothesesModel)
+    assert isinstance(OneDepth(), HandModel)
+    assert not isinstance(OneDepth(), HypothesesModel)
+    reconstructor = PhotoReconstructor(
+        FakeDetector([found("right", (150, 300))]), OneDepth(), CropConfig()
+    )
+    [[hand]] = reconstructor.hypotheses(photo, CAMERA)
+    assert hand.confidence is None
+    assert hand.joint_confidence is None
+    with pytest.raises(TypeError, match="OneDepth draws no hypotheses"):
+        reconstructor.hypotheses(photo, CAMERA, sampling=SamplingConfig())
+
+
+def test_hypotheses_keep_the_models_order_and_the_first_is_the_photos_hand(photo):
+    ranked, model, reconstructor = draw(photo, found("right", (150, 300)))
+    assert [hand.confidence for hand in ranked] == pytest.approx([0.9, 0.5, 0.1])
+    assert ranked[1].joint_confidence[[0, 20]].tolist() == pytest.approx([0.5, 0.25])
+    [alone] = reconstructor(photo, CAMERA, sampling=model.sampling)
+    assert torch.equal(alone.vertices, ranked[0].vertices)
+    assert not torch.equal(ranked[1].vertices, ranked[0].vertices)
+
+
+def test_without_sampling_the_model_draws_as_it_is_configured(photo):
+    _, model, reconstructor = draw(photo, found("right", (150, 300)))
+    [[hand]] = reconstructor.hypotheses(photo, CAMERA)
+    assert model.sampling == SamplingConfig()
+    assert hand.confidence == pytest.approx(0.9)
+
+
+def test_the_detectors_landmarks_reach_a_model_of_hypotheses_in_px_of_the_crop(photo):
+    hand = found("left", (450, 300))
+    _, model, _ = draw(photo, hand)
+    pixels = torch.from_numpy(hand.landmarks_2d).float()
+    mapping = model.intrinsics[0] * torch.tensor([-1.0, 1, 1]) @ torch.linalg.inv(CAMERA)
+    expected = (torch.cat([pixels, torch.ones(21, 1)], 1) @ mapping.T)[:, :2]
+    torch.testing.assert_close(model.keypoints.points[0], expected, atol=1e-2, rtol=0)
+    assert model.keypoints.confidence.unique().tolist() == pytest.approx([0.9])
+
+
+def test_a_seed_repeats_whatever_was_seen_before(photo):
+    hand = found("right", (150, 300))
+    first, model, reconstructor = draw(photo, hand)
+    [again] = reconstructor.hypotheses(photo, CAMERA, sampling=model.sampling)
+    other, _, _ = draw(photo, hand, seed=1)
+    for rank in range(3):
+        assert torch.equal(first[rank].mano_pose, again[rank].mano_pose)
+        assert not torch.equal(first[rank].mano_pose, other[rank].mano_pose)
+
+
+def test_every_hypothesis_of_a_left_hand_is_mirrored_back(photo):
+    right, _, _ = draw(photo, found("right", (150, 300)))
+    mirrored = np.ascontiguousarray(photo[:, ::-1])
+    left, _, _ = draw(mirrored, found("left", (490, 300)))
+    flip = torch.tensor([-1.0, 1, 1])
+    mano = ManoHand(side="left")
+    for one, other in zip(left, right):
+        torch.testing.assert_close(one.vertices, other.vertices * flip, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(one.joints_3d, other.joints_3d * flip, atol=1e-6, rtol=1e-5)
+        pixels = other.joints_2d * torch.tensor([-1.0, 1]) + torch.tensor([640.0, 0])
+        torch.testing.assert_close(one.joints_2d, pixels, atol=1e-2, rtol=0)
+        assert one.confidence == other.confidence
+        mesh = mano(one.mano_pose[None], one.betas[None], one.translation[None])
+        torch.testing.assert_close(mesh.vertices[0], one.vertices, atol=1e-5, rtol=0)
+        assert torch.equal(one.faces, mano.faces)
+
+
+def test_the_record_ranks_the_hypotheses_of_each_hand(photo):
+    ranked, _, _ = draw(photo, found("left", (450, 300)))
+    plain = photo_json("a.jpg", (640, 480), ranked[:1], CAMERA, False)
+    assert "hypotheses" not in plain["hands"][0]
+    record = json.loads(
+        json.dumps(photo_json("a.jpg", (640, 480), ranked[:1], CAMERA, False, [ranked]))
+    )
+    [hand] = record["hands"]
+    assert [row["rank"] for row in hand["hypotheses"]] == [1, 2, 3]
+    assert [row["confidence"] for row in hand["hypotheses"]] == [0.9, 0.5, 0.1]
+    assert hand["confidence"] == 0.9
+    for row, placed in zip(hand["hypotheses"], ranked):
+        points = np.array(row["joints_3d"]) @ np.array(record["camera"]["intrinsics"]).T
+        np.testing.assert_allclose(points[:, :2] / points[:, 2:], row["joints_2d_px"], atol=0.02)
+        pose = axis_angle_to_matrix(torch.tensor(row["mano"]["pose_axis_angle"]))
+        torch.testing.assert_close(pose, placed.mano_pose, atol=1e-4, rtol=0)
+        assert row["mano"]["side"] == "left"
+        assert len(row["joint_confidence"]) == 21
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

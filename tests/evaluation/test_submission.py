@@ -4,6 +4,7 @@ import io
 import json
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from hand_pipeline.evaluation.submission import (
 )
 from hand_pipeline.evaluation.submission_files import (
     PredJson,
+    Submission,
     dexycb_results,
     keypoints_2d,
     pred_json,
-    write_submission,
+    submission_paths,
 )
 
 
@@ -28,16 +30,24 @@ def hands() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(3, 21, 3)), rng.normal(size=(3, 778, 3))
 
 
+def write(
+    directory: Path, joints: np.ndarray, vertices: np.ndarray, expected: int | None = None
+) -> Submission:
+    with pred_json(directory, expected) as writer:
+        writer.add(joints, vertices)
+    return submission_paths(directory)
+
+
 def test_the_file_is_freihands_pair_of_lists(tmp_path, hands):
     joints, vertices = hands
-    written = write_submission(tmp_path, joints, vertices, expected=3)
+    written = write(tmp_path, joints, vertices, expected=3)
     xyz_list, verts_list = json.loads(written.json_path.read_text())
     np.testing.assert_allclose(xyz_list, joints, atol=5.1e-9)
     np.testing.assert_allclose(verts_list, vertices, atol=5.1e-9)
 
 
 def test_the_zip_holds_the_json_at_its_root(tmp_path, hands):
-    written = write_submission(tmp_path, *hands)
+    written = write(tmp_path, *hands)
     with zipfile.ZipFile(written.zip_path) as archive:
         assert archive.namelist() == ["pred.json"]
         assert archive.read("pred.json") == written.json_path.read_bytes()
@@ -45,35 +55,35 @@ def test_the_zip_holds_the_json_at_its_root(tmp_path, hands):
 
 @pytest.mark.parametrize("name", ["json_path", "zip_path"])
 def test_a_submission_reads_back(tmp_path, hands, name):
-    written = write_submission(tmp_path, *hands)
+    written = write(tmp_path, *hands)
     joints, vertices = read_submission(getattr(written, name))
     np.testing.assert_allclose(joints, hands[0], atol=5.1e-9)
     np.testing.assert_allclose(vertices, hands[1], atol=5.1e-9)
 
 
 def test_the_same_hands_give_the_same_bytes(tmp_path, hands):
-    first = write_submission(tmp_path / "a", *hands)
-    second = write_submission(tmp_path / "b", *hands)
+    first = write(tmp_path / "a", *hands)
+    second = write(tmp_path / "b", *hands)
     assert first.zip_path.read_bytes() == second.zip_path.read_bytes()
 
 
 def test_numbers_keep_eight_decimals(tmp_path, hands):
     joints, vertices = hands
     joints[0, 0] = [0.1234567891, -1e-11, 1.0]
-    written = write_submission(tmp_path, joints, vertices)
+    written = write(tmp_path, joints, vertices)
     assert json.loads(written.json_path.read_text())[0][0][0] == [0.12345679, 0.0, 1.0]
 
 
 def test_another_number_of_hands_is_refused_and_nothing_is_written(tmp_path, hands):
     with pytest.raises(ValueError, match="expected 3960 hands, got 3"):
-        write_submission(tmp_path, *hands, expected=3960)
+        write(tmp_path, *hands, expected=3960)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_nan_is_refused(tmp_path, hands):
     hands[1][2, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"vertices of hands \[2\]"):
-        write_submission(tmp_path, *hands)
+        write(tmp_path, *hands)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -85,7 +95,7 @@ def test_a_file_of_another_form_is_refused(tmp_path):
 
 
 def test_hands_in_batches_give_the_same_file_as_all_at_once(tmp_path, hands):
-    whole = write_submission(tmp_path / "whole", *hands)
+    whole = write(tmp_path / "whole", *hands)
     with pred_json(tmp_path / "batches", expected=3) as writer:
         writer.add(hands[0][:2], hands[1][:2])
         writer.add(hands[0][2:], hands[1][2:])
@@ -118,9 +128,9 @@ def test_an_error_midway_leaves_nothing(tmp_path, hands):
 
 
 def test_a_former_file_stays_when_the_new_one_fails(tmp_path, hands):
-    before = write_submission(tmp_path, *hands).zip_path.read_bytes()
+    before = write(tmp_path, *hands).zip_path.read_bytes()
     with pytest.raises(ValueError, match="expected 4 hands, got 3"):
-        write_submission(tmp_path, *hands, expected=4)
+        write(tmp_path, *hands, expected=4)
     assert (tmp_path / "pred.zip").read_bytes() == before
 
 
@@ -163,7 +173,7 @@ def test_lists_of_two_lengths_are_refused(tmp_path, hands):
 
 
 def test_a_mesh_of_another_model_can_be_read(tmp_path, hands):
-    written = write_submission(tmp_path, hands[0], hands[1][:, :50])
+    written = write(tmp_path, hands[0], hands[1][:, :50])
     assert read_submission(written.zip_path)[1].shape == (3, 50, 3)
 
 

@@ -121,7 +121,7 @@ def test_many_fragments_are_drawn_in_several_chunks(monkeypatch: pytest.MonkeyPa
     vertices, faces = random_soup(batch=4, triangles=60)
     cameras = CAMERA.expand(4, 3, 3)
     whole = rasterize(vertices, faces, cameras, SIZE, "fragments")
-    monkeypatch.setattr("hand_pipeline.geometry.visibility._MAX_FRAGMENTS", {"cpu": 500})
+    monkeypatch.setattr("hand_pipeline.geometry.visibility.MAX_FRAGMENTS", {"cpu": 500})
     assert torch.equal(rasterize(vertices, faces, cameras, SIZE, "fragments"), whole)
 
 

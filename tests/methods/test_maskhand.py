@@ -253,12 +253,33 @@ def test_each_hypothesis_is_the_hand_of_its_tokens(method, batch):
     torch.testing.assert_close(found.joints_3d[:, 2], hand.joints + shift, atol=1e-5, rtol=0)
 
 
-def test_confidence_is_the_geometric_mean_of_the_tokens_probabilities(method, batch):
-    found = hypotheses_of(method, batch, STOCHASTIC)
+@pytest.mark.parametrize("confidence", ["alike", "code"])
+def test_token_confidence_is_the_geometric_mean_of_the_tokens_probabilities(batch, confidence):
+    found = hypotheses_of(build(confidence=confidence).eval(), batch, STOCHASTIC)
     expected = found.token_probability.log().mean(-1).exp()
     torch.testing.assert_close(found.confidence, expected)
     assert (found.joint_confidence >= 0).all()
     assert (found.joint_confidence <= 1).all()
+
+
+def test_a_token_is_surer_together_with_the_codes_like_it(batch):
+    alone, together = (
+        hypotheses_of(build(confidence=c).eval(), batch, SamplingConfig(iterations=1))
+        for c in ("code", "alike")
+    )
+    assert torch.equal(alone.tokens, together.tokens)
+    assert (together.token_probability > alone.token_probability).all()
+
+
+def test_agreement_is_that_with_draws_of_one_pass_which_repeat(method, batch):
+    argmax = SamplingConfig(iterations=2)
+    first, again = (
+        method.hypotheses(batch.images, batch.intrinsics, batch.ids, sampling=argmax)
+        for _ in range(2)
+    )
+    assert torch.equal(first.confidence, again.confidence)
+    assert ((first.confidence > 0) & (first.confidence < 1)).all()
+    assert torch.equal(first.joint_confidence[..., 0], first.confidence)
 
 
 def test_a_seed_repeats_and_another_differs(method, batch):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from hand_pipeline.models.codebook import Codebook
+from hand_pipeline.models.codebook import Codebook, code_likeness
 
 CODES, WIDTH = 8, 3
 
@@ -184,3 +184,13 @@ def test_two_ranks_have_the_codebook_of_one(tmp_path) -> None:
     torch.testing.assert_close(one["embeddings"][:7], single.embeddings[:7])
     assert torch.cdist(one["embeddings"][7:], torch.cat(_halves()).flatten(0, 1)).min() < 1e-6
     assert of_one == of_two == [found.perplexity, found.active]
+
+
+def test_a_code_is_like_itself_and_like_those_within_the_codebooks_resolution() -> None:
+    codes = torch.tensor([[0.0, 0], [1, 0], [2, 0], [50, 0]])
+    likeness = code_likeness(codes)  # most codes have their neighbour at 1
+    torch.testing.assert_close(likeness.diagonal(), torch.ones(4))
+    torch.testing.assert_close(likeness[0, 1], torch.tensor(-0.5).exp())
+    torch.testing.assert_close(likeness[0, 2], torch.tensor(-2.0).exp())
+    assert likeness[0, 3] < 1e-6
+    assert torch.equal(likeness, likeness.T)

@@ -1,5 +1,6 @@
 """Which photos the collect stage searches: sources first, then the user's, then synthetic ones."""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.collect import CollectConfig, CollectResult
+from hand_pipeline.data.fixtures.coco_unlabeled import write_coco_unlabeled
 from hand_pipeline.data.photos import NoPhotosError
 from hand_pipeline.data.synthetic_photos import PhotosConfig
 from hand_pipeline.pipelines.collect import nodes
@@ -25,6 +27,18 @@ def test_named_sources_take_the_place_of_the_photos_folder(photos: Path, tmp_pat
     (photos / "mine.jpg").touch()
     found = nodes.gather_photos(photos, {"coco": str(tmp_path)}, PhotosConfig(), MACHINE)
     assert found == {"coco": tmp_path}
+
+
+def test_photos_missing_of_coco_are_counted_and_stop_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_coco_unlabeled(tmp_path, 2)[1].unlink()
+    sources = {"coco": str(tmp_path / "unlabeled2017")}
+    with caplog.at_level(logging.WARNING):
+        found = nodes.gather_photos(tmp_path, sources, PhotosConfig(), MACHINE)
+    assert found == {"coco": tmp_path / "unlabeled2017"}
+    assert "coco: 1 photos that" in caplog.text
+    assert "the first is 000000000004.jpg" in caplog.text
 
 
 def test_without_sources_the_photos_folder_is_used(photos: Path) -> None:

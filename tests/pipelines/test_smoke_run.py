@@ -10,7 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 
+from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
+from hand_pipeline.data.hand_images import HandImages
+from hand_pipeline.data.readers.freihand import read_freihand
+from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import load_method
 
 pytestmark = pytest.mark.slow
@@ -32,6 +37,27 @@ def test_every_stage_leaves_its_result(finished: Path) -> None:
     ]  # fmt: skip
     assert results["num_samples"].eq(8).all()
     assert results.notna().all(axis=None)
+
+
+def test_labelled_hands_have_the_joints_that_a_detector_sees(finished: Path) -> None:
+    metrics = json.loads((finished / "08_reporting/detect_metrics.json").read_text())
+    mano = ManoHand(tips="freihand")
+    for split, count in (("training", 24), ("evaluation", 8)):
+        manifest = read_freihand(finished / "02_intermediate/synthetic_hands", split, mano)
+        hands = HandImages(manifest, mano)
+        wrapped = WithKeypoints(
+            hands, keypoints_of(finished / "03_primary/hand_keypoints", hands, split)
+        )
+        batch = wrapped.collate([wrapped[row] for row in range(count)])
+        assert batch.keypoints is not None
+        found = batch.keypoints.confidence > 0
+        assert found.any(1).float().mean() == metrics[split]["hands_found"] > 0.4
+        assert metrics[split]["hands"] == count
+        away = (batch.keypoints.points - batch.joints_2d).norm(dim=-1)[found]
+        assert away.median() < 64 / 10
+        assert metrics[split]["error_median"] < 0.1
+    with Image.open(finished / "08_reporting/keypoints_picture.png") as picture:
+        assert picture.width > 6 * 190
 
 
 def test_broken_photos_are_quarantined_with_their_reason(finished: Path) -> None:
@@ -115,3 +141,37 @@ def test_the_tokenizer_is_trained_scored_and_drawn(finished: Path, kedro_run: Ru
         assert (reporting / f"tokenizer_{picture}.png").stat().st_size > 1000
     method = load_method(finished / "06_models/tokenizer_method.safetensors")
     assert (method.num_tokens, method.num_codes) == (16, 32)
+
+
+def test_maskhand_is_trained_scored_and_drawn(finished: Path) -> None:
+    reporting = finished / "08_reporting"
+    table = pd.read_csv(reporting / "maskhand_table.csv")
+    assert table["model"].tolist() == [
+        "mean hand", "HandMIM, then fine-tuned", "MaskHand, T = 1", "MaskHand, T = 2",
+        "MaskHand, T = 2, likeliest codes", "MaskHand, T = 2, surest of 3 drawn",
+    ]  # fmt: skip
+    assert table["num_samples"].eq(8).all()
+    checks = json.loads((reporting / "maskhand_sampling_metrics.json").read_text())
+    assert checks["caching_equal"] == 1
+    assert checks["mask_counts"] == {"pass_1": 16, "pass_2": 12}
+    page = (reporting / "maskhand.html").read_text()
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 4
+    assert len(pd.read_csv(reporting / "occlusion_table.csv")) == 6
+    assert (
+        load_method(finished / "06_models/maskhand_method.safetensors").tokenizer.num_tokens == 16
+    )
+
+
+def test_hands_are_generated_from_words_and_from_nothing(finished: Path) -> None:
+    reporting = finished / "08_reporting"
+    text = json.loads((reporting / "text_metrics.json").read_text())
+    assert text["num_hands"] == 26 * 2
+    assert text["text_encoder"] in ("clip", "hashed")
+    assert 0 <= text["recognised"] <= 1
+    table = pd.read_csv(reporting / "generation_table.csv")
+    assert table["hands"].tolist() == ["MaskHand", "principal components", "held out"]
+    assert (table["apd_mm"] > 0).all()
+    for name in ("text", "generation", "letters"):
+        assert (reporting / f"{name}_picture.png").stat().st_size > 1000
+    method = load_method(finished / "06_models/maskhand_text_method.safetensors")
+    assert method.generate(["A"], 3).shape == (3, 16, 3, 3)

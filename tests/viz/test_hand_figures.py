@@ -12,7 +12,8 @@ from PIL import Image
 
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.viz.curves import pck_curves, training_curves
-from hand_pipeline.viz.hands import COLUMNS, qualitative_grid
+from hand_pipeline.viz.figure import stacked
+from hand_pipeline.viz.hands import COLUMNS, comparison_grid, qualitative_grid
 from hand_pipeline.viz.report import OPEN_HAND_NOTICE, render_report
 
 THRESHOLDS = np.linspace(0, 50, 100)
@@ -86,6 +87,37 @@ def cell(grid: Image.Image, column: int, row: int = 0) -> np.ndarray:
 def test_the_grid_has_a_column_a_view_and_leaves_the_photo_alone(grid):
     assert grid.width == len(COLUMNS) * 104 + 4
     np.testing.assert_array_equal(cell(grid, 0), 30)
+
+
+def test_models_stand_side_by_side_over_the_first_picture():
+    mano = ManoHand()
+    pose = torch.eye(3).repeat(1, 16, 1, 1)
+    mesh = mano(pose, torch.zeros(1, 10), torch.tensor([[-0.05, 0.0, 0.6]])).vertices
+    away = mesh + torch.tensor([0.0, 0.0, 1.0])
+    intrinsics = torch.tensor([[[240.0, 0, 50], [0, 240, 50], [0, 0, 1]]])
+    grey, black = (torch.full((1, 3, 100, 100), v, dtype=torch.uint8) for v in (30, 0))
+    grid = comparison_grid(
+        {"photo": grey, "seen": black}, intrinsics, {"near": mesh, "far": away}, mesh, mano.faces,
+        captions=["a"], size=100,
+    )  # fmt: skip
+    assert grid.width == 5 * 104 + 4
+    np.testing.assert_array_equal(cell(grid, 0), 30)
+    np.testing.assert_array_equal(cell(grid, 1), 0)
+    near, far, truth = ((np.abs(cell(grid, n) - 30).max(-1) > 20) for n in (2, 3, 4))
+    np.testing.assert_array_equal(near, truth)
+    assert 0 < far.sum() < near.sum()
+    with pytest.raises(ValueError, match="1 captions, got 0"):
+        comparison_grid({"photo": grey}, intrinsics, {}, mesh, mano.faces, captions=[])
+
+
+def test_stacked_pictures_keep_their_size_and_order():
+    sheet = np.array(stacked([Image.new("RGB", (4, 3), "red"), Image.new("RGB", (6, 2))], gap=1))
+    assert sheet.shape == (6, 6, 3)
+    assert (sheet[:3, :4] == [255, 0, 0]).all()
+    assert (sheet[4:] == 0).all()
+    assert (sheet[3] == 255).all()
+    with pytest.raises(ValueError, match="at least one picture"):
+        stacked([])
 
 
 def test_hands_are_drawn_over_the_photo_and_from_the_side(grid):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from hand_pipeline.commands.predict import load_model
+from hand_pipeline.commands.checkpoints import load_model
 from hand_pipeline.evaluation.leaderboard import BENCHMARKS, LeaderboardConfig, export_benchmark
 
 

@@ -11,6 +11,7 @@ from hand_pipeline import __version__
 class _LazyGroup(click.Group):
     COMMANDS: ClassVar[dict[str, str]] = {
         "predict": "Reconstruct the hands in photos and videos.",
+        "generate": "Draw hands from words, or from nothing.",
         "export": "Write what a benchmark's leaderboard takes.",
         "score": "Print a benchmark's official scores of a prediction file.",
         "synth": "Render synthetic hands in FreiHAND's layout.",

@@ -113,6 +113,19 @@ class PoseBatch(Batch):
 
 
 @dataclass(frozen=True)
+class PromptedPoseBatch(Batch):
+    """Right hands that show what a text says; same conventions as `HandBatch`.
+
+    Attributes:
+        prompts: numbers of the texts, in the order of the model that learns them.
+        mano_pose: rotation matrices of wrist and 15 joints, full pose.
+    """
+
+    prompts: Int64[Tensor, " batch"]
+    mano_pose: Float[Tensor, "batch 16 3 3"]
+
+
+@dataclass(frozen=True)
 class HandPrediction(Batch):
     """Reconstructed right hands, in the camera of `intrinsics`; same conventions as `HandBatch`.
 
@@ -150,3 +163,27 @@ class HandHypotheses(Batch):
     joint_confidence: Float[Tensor, "batch hypotheses 21"]
     tokens: Int64[Tensor, "batch hypotheses tokens"]
     token_probability: Float[Tensor, "batch hypotheses tokens"]
+
+    def ranked(self) -> "HandHypotheses":
+        """The same hypotheses, those of each image by falling confidence."""
+        order = self.confidence.argsort(dim=1, descending=True, stable=True)
+        sorted_: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("ids", "intrinsics", "betas"):
+                continue
+            index = order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand_as(value)
+            sorted_[field.name] = value.gather(1, index)
+        return replace(self, **sorted_)
+
+    def surest(self) -> HandPrediction:
+        """The first hypothesis of each image."""
+        return HandPrediction(
+            ids=self.ids,
+            intrinsics=self.intrinsics,
+            joints_2d=self.joints_2d[:, 0],
+            joints_3d=self.joints_3d[:, 0],
+            vertices=self.vertices[:, 0],
+            mano_pose=self.mano_pose[:, 0],
+            betas=self.betas,
+        )

@@ -79,7 +79,7 @@ class DetectedKeypoints:
     @property
     def found(self) -> np.ndarray:
         """Hands of which at least one joint was found, shape (hands,)."""
-        found: np.ndarray = (self.confidence > 0).any(axis=1)
+        found: np.ndarray = np.any(self.confidence > 0, axis=1)
         return found
 
     @cached_property
@@ -216,13 +216,13 @@ def keypoints_of(folder: Path, hands: HandDataset, split: str = "training") -> D
         DataSetError: see `read_keypoints`.
     """
     if isinstance(hands, HandMix):
-        return joined({name: read_keypoints(folder / f"{name}.npz") for name in hands.names})
-    return read_keypoints(folder / f"{split}.npz")
+        return joined({name: read_keypoints(folder, name) for name in hands.names})
+    return read_keypoints(folder, split)
 
 
-def write_keypoints(path: Path, keypoints: DetectedKeypoints) -> None:
-    """Write one npz, whole or not at all."""
-    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+def write_keypoints(folder: Path, name: str, keypoints: DetectedKeypoints) -> None:
+    """Write the npz of a split or set, whole or not at all."""
+    with atomic_write(folder / f"{name}.npz") as temporary, temporary.open("wb") as stream:
         np.savez_compressed(
             stream,
             allow_pickle=False,
@@ -234,17 +234,20 @@ def write_keypoints(path: Path, keypoints: DetectedKeypoints) -> None:
         )
 
 
-def read_keypoints(path: Path) -> DetectedKeypoints:
+def read_keypoints(folder: Path, name: str) -> DetectedKeypoints:
     """Read what `write_keypoints` wrote.
 
     Raises:
         DataSetError: the file is missing, damaged, or another kind of file.
     """
+    path = folder / f"{name}.npz"
     try:
         with np.load(path, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
-        raise DataSetError(f"no {path}; run the pipeline `detect` first") from error
+        raise DataSetError(
+            f"no {path}; run the pipeline `detect` first{_of_a_mix(name)}"
+        ) from error
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataSetError(
             f"{path} is damaged or no npz file ({error}); run the pipeline `detect` again"
@@ -262,6 +265,10 @@ def read_keypoints(path: Path) -> DetectedKeypoints:
         )
     except ValueError as error:
         raise DataSetError(f"{path}: {error}; run the pipeline `detect` again") from error
+
+
+def _of_a_mix(name: str) -> str:
+    return "" if name in ("training", "evaluation") else f" (with {name} in detect.sets)"
 
 
 def _absent(absent: Sequence[str], count: int) -> str:

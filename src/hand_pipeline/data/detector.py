@@ -182,12 +182,13 @@ def without_overlaps(detections: Sequence[Detection], max_overlap: float) -> lis
     """
     kept: list[Detection] = []
     for hand in detections:
-        if all(_overlap(hand.box, other.box) <= max_overlap for other in kept):
+        if all(overlap(hand.box, other.box) <= max_overlap for other in kept):
             kept.append(hand)
     return kept
 
 
-def _overlap(one: np.ndarray, two: np.ndarray) -> float:
+def overlap(one: Float[np.ndarray, "4"], two: Float[np.ndarray, "4"]) -> float:
+    """Intersection over union of two boxes (left, top, right, bottom), not both empty."""
     sides = np.minimum(one[2:], two[2:]) - np.maximum(one[:2], two[:2])
     common = float(np.prod(np.clip(sides, 0, None)))
     total = float(np.prod(one[2:] - one[:2]) + np.prod(two[2:] - two[:2])) - common

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,37 @@ class HandCropConfig(Config):
         description="side of the crop, px; null keeps whole images as they are, and cuts others at "
         "256. Sets that are mixed in one batch need one size",
     )
+
+
+class CropSource(NamedTuple):
+    """All that is needed to cut one crop, in any process.
+
+    Attributes:
+        path: of the photo.
+        whole: side that the photo must have, px, where photos are crops already; else None.
+        square: left, top and side of what is cut, px of the photo.
+        mirrored: whether the crop is shown mirrored, as of a left hand.
+        size: side of the crop, px.
+    """
+
+    path: Path
+    whole: int | None
+    square: tuple[int, int, int]
+    mirrored: bool
+    size: int
+
+    def load(self) -> UInt8[np.ndarray, "size size 3"]:
+        """The crop, RGB.
+
+        Raises:
+            BadPhoto: the photo cannot be read.
+        """
+        photo = load_photo(self.path)
+        if self.whole is not None and photo.shape[:2] != (self.whole, self.whole):
+            size = f"{photo.shape[1]} x {photo.shape[0]}"
+            raise BadPhoto("unreadable", f"is {size} px, the set's are {self.whole} x {self.whole}")
+        image = cut_square(photo, *self.square, self.size)
+        return np.ascontiguousarray(image[:, ::-1]) if self.mirrored else image
 
 
 class HandSample(NamedTuple):
@@ -108,6 +140,11 @@ class HandImages(Dataset[HandSample]):
         sizes = self.manifest.boxes[:, 2:] - self.manifest.boxes[:, :2]
         return float(self.manifest.image_side / np.median(sizes.max(1)))
 
+    @property
+    def crop_size(self) -> int:
+        """Side of the crops, px."""
+        return self.cfg.crop_size or self.manifest.image_side or _CROP_SIZE
+
     def collate(self, samples: Sequence[HandSample]) -> HandBatch:
         """One batch; where a set has no vertices, MANO's parameters give them."""
         rows = np.array([sample.row for sample in samples])
@@ -146,6 +183,18 @@ class HandImages(Dataset[HandSample]):
             has_mano=has_mano,
             has_vertices=has_mano if chosen.vertices is None else torch.ones_like(has_mano),
         )
+
+    def source(self, row: int) -> CropSource:
+        """Where the crop of a row comes from."""
+        left, top, side = self._squares(self.manifest.boxes[[row]])[0].tolist()
+        return CropSource(
+            self._path(row), self.manifest.image_side, (left, top, side),
+            not self.manifest.is_right[row], self.crop_size,
+        )  # fmt: skip
+
+    def photo_to_crop(self, rows: Int[np.ndarray, " batch"]) -> Float[Tensor, "batch 3 3"]:
+        """Maps from px of the photos to px of the crops, in which left hands are mirrored."""
+        return self._matrices(replace(self.manifest, vertices=None).select(rows))
 
     def photo_cameras(self, rows: Int[np.ndarray, " batch"]) -> Float[Tensor, "batch 3 3"]:
         """Cameras of the full photos; where a set has none, the guess that `labels` crops."""
@@ -191,7 +240,7 @@ class HandImages(Dataset[HandSample]):
     def _matrices(self, chosen: HandManifest) -> Float[Tensor, "batch 3 3"]:
         """Photo px to crop px, mirroring left hands."""
         squares = torch.from_numpy(self._squares(chosen.boxes)).float()
-        size = float(self._crop_size())
+        size = float(self.crop_size)
         scale = size / squares[:, 2]
         mirror = torch.where(torch.from_numpy(chosen.is_right), 1.0, -1.0)
         matrix = torch.zeros(len(chosen), 3, 3)
@@ -202,19 +251,7 @@ class HandImages(Dataset[HandSample]):
         return matrix
 
     def _crop(self, row: int) -> UInt8[Tensor, "3 height width"]:
-        photo = load_photo(self._path(row))
-        whole = self.manifest.image_side
-        if whole is not None and photo.shape[:2] != (whole, whole):
-            size = f"{photo.shape[1]} x {photo.shape[0]}"
-            raise BadPhoto("unreadable", f"is {size} px, the set's are {whole} x {whole}")
-        left, top, side = self._squares(self.manifest.boxes[[row]])[0].tolist()
-        image = cut_square(photo, left, top, side, self._crop_size())
-        if not self.manifest.is_right[row]:
-            image = np.ascontiguousarray(image[:, ::-1])
-        return torch.from_numpy(image).permute(2, 0, 1).contiguous()
-
-    def _crop_size(self) -> int:
-        return self.cfg.crop_size or self.manifest.image_side or _CROP_SIZE
+        return torch.from_numpy(self.source(row).load()).permute(2, 0, 1).contiguous()
 
     def _path(self, row: int) -> Path:
         return self.manifest.root / self.manifest.images[row]

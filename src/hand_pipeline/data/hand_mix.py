@@ -179,6 +179,20 @@ def open_training_hands(
     return HandMix(members, {name: member.weight for name, member in sets.items()})
 
 
+def open_labelled_hands(labelled_hands: Path, split: str, mano: ManoHand) -> HandImages:
+    """A split of the set in FreiHAND's layout as it is: for evaluation, where none may be left out.
+
+    Args:
+        labelled_hands: folder of the set.
+        split: training or evaluation.
+        mano: the hand model that the set's poses belong to.
+
+    Raises:
+        DataSetError: the folder is not the set's.
+    """
+    return HandImages(read_hands("freihand", labelled_hands, split, mano), mano)
+
+
 def _in_order(parts: list[HandBatch], order: list[int]) -> HandBatch:
     """The batches as one, its k-th row at place `order[k]`."""
     back = np.argsort(order)

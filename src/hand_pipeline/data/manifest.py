@@ -53,7 +53,6 @@ class HandManifest:
         image_side: side, px, of photos that are square crops of a hand already and are used as they
             are; None: full photos, cropped when loaded.
         flags: further marks of each hand (any leading size N), by name, e.g. `occluded`.
-        sources: the label files read, for the fingerprint.
     """
 
     dataset: str
@@ -79,7 +78,6 @@ class HandManifest:
     vertices: Float[np.ndarray, "hands 778 3"] | None = None
     image_side: int | None = None
     flags: dict[str, np.ndarray] = field(default_factory=dict)
-    sources: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -215,6 +213,5 @@ def _rows(manifest: HandManifest, flags: bool = True) -> dict[str, Any]:
         f.name: value
         for f in fields(manifest)
         if isinstance(value := getattr(manifest, f.name), np.ndarray | tuple)
-        and f.name != "sources"
     }
     return rows | {f"flags.{k}": v for k, v in manifest.flags.items()} if flags else rows

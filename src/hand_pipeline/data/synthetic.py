@@ -26,7 +26,8 @@ from hand_pipeline.data.synthetic_background import (
 )
 from hand_pipeline.data.synthetic_look import compose, develop
 from hand_pipeline.data.synthetic_scene import Placement, Turns, place
-from hand_pipeline.data.synthetic_workers import BLOCK, Block, blocks, painter, run_blocks
+from hand_pipeline.data.synthetic_workers import BLOCK, Block, blocks, painter
+from hand_pipeline.data.worker_pool import run_blocks
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 

@@ -16,7 +16,8 @@ from hand_pipeline.data.synthetic_background import (
 )
 from hand_pipeline.data.synthetic_look import compose, develop, random_light, random_skin
 from hand_pipeline.data.synthetic_scene import Placement, Turns, place
-from hand_pipeline.data.synthetic_workers import Block, blocks, painter, run_blocks
+from hand_pipeline.data.synthetic_workers import Block, blocks, painter
+from hand_pipeline.data.worker_pool import run_blocks
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 
 PHOTOS = "photos"

@@ -129,7 +129,7 @@ def sample_hands(
     """
     betas = np.stack([rng.normal(0.0, beta_std, 10) for rng in generators])
     angles = np.stack([_candidate_angles(rng) for rng in generators])
-    fingers = _to_axis_angle(angles.reshape(-1, 21), skeleton)
+    fingers = finger_rotations(angles.reshape(-1, 21), skeleton)
     depth = _self_penetration(fingers, skeleton).reshape(len(generators), CANDIDATES)
     # the first candidate without contact to speak of, else the one with least
     chosen = np.where(depth.min(1) < _TOUCH, (depth < _TOUCH).argmax(1), depth.argmin(1))
@@ -171,9 +171,10 @@ def _free_angles(rng: np.random.Generator) -> Float[ndarray, "candidates 21"]:
     return np.concatenate([np.stack([mcp, pip, dip, spread], 2).reshape(n, 16), thumb], 1)
 
 
-def _to_axis_angle(
+def finger_rotations(
     angles: Float[ndarray, "hands 21"], skeleton: Skeleton
 ) -> Float[ndarray, "hands 15 3"]:
+    """Axis-angle of MANO's 15 finger joints, full, radians, from angles as in `Hands.angles`."""
     radians = np.deg2rad(angles)
     out = np.zeros((len(angles), 15, 3))
 

@@ -1,41 +1,33 @@
 """Share of points within a distance, over distances, and the area under that curve."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 THRESHOLDS_MM = np.linspace(0.0, 50.0, 100)
 """FreiHAND's and HO-3D's: 100 values from 0 to 50 mm, both ends included."""
 
 
-def pck(
-    errors_mm: Float[np.ndarray, "samples points"],
-    thresholds_mm: Float[np.ndarray, " thresholds"] = THRESHOLDS_MM,
-) -> Float[np.ndarray, " thresholds"]:
-    """Share of errors that are at most each threshold (<=, as in the official programs).
+def pck_by_joint(
+    distances: Float[np.ndarray, "hands joints"],
+    limits: Float[np.ndarray, " hands"],
+    counted: Bool[np.ndarray, "hands joints"],
+) -> Float[np.ndarray, " joints"]:
+    """Share of the counted hands in which each joint is within that hand's limit.
 
-    The official programs take the share per point and average over points; every point has the
-    same number of samples here, so that equals the share over all.
+    HInt's PCK is the mean of these, which differs from the share of all joints pooled.
 
-    Raises:
-        ValueError: there are no errors to count.
+    Args:
+        distances: of each predicted joint from the truth.
+        limits: in the same unit, a hand each.
+        counted: which joints of which hands.
+
+    Returns:
+        NaN for a joint that is counted nowhere.
     """
-    if errors_mm.size == 0:
-        raise ValueError("no errors to count: the evaluation set is empty")
-    counts = np.searchsorted(np.sort(errors_mm, axis=None), thresholds_mm, side="right")
-    return counts / errors_mm.size
-
-
-def area_under_curve(
-    shares: Float[np.ndarray, " thresholds"],
-    thresholds_mm: Float[np.ndarray, " thresholds"] = THRESHOLDS_MM,
-) -> float:
-    """Trapezoid area under `shares`, divided by the range of the thresholds: 0 to 1.
-
-    The first threshold of the official grid is 0, which only an exact copy reaches; anything else
-    is capped at 1 - 0.5 / 99 = 0.99495.
-    """
-    span = thresholds_mm[-1] - thresholds_mm[0]
-    return float(np.trapezoid(shares, thresholds_mm) / span)
+    labelled = counted.sum(axis=0)
+    right = (distances <= limits[:, None]) & counted
+    shares: np.ndarray = np.where(labelled > 0, right.sum(axis=0) / np.maximum(labelled, 1), np.nan)
+    return shares
 
 
 class ErrorTally:
@@ -65,11 +57,26 @@ class ErrorTally:
 
     @property
     def shares(self) -> Float[np.ndarray, " thresholds"]:
-        """Share of all errors that are at most each threshold: what `pck` gives of them."""
-        shares: np.ndarray = np.cumsum(self._counts)[:-1] / self._counts.sum()
+        """Share of all errors that are at most each threshold (<=, as in the official programs).
+
+        The official programs take the share per point and average over points; every point has
+        the same number of samples here, so that equals the share over all.
+
+        Raises:
+            ValueError: there are no errors to count.
+        """
+        total = self._counts.sum()
+        if not total:
+            raise ValueError("no errors to count: the evaluation set is empty")
+        shares: np.ndarray = np.cumsum(self._counts)[:-1] / total
         return shares
 
     @property
     def area(self) -> float:
-        """Area under `shares`, see `area_under_curve`."""
-        return area_under_curve(self.shares, self.thresholds)
+        """Trapezoid area under `shares`, divided by the range of the thresholds: 0 to 1.
+
+        The first threshold of the official grid is 0, which only an exact copy reaches; anything
+        else is capped at 1 - 0.5 / 99 = 0.99495.
+        """
+        span = self.thresholds[-1] - self.thresholds[0]
+        return float(np.trapezoid(self.shares, self.thresholds) / span)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.obj import export_obj
 
-from hand_pipeline.evaluation.reconstruct import PlacedHand
+from hand_pipeline.evaluation.placed_hand import PlacedHand
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 
 # glTF's axes: +y up, -z forward, where OpenCV's camera has +y down, +z forward
@@ -25,6 +25,7 @@ def photo_json(
     hands: Sequence[PlacedHand],
     intrinsics: Float[Tensor, "3 3"],
     focal_given: bool,
+    hypotheses: Sequence[Sequence[PlacedHand]] = (),
 ) -> dict[str, Any]:
     """The record of a photo: its camera and its hands (`PlacedHand.as_json`).
 
@@ -34,7 +35,14 @@ def photo_json(
         hands: found in it.
         intrinsics: its camera.
         focal_given: whether the user gave the focal length; otherwise depths are guesses.
+        hypotheses: of each hand, the surest first; they get their ranks, from 1. Empty: none.
     """
+    records = [hand.as_json() for hand in hands]
+    for record, ranked in zip(records, hypotheses):
+        record["hypotheses"] = [
+            {"rank": rank, **hypothesis.hypothesis_json()}
+            for rank, hypothesis in enumerate(ranked, start=1)
+        ]
     return {
         "photo": name,
         "size_px": list(size),
@@ -43,7 +51,7 @@ def photo_json(
             "intrinsics": intrinsics.double().numpy().round(4).tolist(),
             "focal_given": focal_given,
         },
-        "hands": [hand.as_json() for hand in hands],
+        "hands": records,
     }
 
 
@@ -59,11 +67,18 @@ def write_meshes(stem: Path, hands: Sequence[PlacedHand]) -> list[Path]:
     """
     written = []
     for number, hand in enumerate(hands):
-        mesh = trimesh.Trimesh(hand.vertices.numpy(), hand.faces.numpy(), process=False)
-        base = stem.parent / f"{stem.name}_hand{number}_{hand.detection.handedness}"
-        obj, glb = base.parent / f"{base.name}.obj", base.parent / f"{base.name}.glb"
-        atomic_write_text(obj, export_obj(mesh, include_normals=True))
-        scene = trimesh.Scene(mesh.copy().apply_transform(_TO_GLTF))
-        atomic_write_bytes(glb, export_glb(scene))
-        written += [obj, glb]
+        name = f"{stem.name}_hand{number}_{hand.detection.handedness}"
+        written += write_mesh(stem.parent / name, hand.vertices, hand.faces)
     return written
+
+
+def write_mesh(
+    stem: Path, vertices: Float[Tensor, "vertices 3"], faces: Int[Tensor, "faces 3"]
+) -> list[Path]:
+    """Write `<stem>.obj` in the camera's frame and `<stem>.glb` in glTF's; metres."""
+    mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
+    obj, glb = stem.parent / f"{stem.name}.obj", stem.parent / f"{stem.name}.glb"
+    atomic_write_text(obj, export_obj(mesh, include_normals=True))
+    scene = trimesh.Scene(mesh.copy().apply_transform(_TO_GLTF))
+    atomic_write_bytes(glb, export_glb(scene))
+    return [obj, glb]

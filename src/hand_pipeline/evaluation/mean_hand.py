@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from hand_pipeline.data.batch import HandPrediction, Keypoints
+from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import mean_rotation
@@ -73,4 +75,17 @@ def fit_mean_hand(
         betas=betas[has_mano].mean(0),
         wrist=joints_3d[has_mano, 0].mean(0),
         mano=mano,
+    )
+
+
+def mean_hand_of(hands: HandImages) -> MeanHand:
+    """The mean hand of a training set; shots that come several times count once.
+
+    Raises:
+        ValueError: see `fit_mean_hand`.
+    """
+    _, one_of_each_shot = np.unique(hands.unique_ids, return_index=True)
+    labels = hands.labels(one_of_each_shot, None)
+    return fit_mean_hand(
+        labels.mano_pose, labels.betas, labels.joints_3d, labels.has_mano, hands.mano
     )

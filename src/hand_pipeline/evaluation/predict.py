@@ -1,9 +1,9 @@
 """Run a predictor over labelled batches and collect its hands as arrays."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,7 +14,10 @@ from tqdm import tqdm
 from hand_pipeline.data.batch import HandBatch, HandPrediction, Keypoints
 from hand_pipeline.files import atomic_write
 
+Bundle = TypeVar("Bundle")
 
+
+@runtime_checkable
 class Predict(Protocol):
     """What makes hands of pictures."""
 
@@ -47,16 +50,26 @@ class PredictedHands:
 
 def save_predictions(path: Path | str, hands: PredictedHands) -> None:
     """Write predictions to one npz, whole or not at all."""
-    with atomic_write(path) as temporary, temporary.open("wb") as stream:
-        arrays = {name: np.asarray(value) for name, value in vars(hands).items()}
-        np.savez(stream, allow_pickle=False, **arrays)
+    save_arrays(path, hands)
 
 
 def load_predictions(path: Path | str) -> PredictedHands:
     """Read what `save_predictions` wrote."""
+    return load_arrays(path, PredictedHands)
+
+
+def save_arrays(path: Path | str, bundle: object) -> None:
+    """Write a dataclass of arrays and `ids`, a tuple of names, to one npz, whole or not at all."""
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        arrays = {name: np.asarray(value) for name, value in vars(bundle).items()}
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def load_arrays(path: Path | str, kind: Callable[..., Bundle]) -> Bundle:
+    """Read what `save_arrays` wrote of a dataclass `kind`."""
     with np.load(path, allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
-    return PredictedHands(**{**values, "ids": tuple(values["ids"].tolist())})
+    return kind(**{**values, "ids": tuple(values["ids"].tolist())})
 
 
 def predict_hands(
@@ -83,7 +96,7 @@ def predict_hands(
     rows: list[tuple[tuple[str, ...], list[Tensor]]] = []
     with torch.inference_mode():
         for batch in tqdm(batches, total=total, desc=description, disable=not progress):
-            _check_labels(batch)
+            check_labelled(batch)
             on_device = batch.to(device)
             hands = predict(
                 on_device.images, on_device.intrinsics, on_device.ids, on_device.keypoints
@@ -99,7 +112,12 @@ def predict_hands(
     )
 
 
-def _check_labels(batch: HandBatch) -> None:
+def check_labelled(batch: HandBatch) -> None:
+    """Refuse hands that cannot be scored.
+
+    Raises:
+        ValueError: a hand without 3D joints or vertices, with its name.
+    """
     complete = batch.has_vertices & batch.has_joints_3d.all(1)
     missing = [name for name, ok in zip(batch.ids, complete.tolist()) if not ok]
     if missing:

@@ -1,19 +1,19 @@
 """From a photo to hands in its camera: detect, crop, reconstruct, place back."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
-from hand_pipeline.data.batch import HandPrediction, Keypoints
+from hand_pipeline.data.batch import HandHypotheses, HandPrediction, Keypoints
 from hand_pipeline.data.cropping import Crop, CropConfig, cut_crop
 from hand_pipeline.data.detector import Detection, DetectorConfig, without_overlaps
+from hand_pipeline.evaluation.placed_hand import PlacedHand
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand, mirror_faces
-from hand_pipeline.geometry.rotation import matrix_to_axis_angle
+from hand_pipeline.models.token_sampling import SamplingConfig
 
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
@@ -42,6 +42,41 @@ class HandModel(Protocol):
 
 
 @runtime_checkable
+class SampledConfig(Protocol):
+    """Configuration of a method that draws its hands."""
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """How it draws unless told otherwise."""
+        ...
+
+
+@runtime_checkable
+class HypothesesModel(HandModel, Protocol):
+    """A trained method that gives several right hands for one image, with a confidence each."""
+
+    @property
+    def cfg(self) -> SampledConfig:
+        """Its configuration."""
+        ...
+
+    def hypotheses(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
+        sampling: SamplingConfig | None = None,
+        generator: torch.Generator | None = None,
+    ) -> HandHypotheses:
+        """Ranked hands, the surest first; arguments as of `predict`.
+
+        `sampling`: None: the model's own. `generator`: of the model's device; None: torch's.
+        """
+        ...
+
+
+@runtime_checkable
 class Detector(Protocol):
     """What finds hands: `data.detector.HandDetector`."""
 
@@ -55,52 +90,6 @@ class Detector(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class PlacedHand:
-    """A reconstructed hand in the camera of its photo; metres.
-
-    The parameters are those of the hand's own side: a left hand's belong to the mirror image of
-    the right hand model (`ManoHand(side="left")`), posed first and then translated.
-
-    Attributes:
-        detection: where it was found.
-        vertices: of the mesh.
-        faces: its outward triangles.
-        joints_3d: OpenPose order.
-        joints_2d: their projection, px of the photo.
-        mano_pose: full pose, rotation matrices.
-        betas: shape, standard deviations.
-        translation: from the hand model's frame to the camera's.
-    """
-
-    detection: Detection
-    vertices: Float[Tensor, "778 3"]
-    faces: Int[Tensor, "1538 3"]
-    joints_3d: Float[Tensor, "21 3"]
-    joints_2d: Float[Tensor, "21 2"]
-    mano_pose: Float[Tensor, "16 3 3"]
-    betas: Float[Tensor, "10"]
-    translation: Float[Tensor, "3"]
-
-    def as_json(self) -> dict[str, Any]:
-        """What `predict` writes: plain numbers, units in the names where not metres."""
-        found = self.detection
-        return {
-            "handedness": found.handedness,
-            "score": round(found.score, 4),
-            "box_px": found.box.round(2).tolist(),
-            "landmarks_px": found.landmarks_2d.round(2).tolist(),
-            "joints_2d_px": _rounded(self.joints_2d, 2),
-            "joints_3d": _rounded(self.joints_3d, 6),
-            "mano": {
-                "side": found.handedness,
-                "pose_axis_angle": _rounded(matrix_to_axis_angle(self.mano_pose), 6),
-                "betas": _rounded(self.betas, 6),
-                "translation": _rounded(self.translation, 6),
-            },
-        }
-
-
 class PhotoReconstructor:
     """Finds and reconstructs the hands of photos.
 
@@ -109,6 +98,8 @@ class PhotoReconstructor:
         model: in eval mode, on `device`.
         crops: how crops are cut; as in training.
         device: of the model.
+        seed: of the draws of a `HypothesesModel`; each photo starts from it, so that its hands do
+            not depend on the photos before it.
     """
 
     def __init__(
@@ -117,22 +108,46 @@ class PhotoReconstructor:
         model: HandModel,
         crops: CropConfig,
         device: torch.device | str = "cpu",
+        seed: int = 0,
     ) -> None:
         self.detector, self.model, self.crops, self.device = detector, model, crops, device
+        self.seed = seed
 
     def __call__(
         self,
         photo: UInt8[np.ndarray, "height width 3"],
         intrinsics: Float[Tensor, "3 3"],
         name: str = "photo",
+        sampling: SamplingConfig | None = None,
     ) -> list[PlacedHand]:
         """The hands of an RGB photo, surest first; an empty list if there is none.
+
+        Of several hypotheses of a hand it is the surest; arguments as of `hypotheses`.
+        """
+        return [ranked[0] for ranked in self.hypotheses(photo, intrinsics, name, sampling)]
+
+    def hypotheses(
+        self,
+        photo: UInt8[np.ndarray, "height width 3"],
+        intrinsics: Float[Tensor, "3 3"],
+        name: str = "photo",
+        sampling: SamplingConfig | None = None,
+    ) -> list[list[PlacedHand]]:
+        """For each hand of an RGB photo its hypotheses, the surest first.
+
+        A model that is no `HypothesesModel` gives one of each hand, without a confidence.
 
         Args:
             photo: upright.
             intrinsics: its camera; `geometry.camera.default_intrinsics` if unknown.
             name: for messages of the model.
+            sampling: how a `HypothesesModel` draws; None: as it is configured.
+
+        Raises:
+            TypeError: `sampling` for a model that draws nothing.
         """
+        if sampling is not None and not isinstance(self.model, HypothesesModel):
+            raise TypeError(f"{type(self.model).__name__} draws no hypotheses: give no sampling")
         hands = without_overlaps(self.detector(photo), self.detector.cfg.max_overlap)
         if not hands:
             return []
@@ -141,18 +156,49 @@ class PhotoReconstructor:
         cameras = torch.stack([crop_camera(crop, intrinsics) for crop in crops])
         ids = tuple(f"{name}-{number}" for number in range(len(hands)))
         with torch.inference_mode():
-            found = self.model.predict(
+            found = self._reconstruct(
                 images.contiguous().to(self.device),
                 cameras.to(self.device),
                 ids,
                 _keypoints(hands, crops, self.device),
+                sampling,
             )
-            mano = self.model.mano
-            wrist_at_rest = mano.rest_joints(found.betas)[:, 0].cpu().float()
-        return [
-            _place(hand, found, number, wrist_at_rest[number], mano.faces.cpu(), intrinsics)
-            for number, hand in enumerate(hands)
-        ]
+        faces = self.model.mano.faces.cpu()
+        return [_place(hand, of_hand, faces, intrinsics) for hand, of_hand in zip(hands, found)]
+
+    def _reconstruct(
+        self,
+        images: Tensor,
+        cameras: Tensor,
+        ids: tuple[str, ...],
+        keypoints: Keypoints,
+        sampling: SamplingConfig | None,
+    ) -> list["_Found"]:
+        if isinstance(self.model, HypothesesModel):
+            generator = torch.Generator(self.device).manual_seed(self.seed)
+            several = self.model.hypotheses(images, cameras, ids, keypoints, sampling, generator)
+            hands = [several.vertices, several.joints_3d, several.mano_pose]
+            sure = [several.confidence, several.joint_confidence]
+            betas = several.betas
+        else:
+            one = self.model.predict(images, cameras, ids, keypoints)
+            hands = [value[:, None] for value in (one.vertices, one.joints_3d, one.mano_pose)]
+            sure, betas = [], one.betas
+        wrist = self.model.mano.rest_joints(betas)[:, 0]
+        on_cpu = [value.cpu().float() for value in (*hands, betas, wrist, *sure)]
+        return [_Found(*of_hand) for of_hand in zip(*on_cpu)]
+
+
+class _Found(NamedTuple):
+    """What a model says about one crop, in the camera of the crop."""
+
+    vertices: Float[Tensor, "hypotheses 778 3"]
+    joints_3d: Float[Tensor, "hypotheses 21 3"]
+    mano_pose: Float[Tensor, "hypotheses 16 3 3"]
+    betas: Float[Tensor, "10"]
+    wrist_at_rest: Float[Tensor, "3"]
+    confidence: Float[Tensor, " hypotheses"] | None = None
+    joint_confidence: Float[Tensor, "hypotheses 21"] | None = None
 
 
 def _keypoints(hands: list[Detection], crops: list[Crop], device: torch.device | str) -> Keypoints:
@@ -177,33 +223,27 @@ def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "
     return camera * _MIRROR.to(camera) if crop.mirrored else camera
 
 
-def _place(
-    hand: Detection,
-    found: HandPrediction,
-    number: int,
-    wrist_at_rest: Tensor,
-    faces: Tensor,
-    intrinsics: Tensor,
-) -> PlacedHand:
-    vertices = found.vertices[number].cpu().float()
-    joints = found.joints_3d[number].cpu().float()
-    pose = found.mano_pose[number].cpu().float()
-    translation = joints[0] - wrist_at_rest
+def _place(hand: Detection, found: _Found, faces: Tensor, intrinsics: Tensor) -> list[PlacedHand]:
+    """All hypotheses of a hand in the camera of its photo, left ones mirrored back."""
+    vertices, joints, pose = found.vertices, found.joints_3d, found.mano_pose
+    translation = joints[:, 0] - found.wrist_at_rest
     if hand.handedness == "left":
         vertices, joints, translation = vertices * _MIRROR, joints * _MIRROR, translation * _MIRROR
         pose = _MIRROR[:, None] * pose * _MIRROR
         faces = mirror_faces(faces)
-    return PlacedHand(
-        detection=hand,
-        vertices=vertices,
-        faces=faces,
-        joints_3d=joints,
-        joints_2d=project(joints, intrinsics),
-        mano_pose=pose,
-        betas=found.betas[number].cpu().float(),
-        translation=translation,
-    )
-
-
-def _rounded(values: Tensor, digits: int) -> Any:
-    return values.double().numpy().round(digits).tolist()
+    sure, sure_joints = found.confidence, found.joint_confidence
+    return [
+        PlacedHand(
+            detection=hand,
+            vertices=vertices[rank],
+            faces=faces,
+            joints_3d=joints[rank],
+            joints_2d=project(joints[rank], intrinsics),
+            mano_pose=pose[rank],
+            betas=found.betas,
+            translation=translation[rank],
+            confidence=None if sure is None else float(sure[rank]),
+            joint_confidence=None if sure_joints is None else sure_joints[rank],
+        )
+        for rank in range(len(vertices))
+    ]

@@ -184,18 +184,6 @@ def submission_paths(directory: Path | str) -> Submission:
     return Submission(Path(directory) / MEMBER, Path(directory) / "pred.zip")
 
 
-def write_submission(
-    directory: Path | str,
-    joints: Float[np.ndarray, "samples 21 3"],
-    vertices: Float[np.ndarray, "samples vertices 3"],
-    expected: int | None = None,
-) -> Submission:
-    """`pred_json` for hands that are all there."""
-    with pred_json(directory, expected) as writer:
-        writer.add(joints, vertices)
-    return submission_paths(directory)
-
-
 class DexYcbResults(_HandFile):
     """DexYCB's lines `index,x1,y1,z1,...`, millimetres."""
 

@@ -3,24 +3,60 @@
 `rasterize` finds the face behind each pixel without gradient. `interpolate` then recomputes, for
 those pixels only, the perspective-correct barycentric coordinates of that one face, so colours and
 depths are differentiable in the vertices and in their attributes. What this misses, the motion of
-the outline, `silhouette` adds: a linear ramp across the edges where the surface turns away, in the
-manner of Liu et al., Soft Rasterizer, ICCV 2019, but for the outline only.
+the outline, `silhouette` adds: a linear ramp across the edges where the mesh ends, in the manner
+of Liu et al., Soft Rasterizer, ICCV 2019, but for the outline only. `render` draws for overlays;
+for a loss on colours see `textured.py`, which puts colours and ramp together.
 
 Deviation: S2HAND renders with the Neural 3D Mesh Renderer (Kato et al., CVPR 2018), whose gradient
 is hand-made; here colours have their exact gradient inside and the edge ramp at the outline.
 """
 
+from typing import NamedTuple
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from hand_pipeline.geometry.outline import nearest_outline, outline_alpha
 from hand_pipeline.geometry.topology import EdgeFaces, vertex_normals
-from hand_pipeline.geometry.visibility import NEAR, Backend, list_fragments, rasterize
+from hand_pipeline.geometry.visibility import (
+    NEAR,
+    Backend,
+    cross_2d,
+    lists_are_cheap,
+    pixel_centres,
+    rasterize,
+    to_pixels,
+)
 
-__all__ = ["Backend", "interpolate", "rasterize", "render", "silhouette"]
+__all__ = [
+    "Backend",
+    "at_corners",
+    "interpolate",
+    "interpolate_corners",
+    "rasterize",
+    "render",
+    "silhouette",
+]
 
-RAMP = 1.0  # pixels on either side of the outline over which the alpha goes from 0 to 1
+_SPARE_ROWS = 1024  # where nothing is seen; many, so that their gradients do not queue at one place
+
+
+class SeenPixels(NamedTuple):
+    """Where listing is cheap the pixels that see a face, elsewhere all pixels.
+
+    Attributes:
+        pixel: flat index (image, row, column).
+        covered: whether it sees a face.
+        values: attributes; 0 where no face is seen.
+        depth: metres; 0 where no face is seen.
+    """
+
+    pixel: Int[Tensor, " pixels"]
+    covered: Bool[Tensor, " pixels"]
+    values: Float[Tensor, "pixels channels"]
+    depth: Float[Tensor, " pixels"]
 
 
 def interpolate(
@@ -37,34 +73,63 @@ def interpolate(
     device. On CUDA the sum over pixels in the backward pass has no fixed order.
     """
     batch, height, width = face_index.shape
+    points = to_pixels(vertices, intrinsics)
+    seen = interpolate_corners(
+        face_index, at_corners(points, faces), at_corners(vertices, faces)[..., 2],
+        at_corners(attributes, faces),
+    )  # fmt: skip
+    channels = attributes.shape[-1]
+    empty = seen.values.new_zeros(face_index.numel(), channels)
+    picture = empty.index_copy(0, seen.pixel, seen.values)
+    depth = empty.new_zeros(face_index.numel()).index_copy(0, seen.pixel, seen.depth)
+    return (
+        picture.view(batch, height, width, channels).permute(0, 3, 1, 2),
+        depth.view(batch, height, width),
+    )
+
+
+def at_corners(
+    values: Float[Tensor, "batch vertices channels"], faces: Int[Tensor, "faces 3"]
+) -> Float[Tensor, "batch faces 3 channels"]:
+    """What is given at vertices, at the three corners of every face."""
+    return values.index_select(1, faces.flatten()).unflatten(1, (-1, 3))
+
+
+def interpolate_corners(
+    face_index: Int[Tensor, "batch height width"],
+    points: Float[Tensor, "batch faces 3 2"],
+    depths: Float[Tensor, "batch faces 3"],
+    attributes: Float[Tensor, "batch faces 3 channels"],
+) -> SeenPixels:
+    """What `interpolate` computes, from attributes given at the corners of each face.
+
+    Args:
+        points: corners of the faces, pixels. depths: metres.
+    """
+    _, height, width = face_index.shape
     flat = face_index.flatten()
     pixel = torch.arange(flat.numel(), device=flat.device)
-    if flat.device.type == "cpu":
-        pixel = (flat >= 0).nonzero()[:, 0]
-    face = flat[pixel]
-    covered = face >= 0
+    table = torch.cat([points.flatten(2), depths.clamp(min=NEAR), attributes.flatten(2)], -1)
+    table = table.flatten(0, 1)
     image = torch.div(pixel, height * width, rounding_mode="floor")
-    corner = faces.long()[face.clamp(min=0)] + (image * vertices.shape[1])[:, None]
-
-    depths = vertices[..., 2].clamp(min=NEAR)
-    points = _to_pixels(vertices, intrinsics)
-    centre = torch.stack([pixel % width, (pixel // width) % height], -1) + 0.5
-    offset = points.flatten(0, 1)[corner] - centre.to(points)[:, None]
-    cross = _cross(offset[:, [1, 2, 0]], offset[:, [2, 0, 1]])
-    weight = cross / depths.flatten()[corner]
+    row = flat + image * points.shape[1]
+    if lists_are_cheap(flat.device):
+        pixel = (flat >= 0).nonzero()[:, 0]
+        row = row[pixel]
+    else:
+        row = torch.where(flat >= 0, row, len(table) + pixel % _SPARE_ROWS)
+        table = torch.cat([table, table.new_ones(_SPARE_ROWS, table.shape[1])])
+    covered = flat[pixel] >= 0
+    centre = pixel_centres(pixel, face_index.shape).to(points)
+    corners = table.index_select(0, row)
+    offset = corners[:, :6].unflatten(1, (3, 2)) - centre[:, None]
+    cross = cross_2d(offset[:, [1, 2, 0]], offset[:, [2, 0, 1]])
+    weight = cross / corners[:, 6:9]
     total = torch.where(covered, weight.sum(-1), 1.0)
     weight = weight / total[:, None]
     depth = torch.where(covered, cross.sum(-1) / total, 0.0)
-    values = (attributes.flatten(0, 1)[corner] * weight[..., None]).sum(1)
-    values = torch.where(covered[:, None], values, 0.0)
-
-    channels = attributes.shape[-1]
-    picture = values.new_zeros(flat.numel(), channels).index_copy(0, pixel, values)
-    depth_picture = depth.new_zeros(flat.numel()).index_copy(0, pixel, depth)
-    return (
-        picture.view(batch, height, width, channels).permute(0, 3, 1, 2),
-        depth_picture.view(batch, height, width),
-    )
+    values = (corners[:, 9:].unflatten(1, (3, -1)) * weight[..., None]).sum(1)
+    return SeenPixels(pixel, covered, torch.where(covered[:, None], values, 0.0), depth)
 
 
 def silhouette(
@@ -76,30 +141,17 @@ def silhouette(
 ) -> Float[Tensor, "batch height width"]:
     """Coverage of every pixel: 1 inside, 0 outside, a linear ramp of +-1 pixel across the outline.
 
-    Differentiable in the vertices of the outline: edges between a face seen from the front and one
-    seen from behind, or at the border of the mesh, near which the rendered mask does change. Waits
-    for the device a few times to list them.
+    Differentiable in the vertices of the outline. Waits for the device once (`nearest_outline`).
 
     Args:
         topology: `edge_faces(faces)`, computed once a mesh.
     """
-    batch, height, width = face_index.shape
     mask = face_index >= 0
-    points = _to_pixels(vertices, intrinsics)
-    with torch.no_grad():
-        image, edge = _outline_edges(points, vertices[..., 2], faces.long(), topology)
-        ends = topology.edges[edge] + (image * vertices.shape[1])[:, None]
-        segments = points.flatten(0, 1)[ends].detach()
-        candidate, pixel, centre = _fragments_near(segments, image, _border_band(mask))
-        squared = _squared_distance(segments[candidate], centre)
-        chosen = _nearest_per_pixel(squared, pixel, mask.numel())
-        chosen = chosen[squared[chosen] < RAMP**2]
-    distance = torch.sqrt(
-        _squared_distance(points.flatten(0, 1)[ends[candidate[chosen]]], centre[chosen]) + 1e-12
-    )
-    side = torch.where(mask.flatten()[pixel[chosen]], 0.5 / RAMP, -0.5 / RAMP)
-    alpha = mask.to(points.dtype).flatten().index_copy(0, pixel[chosen], 0.5 + side * distance)
-    return alpha.view(batch, height, width)
+    points = to_pixels(vertices, intrinsics)
+    near = nearest_outline(mask, points, vertices[..., 2], faces.long(), topology)
+    ramp, _ = outline_alpha(near, mask, points, topology)
+    alpha = mask.to(points.dtype).flatten().index_copy(0, near.pixel, ramp)
+    return alpha.view(mask.shape)
 
 
 def render(
@@ -136,69 +188,3 @@ def render(
         functional.avg_pool2d(picture, supersampling),
         functional.avg_pool2d(alpha[:, None], supersampling)[:, 0],
     )
-
-
-def _to_pixels(
-    vertices: Float[Tensor, "batch vertices 3"], intrinsics: Float[Tensor, "batch 3 3"]
-) -> Float[Tensor, "batch vertices 2"]:
-    """Projection that stays finite, without gradient in depth, for points no face is drawn from."""
-    homogeneous = vertices @ intrinsics.transpose(1, 2)
-    return homogeneous[..., :2] / vertices[..., 2:].clamp(min=NEAR)
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-
-
-def _outline_edges(
-    points: Tensor, depths: Tensor, faces: Tensor, topology: EdgeFaces
-) -> tuple[Tensor, Tensor]:
-    """Image and index of the edges whose two faces are seen from different sides."""
-    corners = points[:, faces]
-    front = _cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]) > 0
-    one, other = topology.faces.unbind(1)
-    turns = torch.where(other >= 0, front[:, one] != front[:, other.clamp(min=0)], True)
-    visible = (depths[:, topology.edges] > NEAR).all(-1)
-    image, edge = (turns & visible).nonzero(as_tuple=True)
-    return image, edge
-
-
-def _border_band(mask: Tensor) -> Tensor:
-    """Pixels within two pixels of a change in the mask."""
-    picture = mask.float()[:, None]
-    grown = functional.max_pool2d(picture, 5, 1, 2)
-    shrunk = -functional.max_pool2d(-picture, 5, 1, 2)
-    return (grown > shrunk)[:, 0]
-
-
-def _fragments_near(segments: Tensor, image: Tensor, band: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Segment, flat pixel and pixel centre of all pairs in the band that may be within the ramp."""
-    _, height, width = band.shape
-    limit = segments.new_tensor([width, height])
-    margin = RAMP + 0.5
-    low = torch.ceil((segments.amin(1) - margin).clamp(min=0).minimum(limit)).long()
-    high = torch.floor((segments.amax(1) + margin - 1).minimum(limit - 1).clamp(min=-1)).long()
-    size = (high - low + 1).clamp(min=0)
-    segment, column, row = list_fragments(low, size, 0, len(segments), None)
-    pixel = (image[segment] * height + row) * width + column
-    kept = band.flatten()[pixel]
-    centre = torch.stack([column, row], -1)[kept].to(segments) + 0.5
-    return segment[kept], pixel[kept], centre
-
-
-def _squared_distance(segments: Tensor, points: Tensor) -> Tensor:
-    """Squared distance of points from segments (n, 2 ends, 2)."""
-    start, direction = segments[:, 0], segments[:, 1] - segments[:, 0]
-    along = ((points - start) * direction).sum(-1) / ((direction**2).sum(-1) + 1e-12)
-    nearest = start + along.clamp(0, 1)[:, None] * direction
-    return ((nearest - points) ** 2).sum(-1)
-
-
-def _nearest_per_pixel(squared: Tensor, pixel: Tensor, pixels: int) -> Tensor:
-    """Index of the fragment with the smallest distance in every pixel that has one."""
-    empty = 2**63 - 1
-    order = torch.arange(len(squared), device=squared.device)
-    key = (squared.float().view(torch.int32).long() << 32) + order
-    best = torch.full((pixels,), empty, dtype=torch.long, device=squared.device)
-    best.scatter_reduce_(0, pixel, key, "amin")
-    return best[best != empty] & 0xFFFFFFFF

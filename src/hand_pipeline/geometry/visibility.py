@@ -20,7 +20,32 @@ Backend = Literal["auto", "fragments", "numba", "dense"]
 NEAR = 1e-3  # metres
 MIN_AREA = 1e-9  # twice the area, in square pixels
 _EMPTY = 2**63 - 1
-_MAX_FRAGMENTS = {"cpu": 2**20, "cuda": 2**24}  # about 150 bytes each
+MAX_FRAGMENTS = {"cpu": 2**20, "cuda": 2**24}  # about 150 bytes each
+
+
+def lists_are_cheap(device: torch.device) -> bool:
+    """Whether to list the pixels of interest; elsewhere than on the CPU that stalls the device."""
+    return device.type == "cpu"
+
+
+def to_pixels(
+    vertices: Float[Tensor, "batch vertices 3"], intrinsics: Float[Tensor, "batch 3 3"]
+) -> Float[Tensor, "batch vertices 2"]:
+    """Projection that stays finite, without gradient in depth, for points no face is drawn from."""
+    homogeneous = vertices @ intrinsics.transpose(1, 2)
+    return homogeneous[..., :2] / vertices[..., 2:].clamp(min=NEAR)
+
+
+def cross_2d(a: Float[Tensor, "*#n 2"], b: Float[Tensor, "*#n 2"]) -> Float[Tensor, "..."]:
+    """Twice the signed area between two vectors of the plane."""
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+def pixel_centres(pixel: Int[Tensor, " n"], shape: torch.Size) -> Float[Tensor, "n 2"]:
+    """Place (x, y) of flat pixels of a batch of pictures: batch, height, width."""
+    _, height, width = shape
+    row = torch.div(pixel, width, rounding_mode="floor") % height
+    return torch.stack([pixel % width, row], -1) + 0.5
 
 
 class _Triangles(NamedTuple):
@@ -147,7 +172,7 @@ def list_fragments(
     return box, low[box, 0] + offset - row * columns, low[box, 1] + row
 
 
-def _chunks(counts: Int[Tensor, " n"], budget: int) -> list[tuple[int, int, int]]:
+def chunks(counts: Int[Tensor, " n"], budget: int) -> list[tuple[int, int, int]]:
     """Ranges of triangles with about `budget` fragments each: first, last, number of fragments."""
     ends = counts.cumsum(0)
     total = int(ends[-1]) if len(ends) else 0
@@ -171,8 +196,8 @@ def _nearest_of_fragments(
     device = triangles.edges.device
     keys = torch.full((batch * height * width,), _EMPTY, dtype=torch.long, device=device)
     faces = len(triangles.edges) // max(batch, 1)
-    budget = _MAX_FRAGMENTS.get(device.type, 2**20)
-    for first, last, total in _chunks(triangles.size.prod(-1), budget):
+    budget = MAX_FRAGMENTS.get(device.type, 2**20)
+    for first, last, total in chunks(triangles.size.prod(-1), budget):
         triangle, column, row = list_fragments(triangles.low, triangles.size, first, last, total)
         x, y = column + 0.5, row + 0.5
         key = _keys(triangles.edges[triangle], triangles.gains[triangle], x, y, triangle % faces)

@@ -14,10 +14,17 @@ def method_classes() -> dict[str, type[Method]]:
     """Every method by the name it has in configurations and checkpoints."""
     from hand_pipeline.methods.handmim import HandMIM
     from hand_pipeline.methods.maskhand import MaskHand
+    from hand_pipeline.methods.maskhand_text import TextMaskHand
     from hand_pipeline.methods.pymaf import PyMAF
     from hand_pipeline.methods.vq_mano import VqMano
 
-    return {"handmim": HandMIM, "maskhand": MaskHand, "pymaf": PyMAF, "vq_mano": VqMano}
+    return {
+        "handmim": HandMIM,
+        "maskhand": MaskHand,
+        "maskhand_text": TextMaskHand,
+        "pymaf": PyMAF,
+        "vq_mano": VqMano,
+    }
 
 
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:

@@ -32,7 +32,9 @@ from hand_pipeline.data.hand_augmentation import (
     move_keypoints,
 )
 from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.losses.reduction import masked_mean
+from hand_pipeline.models.agreement import agreement
 from hand_pipeline.models.context_synthesizer import (
     Context,
     ContextSynthesizer,
@@ -84,6 +86,13 @@ class MaskHandConfig(ContextSynthesizerConfig):
         description="share of the visible tokens that are random codes, so that later passes bear "
         "the mistakes of earlier ones; MMM 0.5, MoMask 0.1; MaskHand says nothing",
     )
+    visible_noise: float = Field(
+        0.0,
+        ge=0,
+        description="the visible tokens are those of a pose whose joints are turned at random by "
+        "up to this standard deviation, radians, uniform over hands: mistakes as an earlier pass "
+        "makes them, which random codes are not; our addition, 0 in the paper",
+    )
     condition_dropout: float = Field(
         0.1,
         ge=0,
@@ -97,16 +106,21 @@ class MaskHandConfig(ContextSynthesizerConfig):
         le=1,
         description="share of hands whose keypoints are hidden, as if none were found; our choice",
     )
-    weight_mask: float = Field(1.0, ge=0, description="nats a token; our starting value")
-    weight_mano_pose: float = Field(40.0, ge=0, description="squared matrix error; as for PyMAF")
-    weight_mano_betas: float = Field(0.06, ge=0, description="squared std. deviations; PyMAF: 0.06")
-    weight_mano_camera: float = Field(30.0, ge=0, description="squared crop units; as for PyMAF")
-    weight_vertices: float = Field(300.0, ge=0, description="metres; our choice, 0 in the paper")
+    weight_mask: float = Field(
+        1.0,
+        ge=0,
+        description="nats a token; it must lead: with PyMAF's weights of the other terms the mean "
+        "code becomes a regressor, its tokens are not learnt, and what is drawn is no hand",
+    )
+    weight_mano_pose: float = Field(0.5, ge=0, description="squared matrix error; our choice")
+    weight_mano_betas: float = Field(0.2, ge=0, description="squared std. deviations; our choice")
+    weight_mano_camera: float = Field(10.0, ge=0, description="squared crop units; our choice")
+    weight_vertices: float = Field(4.0, ge=0, description="metres; our choice, 0 in the paper")
     weight_local_vertices: float = Field(
         0.0, ge=0, description="metres, in the wrist's own frame; our addition, 0 in the paper"
     )
-    weight_joints_3d: float = Field(300.0, ge=0, description="metres; as for PyMAF")
-    weight_joints_2d: float = Field(30.0, ge=0, description="share of the image side; as for PyMAF")
+    weight_joints_3d: float = Field(4.0, ge=0, description="metres; our choice")
+    weight_joints_2d: float = Field(0.5, ge=0, description="share of the image side; our choice")
     weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
     root: int | None = Field(
         0, ge=0, le=20, description="joint that 3D losses are relative to; null: absolute"
@@ -121,6 +135,15 @@ class MaskHandConfig(ContextSynthesizerConfig):
         "expectation",
         description="what is decoded at temperature 0: the mean code under the logits of the pass "
         "that settled a token, which is the estimate of least error, or the likeliest code",
+    )
+    confidence: Literal["agreement", "alike", "code"] = Field(
+        "agreement",
+        description="how sure a hand is: how far further draws agree with it, or how probable its "
+        "tokens are: each code together with those like it, or alone (MaskGIT); the paper prints "
+        "percentages without a formula",
+    )
+    witnesses: int = Field(
+        16, ge=1, description="further draws, of one pass, that `agreement` asks; our choice"
     )
     mano_model: Path | None = Field(
         None, description="converted licensed MANO file; null is the open hand"
@@ -240,7 +263,7 @@ class MaskHand(Method):
         encoded = self._encode(labels.images, labels.intrinsics, labels.keypoints, shown, found)
         targets = self.tokenizer.tokenize(labels.mano_pose)
         hidden = self._draw_mask(count, device) | ~labels.has_mano[:, None]
-        ids, wrong = self._mask(targets, hidden)
+        ids, wrong = self._mask(targets, self._visible(labels.mano_pose, targets), hidden)
         logits = self.synthesizer(ids, encoded.context).float()
         asked = (hidden | wrong) & labels.has_mano[:, None]
         codes = expected_codes(logits, self.tokenizer.codebook.embeddings)
@@ -320,6 +343,7 @@ class MaskHand(Method):
             device=context.values[0][0].device,
             generator=generator,
             codebook=self.tokenizer.codebook.embeddings if mean_codes else None,
+            likeness=None if self.cfg.confidence == "code" else self.tokenizer.likeness,
         ).ranked()
 
     @torch.no_grad()
@@ -347,14 +371,9 @@ class MaskHand(Method):
             input size.
         """
         encoded = self.encode(images, intrinsics, keypoints)
-        found = self.sample(encoded.context, len(images), sampling, generator)
-        codes = (
-            self.tokenizer.codebook.embeddings[found.ids] if found.codes is None else found.codes
-        )
-        per_image = codes.shape[1]
-        hand = self._place(codes.flatten(0, 1), _repeated(encoded, per_image))
-        shape = (len(images), per_image)
-        return HandHypotheses(
+        found, hand = self._draw(encoded, len(images), sampling, generator)
+        shape = found.ids.shape[:2]
+        result = HandHypotheses(
             ids=ids,
             intrinsics=encoded.intrinsics,
             joints_2d=hand.joints_2d.unflatten(0, shape),
@@ -363,11 +382,16 @@ class MaskHand(Method):
             mano_pose=hand.mano_pose.unflatten(0, shape),
             betas=encoded.shape_camera.betas,
             confidence=found.confidence,
-            joint_confidence=(found.probabilities.log() @ self.joint_tokens.mT).exp(),
+            joint_confidence=self._joint_confidence(found),
             tokens=found.ids,
             token_probability=found.probabilities,
         )
+        if self.cfg.confidence != "agreement":
+            return result
+        sure = agreement(result.joints_3d, self._witnesses(encoded, len(images), generator))
+        return replace(result, confidence=sure.hands, joint_confidence=sure.joints).ranked()
 
+    @torch.no_grad()
     def predict(
         self,
         images: Shaped[Tensor, "batch 3 height width"],
@@ -375,16 +399,19 @@ class MaskHand(Method):
         ids: tuple[str, ...],
         keypoints: Keypoints | None = None,
     ) -> HandPrediction:
-        """The surest hand of each image; see `hypotheses`."""
-        found = self.hypotheses(images, intrinsics, ids, keypoints)
+        """The surest hand of each image, as the configuration samples; see `hypotheses`."""
+        if self.cfg.sampling.hypotheses > 1:
+            return self.hypotheses(images, intrinsics, ids, keypoints).surest()
+        encoded = self.encode(images, intrinsics, keypoints)
+        _, hand = self._draw(encoded, len(images), None, None)
         return HandPrediction(
             ids=ids,
-            intrinsics=found.intrinsics,
-            joints_2d=found.joints_2d[:, 0],
-            joints_3d=found.joints_3d[:, 0],
-            vertices=found.vertices[:, 0],
-            mano_pose=found.mano_pose[:, 0],
-            betas=found.betas,
+            intrinsics=encoded.intrinsics,
+            joints_2d=hand.joints_2d,
+            joints_3d=hand.joints,
+            vertices=hand.vertices,
+            mano_pose=hand.mano_pose,
+            betas=hand.betas,
         )
 
     @torch.no_grad()
@@ -434,16 +461,55 @@ class MaskHand(Method):
         context = self.synthesizer.encode_context(patches, points, confidence)
         return EncodedImages(context, shape_camera, intrinsics)
 
+    def _draw(
+        self,
+        encoded: EncodedImages,
+        batch: int,
+        sampling: SamplingConfig | None,
+        generator: torch.Generator | None,
+    ) -> tuple[SampledTokens, HandEstimate]:
+        """Tokens and, one row a hypothesis, their hands."""
+        found = self.sample(encoded.context, batch, sampling, generator)
+        codes = found.codes
+        if codes is None:
+            codes = self.tokenizer.codebook.embeddings[found.ids]
+        repeated = _repeated(encoded, codes.shape[1])
+        return found, self._place(codes.flatten(0, 1), repeated)
+
+    def _witnesses(
+        self, encoded: EncodedImages, batch: int, generator: torch.Generator | None
+    ) -> Float[Tensor, "batch witnesses 21 3"]:
+        """Joints of draws of one pass; without a generator the same ones every time."""
+        if generator is None:
+            generator = torch.Generator(self.joint_tokens.device).manual_seed(0)
+        sampling = SamplingConfig(iterations=1, temperature=1, hypotheses=self.cfg.witnesses)
+        _, hand = self._draw(encoded, batch, sampling, generator)
+        return hand.joints.unflatten(0, (batch, -1))
+
+    def _joint_confidence(self, found: SampledTokens) -> Float[Tensor, "batch hypotheses 21"]:
+        # a probability that underflows would be -inf, and that times a weight of 0 is no number
+        log_probability = found.probabilities.clamp(min=1e-30).log()
+        return (log_probability @ self.joint_tokens.mT).exp()
+
     def _draw_mask(self, count: int, device: torch.device) -> Tensor:
         low, high = self.cfg.masking
         tau = low + (high - low) * torch.rand(count, device=device)
         return random_mask(tau, self.tokenizer.num_tokens)
 
-    def _mask(self, targets: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network sees, and which of the visible tokens were made wrong."""
-        wrong = ~hidden & (torch.rand(targets.shape, device=targets.device) < self.cfg.corruption)
+    def _visible(self, mano_pose: Tensor, targets: Tensor) -> Tensor:
+        """The tokens that may be seen: the targets, or those of a pose near it."""
+        if not self.cfg.visible_noise:
+            return targets
+        spread = self.cfg.visible_noise * torch.rand(len(targets), 1, 1, device=targets.device)
+        turn = axis_angle_to_matrix(spread * torch.randn_like(mano_pose[..., 0]))
+        return self.tokenizer.tokenize(turn @ mano_pose)
+
+    def _mask(self, targets: Tensor, visible: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network sees, and which of the visible tokens are wrong."""
+        corrupt = torch.rand(targets.shape, device=targets.device) < self.cfg.corruption
         random = torch.randint_like(targets, self.tokenizer.num_codes)
-        ids = torch.where(wrong, random, targets)
+        ids = torch.where(corrupt, random, visible)
+        wrong = ~hidden & (ids != targets)
         return torch.where(hidden, self.synthesizer.mask_id, ids), wrong
 
     def _place(self, codes: Tensor, encoded: EncodedImages) -> HandEstimate:

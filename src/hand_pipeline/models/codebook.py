@@ -132,3 +132,17 @@ def _over_ranks(total: Tensor) -> Tensor:
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(total)
     return total
+
+
+def code_likeness(embeddings: Float[Tensor, "codes width"]) -> Float[Tensor, "codes codes"]:
+    """How much one code can stand for another: 1 for itself, falling with their distance.
+
+    exp(-d^2 / 2 h^2), h the median distance of a code to the one next to it: what lies within the
+    codebook's own resolution is nearly the same pose. Where data are dense a codebook has many
+    near-equal codes, which share what a sure network gives them; one code's probability would
+    call just the common poses unsure.
+    """
+    distances = torch.cdist(embeddings.float(), embeddings.float())
+    others = distances + torch.diag(torch.full_like(distances[0], torch.inf))
+    resolution = others.min(dim=1).values.median().clamp(min=1e-12)
+    return torch.exp(-0.5 * (distances / resolution).square())

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from hand_pipeline.config import Config
 from hand_pipeline.geometry.joints import MANO_JOINTS, OPENPOSE
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
-from hand_pipeline.models.codebook import Codebook, Quantized
+from hand_pipeline.models.codebook import Codebook, Quantized, code_likeness
 
 _JOINTS, _SIX = 16, 6
 
@@ -126,7 +126,10 @@ class PoseTokenizer(nn.Module):
     Attributes:
         num_tokens: of a pose.
         num_codes: values a token can have.
+        likeness: `codebook.code_likeness` of the codes as they were loaded last.
     """
+
+    likeness: Float[Tensor, "codes codes"]
 
     def __init__(self, cfg: PoseTokenizerConfig) -> None:
         super().__init__()
@@ -136,6 +139,9 @@ class PoseTokenizer(nn.Module):
             cfg.num_codes, cfg.code_dim, cfg.codebook_decay, cfg.codebook_threshold
         )
         self.decoder = PoseDecoder(cfg)
+        likeness = code_likeness(self.codebook.embeddings)
+        self.register_buffer("likeness", likeness, persistent=False)
+        self.register_load_state_dict_post_hook(_measure_likeness)
 
     def quantize(self, mano_pose: Float[Tensor, "batch 16 3 3"]) -> Quantized:
         """Codes of full poses, with a gradient; in training the codebook moves, too."""
@@ -157,6 +163,11 @@ class PoseTokenizer(nn.Module):
     def detokenize(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 16 3 3"]:
         """Rotations from ids."""
         return self.decode(self.codebook.embeddings[ids])
+
+
+def _measure_likeness(tokenizer: nn.Module, _: object) -> None:
+    assert isinstance(tokenizer, PoseTokenizer)
+    tokenizer.likeness.copy_(code_likeness(tokenizer.codebook.embeddings))
 
 
 def tokenizer_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -52,8 +52,8 @@ class SampledTokens(NamedTuple):
 
     Attributes:
         ids: codes, none masked.
-        probabilities: of each code when it was drawn for the last time, under the network's own
-            distribution (no temperature, no restriction).
+        probabilities: of each code, or of one like it, when it was drawn for the last time, under
+            the network's own distribution (no temperature, no restriction).
         codes: expectation of the codebook at that time, where it was asked for; else None.
     """
 
@@ -141,6 +141,7 @@ def sample_tokens(
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
     codebook: Float[Tensor, "codes dim"] | None = None,
+    likeness: Float[Tensor, "codes codes"] | None = None,
 ) -> SampledTokens:
     """Draw hands by confidence-guided iterative sampling.
 
@@ -161,6 +162,9 @@ def sample_tokens(
         device: of the network.
         generator: of that device; None: torch's global one. Not used at temperature 0.
         codebook: also return expectations under it.
+        likeness: how much one code can stand for another, 0 to 1 (`codebook.code_likeness`): a
+            token is as sure as all codes like it are together. None: each code for itself, as
+            MaskGIT has it.
     """
     rows = batch * cfg.hypotheses
     ids = torch.full((rows, num_tokens), mask_id, device=device)
@@ -179,7 +183,7 @@ def sample_tokens(
             logits, repeats = predict(ids, positions), 1
         logits = logits.float()
         drawn = draw(logits, cfg, generator, repeats)
-        drawn_probabilities = _probability_of(drawn, logits)
+        drawn_probabilities = _probability_of(drawn, logits, likeness)
         ids = ids.scatter(1, positions, drawn)
         probabilities = probabilities.scatter(1, positions, drawn_probabilities)
         if codebook is not None and codes is not None:
@@ -229,10 +233,15 @@ def draw(
 
 
 def _probability_of(
-    ids: Int64[Tensor, "rows_times_repeats chosen"], logits: Float[Tensor, "rows chosen codes"]
+    ids: Int64[Tensor, "rows_times_repeats chosen"],
+    logits: Float[Tensor, "rows chosen codes"],
+    likeness: Float[Tensor, "codes codes"] | None,
 ) -> Float[Tensor, "rows_times_repeats chosen"]:
-    """Softmax probability of each id, before temperature and restrictions."""
+    """Softmax probability of each id or of those like it, before temperature and restrictions."""
     rows, chosen = logits.shape[:2]
     index = ids.unflatten(0, (rows, -1)).transpose(1, 2)  # rows, chosen, repeats
+    if likeness is not None:
+        alike = (likeness[index] @ logits.softmax(-1)[..., None])[..., 0].clamp(max=1)
+        return alike.transpose(1, 2).reshape(-1, chosen)
     log_probability = logits.gather(-1, index) - logits.logsumexp(-1, keepdim=True)
     return log_probability.exp().transpose(1, 2).reshape(-1, chosen)

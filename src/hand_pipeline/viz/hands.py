@@ -1,6 +1,6 @@
 """Reconstructed hands beside their photos and their truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -50,9 +50,7 @@ def qualitative_grid(
     if captions and len(captions) != len(images):
         raise ValueError(f"expected {len(images)} captions, got {len(captions)}")
     photos = _resized(images, size)
-    camera = intrinsics.clone()
-    camera[:, 0] *= size / images.shape[-1]
-    camera[:, 1] *= size / images.shape[-2]
+    camera = _camera_of(intrinsics, images, size)
     predicted_side, true_side, side_camera = _side_views(vertices, true_vertices, size)
     paper = torch.ones_like(photos)
     pictures = [
@@ -62,7 +60,43 @@ def qualitative_grid(
         over(paper, predicted_side, faces, side_camera, PREDICTED),
         over(paper, true_side, faces, side_camera, TRUE),
     ]
-    return _sheet([_bytes(picture) for picture in pictures], list(captions), size)
+    return _sheet(dict(zip(COLUMNS, pictures, strict=True)), list(captions), size)
+
+
+def comparison_grid(
+    images: Mapping[str, UInt8[Tensor, "hands 3 height width"]],
+    intrinsics: Float[Tensor, "hands 3 3"],
+    vertices: Mapping[str, Float[Tensor, "hands vertices 3"]],
+    true_vertices: Float[Tensor, "hands vertices 3"],
+    faces: Int[Tensor, "faces 3"],
+    captions: Sequence[str],
+    size: int = 160,
+) -> Image.Image:
+    """One row a hand: its pictures, then each model's mesh and the true one over the first picture.
+
+    Args:
+        images: pictures of the hands by heading, 0 to 255, square, of one camera.
+        intrinsics: cameras of the pictures.
+        vertices: predicted by each model, camera frame, metres.
+        true_vertices: labelled, camera frame, metres.
+        faces: triangles of the mesh.
+        captions: under each row, for example its errors.
+        size: side of each picture, pixels.
+
+    Raises:
+        ValueError: no pictures or no hands, or captions of another number.
+    """
+    if not images or len(true_vertices) == 0:
+        raise ValueError("expected at least one picture of at least one hand to draw, got none")
+    if len(captions) != len(true_vertices):
+        raise ValueError(f"expected {len(true_vertices)} captions, got {len(captions)}")
+    camera = _camera_of(intrinsics, next(iter(images.values())), size)
+    columns = {name: _resized(pictures, size) for name, pictures in images.items()}
+    first = next(iter(columns.values()))
+    for name, mesh in vertices.items():
+        columns[name] = over(first, mesh, faces, camera, PREDICTED)
+    columns["truth"] = over(first, true_vertices, faces, camera, TRUE)
+    return _sheet(columns, list(captions), size)
 
 
 def over(
@@ -105,22 +139,33 @@ def _resized(images: Tensor, size: int) -> Float[Tensor, "hands 3 size size"]:
     )
 
 
+def _camera_of(intrinsics: Tensor, images: Tensor, size: int) -> Float[Tensor, "hands 3 3"]:
+    """Of the pictures once they are `size` px wide and high."""
+    camera = intrinsics.clone()
+    camera[:, 0] *= size / images.shape[-1]
+    camera[:, 1] *= size / images.shape[-2]
+    return camera
+
+
 def _bytes(pictures: Tensor) -> np.ndarray:
     array = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
     return array.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _sheet(columns: list[np.ndarray], captions: list[str], size: int) -> Image.Image:
+def _sheet(
+    columns: Mapping[str, Float[Tensor, "hands 3 size size"]], captions: list[str], size: int
+) -> Image.Image:
     """Paste pictures into a table with a heading a column and a caption a row."""
     row_height = size + _GAP + (_CAPTION if captions else 0)
     width = len(columns) * (size + _GAP) + _GAP
-    sheet = Image.new("RGB", (width, _HEADER + len(columns[0]) * row_height + _GAP), _PAPER)
+    rows = len(next(iter(columns.values())))
+    sheet = Image.new("RGB", (width, _HEADER + rows * row_height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)
     heading, small = ImageFont.load_default(13), ImageFont.load_default(11)
-    for j, (name, pictures) in enumerate(zip(COLUMNS, columns, strict=True)):
+    for j, (name, pictures) in enumerate(columns.items()):
         left = _GAP + j * (size + _GAP)
         draw.text((left + size / 2, _HEADER / 2), name, _INK, heading, anchor="mm")
-        for i, picture in enumerate(pictures):
+        for i, picture in enumerate(_bytes(pictures)):
             sheet.paste(Image.fromarray(picture), (left, _HEADER + i * row_height))
     for i, caption in enumerate(captions):
         top = _HEADER + i * row_height + size + 3

@@ -15,11 +15,6 @@ from hand_pipeline.data.readers.asl_alphabet import CLASSES, LETTERS, read_asl_a
 from hand_pipeline.geometry.mano import ManoHand
 
 
-@pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
 def empty_photos(root: Path, split: str) -> None:
     """One photo a class, of nothing: quicker than hands."""
     for name in CLASSES if split == "train" else [name for name in CLASSES if name != "del"]:

@@ -19,11 +19,6 @@ COUNT = 3
 
 
 @pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
-@pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FixtureHands]:
     root = tmp_path_factory.mktemp("coco")
     return root, write_coco_wholebody(root, "val", COUNT)

@@ -1,7 +1,6 @@
 """Halpe: where the hands are among 136 points, people apart from objects, scores."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +16,9 @@ COUNT = 3
 
 
 @pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
-@pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FixtureHands]:
     root = tmp_path_factory.mktemp("halpe")
     return root, write_halpe(root, "train", COUNT)
-
-
-@pytest.fixture
-def written(tree: tuple[Path, FixtureHands], tmp_path: Path) -> FixtureHands:
-    """What is written in `tmp_path`."""
-    shutil.copytree(tree[0], tmp_path, dirs_exist_ok=True)
-    return tree[1]
 
 
 def labels(root: Path) -> Path:

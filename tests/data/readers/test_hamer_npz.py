@@ -15,11 +15,6 @@ from hand_pipeline.geometry.mano import ManoHand
 COUNT = 3
 
 
-@pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
 def change(path: Path, **arrays: Any) -> None:
     """Replace arrays of a file; None takes one away."""
     with np.load(path, allow_pickle=True) as archive:

@@ -24,11 +24,6 @@ from hand_pipeline.geometry.mano import ManoHand
 
 
 @pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
-@pytest.fixture(scope="module")
 def hands() -> FixtureHands:
     return make_hands(2, (320, 240), sides="both")
 

@@ -16,11 +16,6 @@ SPLIT = "TEST_newdays_img"
 EGO = "TRAIN_ego4d_img"
 
 
-@pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
 def files(root: Path, split: str, ending: str) -> list[Path]:
     return sorted((root / "HInt_annotation_partial" / split).glob(f"*.{ending}"))
 

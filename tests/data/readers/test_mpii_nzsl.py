@@ -14,11 +14,6 @@ from hand_pipeline.data.readers.mpii_nzsl import read_mpii_nzsl
 from hand_pipeline.geometry.mano import ManoHand
 
 
-@pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
 def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 

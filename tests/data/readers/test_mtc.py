@@ -2,7 +2,6 @@
 
 import logging
 import pickle
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +22,9 @@ LENS = (-0.25, 0.18, 0.0005, -0.0003, 0.01)
 
 
 @pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
-@pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FixtureHands]:
     root = tmp_path_factory.mktemp("mtc")
     return root, write_mtc(root, "training", COUNT, distortion=LENS)
-
-
-@pytest.fixture
-def written(tree: tuple[Path, FixtureHands], tmp_path: Path) -> FixtureHands:
-    """What is written in `tmp_path`."""
-    shutil.copytree(tree[0], tmp_path, dirs_exist_ok=True)
-    return tree[1]
 
 
 def people(root: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import logging
 import pickle
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,9 @@ COUNT = 3
 
 
 @pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
-@pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FixtureHands]:
     root = tmp_path_factory.mktemp("rhd")
     return root, write_rhd(root, "training", COUNT)
-
-
-@pytest.fixture
-def written(tree: tuple[Path, FixtureHands], tmp_path: Path) -> FixtureHands:
-    """What is written in `tmp_path`."""
-    shutil.copytree(tree[0], tmp_path, dirs_exist_ok=True)
-    return tree[1]
 
 
 def labels(root: Path) -> Path:

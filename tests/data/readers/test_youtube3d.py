@@ -15,11 +15,6 @@ from hand_pipeline.data.readers.youtube3d import read_youtube3d
 from hand_pipeline.geometry.mano import ManoHand
 
 
-@pytest.fixture(scope="module")
-def mano() -> ManoHand:
-    return ManoHand()
-
-
 def frames(root: Path) -> list[Path]:
     return sorted((root / "youtube").rglob("*.png"), key=lambda path: int(path.stem))
 

@@ -75,7 +75,6 @@ def read_asl_alphabet(
         images=[(folder / name).as_posix() for _, _, name in found],
         image_side=SIDE,
         flags={"letter": np.array([name for name, _, _ in found], dtype="U7")},
-        sources=(sidecar,) if sidecar.is_file() else (),
         **given,
     )
     return manifest.select(chosen)

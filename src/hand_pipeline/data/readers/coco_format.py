@@ -160,7 +160,6 @@ def hands_manifest(
         joints_2d=pixels[rows],
         has_joints_2d=labelled[rows],
         flags={"score": scores[rows].astype(np.float32)},
-        sources=(source.path,),
     )
 
 

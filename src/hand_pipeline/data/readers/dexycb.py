@@ -30,7 +30,6 @@ from hand_pipeline.data.manifest import DataSetError, HandManifest, box_around, 
 from hand_pipeline.data.readers.dexycb_layout import (
     SERIALS,
     CameraFolder,
-    label_sources,
     list_folders,
     read_camera,
     read_labels,
@@ -97,7 +96,6 @@ def read_dexycb(
         betas=np.stack([f.betas for f in folders])[owner],
         flat_hand_mean=False,
         flags={"index": kept if complete else np.full(len(kept), -1)},
-        sources=label_sources(root, folders, part),
     )
     found = _with_mano(found, labels.pose_m[kept], mano, left_components)
     _report_misfit(found, mano)

@@ -175,16 +175,6 @@ def read_camera(root: Path, serial: str) -> Float[np.ndarray, "3 3"]:
     return camera
 
 
-def label_sources(root: Path, folders: Sequence[CameraFolder], part: Part) -> tuple[Path, ...]:
-    """The small files; the labels themselves are too many to be hashed."""
-    metas = dict.fromkeys(f.path.rsplit("/", 1)[0] for f in folders)
-    cameras = root / "calibration" / "intrinsics"
-    return (
-        *(root / name / "meta.yml" for name in metas),
-        *(cameras / f"{SERIALS[i]}_640x480.yml" for i in part.cameras),
-    )
-
-
 def read_labels(root: Path, folders: Sequence[CameraFolder], threads: int) -> FrameLabels:
     """Every label file of the folders; with a progress bar on a terminal.
 

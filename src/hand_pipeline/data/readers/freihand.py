@@ -73,10 +73,10 @@ def read_freihand(
     """
     folder = root / split / "rgb"
     numbers = sorted(int(p.stem) for p in folder.glob("*.jpg"))
-    sources = tuple(root / f"{split}_{name}.json" for name in LABELS)
-    unlabelled = split == "evaluation" and not sources[LABELS.index("xyz")].is_file()
+    unlabelled = split == "evaluation" and not (root / f"{split}_xyz.json").is_file()
     labels = None if unlabelled else read_labels(root, split)
-    intrinsics = _read_array(sources[0], _SHAPES["K"]) if labels is None else labels.K
+    cameras = root / f"{split}_K.json"
+    intrinsics = _read_array(cameras, _SHAPES["K"]) if labels is None else labels.K
     numbers = _images_of_versions(numbers, len(intrinsics), versions, root / split)
     rows = np.array(numbers) % len(intrinsics)
     with Image.open(folder / f"{numbers[0]:08d}.jpg") as picture:
@@ -94,7 +94,6 @@ def read_freihand(
         groups=[f"{split}/{row:08d}" for row in rows.tolist()],
         intrinsics=intrinsics[rows],
         image_side=side,
-        sources=sources[:1] if labels is None else sources,
         **given,
     )
 

@@ -83,7 +83,6 @@ def read_h2o3d(root: Path, split: str, mano: ManoHand) -> HandManifest:
         images=[image_path(split, name, _SUFFIX) for name in names],
         groups=[capture_of(name) for name in names],
         is_right=is_right[rows],
-        sources=(root / f"{split}.txt",),
         flags={name: value[rows] for name, value in given.pop("flags").items()},
         **{name: value[rows] for name, value in given.items()},
     )

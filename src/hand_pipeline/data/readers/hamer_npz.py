@@ -72,7 +72,6 @@ def read_hamer_npz(root: Path, split: str, mano: ManoHand) -> HandManifest:
         groups=[PurePosixPath(name).parts[0] for name in names],
         boxes=np.concatenate([centre - half, centre + half], axis=1),
         flags={"confidence_2d": confidence.astype(np.float32)},
-        sources=(path,),
         **hamer_labels(labels, confidence > _SURE, mano),
     )
 

@@ -76,7 +76,6 @@ def read_ho3d(root: Path, split: str, mano: ManoHand, version: Version = "v3") -
     else:
         rows, given = np.arange(len(names)), _evaluation_labels(root, names)
     chosen = [names[row] for row in rows.tolist()]
-    released = [root / name for name in _LABELS if split == "evaluation"]
     return build_manifest(
         f"ho3d_{version}",
         split,
@@ -84,7 +83,6 @@ def read_ho3d(root: Path, split: str, mano: ManoHand, version: Version = "v3") -
         ids=[f"{split}/{name}" for name in chosen],
         images=[image_path(split, name, suffix) for name in chosen],
         groups=[capture_of(name) for name in chosen],
-        sources=(root / f"{split}.txt", *(path for path in released if path.is_file())),
         **given,
     )
 

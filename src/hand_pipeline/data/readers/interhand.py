@@ -94,7 +94,6 @@ def read_interhand(root: Path, split: str, mano: ManoHand) -> HandManifest:
             "interacting": hands.interacting[kept],
             "hand_type_valid": hands.hand_type_valid[kept],
         },
-        sources=tuple(files.values()),
     )
 
 

@@ -87,7 +87,6 @@ def read_mpii_nzsl(root: Path, split: str, mano: Any) -> HandManifest:
             "evaluation_box": np.concatenate([centres - reach, centres + reach], 1, dtype="f4"),
             "head_size": np.array([entry["head_size"] for entry in more], dtype="f4"),
         },
-        sources=(root / DOME_LABELS,) if split == "hand143" else (),
     )
 
 

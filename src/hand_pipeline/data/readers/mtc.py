@@ -156,7 +156,6 @@ def _manifest(
         intrinsics=cameras.K,
         joints_2d=pixels,
         joints_3d=points,
-        sources=(root / "annotation.pkl", root / "camera_data.pkl"),
     )
 
 

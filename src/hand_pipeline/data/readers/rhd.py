@@ -77,7 +77,6 @@ def read_rhd(
         joints_2d=np.where(has_pixels[..., None], pixels, 0.0),
         has_joints_2d=has_pixels,
         joints_3d=points[used][:, _ORDER],
-        sources=(path,),
     )
 
 

@@ -110,7 +110,6 @@ def read_youtube3d(root: Path, split: str, mano: ManoHand) -> HandManifest:
         boxes=box_around(vertices[..., :2]),
         joints_2d=regressed_joints(vertices[..., :2], mano),
         flags={"vertices_px": vertices},
-        sources=(path,),
     )
 
 

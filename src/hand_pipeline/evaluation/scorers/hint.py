@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 
 from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.evaluation.curves import pck_by_joint
 from hand_pipeline.evaluation.metrics import check_finite
 from hand_pipeline.evaluation.scorers.plausibility_2d import implausible_2d
 from hand_pipeline.evaluation.scorers.result import Score, check_counts
@@ -225,9 +226,8 @@ def _pck(part: HintLabels, points: np.ndarray) -> tuple[dict[str, Any], list[str
         labelled = counted.sum(axis=0)
         scores: dict[str, Any] = {}
         for threshold in THRESHOLDS:
-            right = (near <= part.sizes[:, None] * threshold) & counted
             # no label, no share: the official program divides 0 by 0, and its mean is then NaN
-            shares = np.where(labelled > 0, right.sum(axis=0) / np.maximum(labelled, 1), np.nan)
+            shares = pck_by_joint(near, part.sizes * threshold, counted)
             scores |= {
                 f"kp{joint}_pck_{threshold}": float(share)
                 for joint, share in enumerate(shares)

@@ -10,6 +10,7 @@ from PIL import Image
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.collect import CollectConfig, collect_crops
 from hand_pipeline.data.photos import named_folders
+from hand_pipeline.data.readers.coco_unlabeled import coco_listing
 from hand_pipeline.data.shards import ShardReader
 from hand_pipeline.data.synthetic_photos import PhotosConfig, generate_photos
 from hand_pipeline.provenance import code_version, run_key
@@ -21,9 +22,19 @@ logger = logging.getLogger(__name__)
 def gather_photos(
     photos: Path, sources: dict[str, str], synthetic: PhotosConfig, machine: MachineConfig
 ) -> dict[str, Path] | list[Path]:
-    """The sources where any are named, or the user's photos if there are any, or synthetic ones."""
+    """The sources where any are named, or the user's photos if there are any, or synthetic ones.
+
+    A source of COCO's with photos missing is read all the same; the log has how many.
+    """
     if sources:
-        return named_folders(sources, "collect_sources")
+        folders = named_folders(sources, "collect_sources")
+        for name, folder in folders.items():
+            if (listing := coco_listing(folder)) and listing.missing:
+                logger.warning(
+                    "%s: %d photos that %s lists are not in %s, the first is %s",
+                    name, len(listing.missing), listing.path, folder, listing.missing[0],
+                )  # fmt: skip
+        return folders
     if any(entry.name != ".gitkeep" for entry in photos.iterdir()):
         return [photos]
     logger.info("no photos in %s: drawing %d synthetic ones", photos, synthetic.count)

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_images import HandImages
-from hand_pipeline.data.hand_sets import read_hands
+from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.loader import batches_in_order
-from hand_pipeline.evaluation.mean_hand import MeanHand, fit_mean_hand
+from hand_pipeline.evaluation.mean_hand import mean_hand_of
 from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_hands
 from hand_pipeline.evaluation.predict import (
     Predict,
@@ -58,24 +58,11 @@ def predict_held_out(
     shutil.rmtree(folder, ignore_errors=True)
     for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
         method = _pymaf(checkpoint, name)
-        held_out = _held_out(hands, method)
+        held_out = open_labelled_hands(hands, "evaluation", method.mano)
         _predict(name, method.predict, held_out, folder, cfg, machine, method)
-    mean = _mean_hand(hands, method)
+    mean = mean_hand_of(open_labelled_hands(hands, "training", method.mano))
     _predict("mean_hand", mean.predict, held_out, folder, cfg, machine, method)
     return folder
-
-
-def _held_out(hands: Path, method: PyMAF) -> HandImages:
-    return HandImages(read_hands("freihand", hands, "evaluation", method.mano), method.mano)
-
-
-def _mean_hand(hands: Path, method: PyMAF) -> MeanHand:
-    training = HandImages(read_hands("freihand", hands, "training", method.mano), method.mano)
-    _, one_of_each_shot = np.unique(training.unique_ids, return_index=True)
-    labels = training.labels(one_of_each_shot, None)
-    return fit_mean_hand(
-        labels.mano_pose, labels.betas, labels.joints_3d, labels.has_mano, method.mano
-    )
 
 
 def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
@@ -129,7 +116,7 @@ def draw_hands(
 ) -> Image.Image:
     """Some held-out hands, drawn at random: photo, mesh, side view, truth."""
     method = _pymaf(model, "handmim")
-    held_out = _held_out(hands, method)
+    held_out = open_labelled_hands(hands, "evaluation", method.mano)
     found = load_predictions(predicted / "handmim.npz")
     rng = np.random.default_rng(cfg.seed)
     rows = sorted(rng.choice(len(found), min(cfg.shown, len(found)), replace=False).tolist())

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import Field, field_validator
@@ -23,8 +23,9 @@ _CATALOG = "labelled_hands"
 class ExportConfig(LeaderboardConfig):
     """What is handed in, where."""
 
-    model: Literal["handmim", "supervised"] = Field("handmim", description="of the finetune stage")
-    checkpoint: Path | None = Field(None, description="any other fine-tuned model, in its place")
+    checkpoint: Path | None = Field(
+        None, description="any other model that reconstructs hands, in place of the catalog's"
+    )
     benchmarks: dict[str, str] = Field(
         default_factory=dict,
         description="folder of each benchmark's data by its name (`leaderboard.BENCHMARKS`); "
@@ -41,8 +42,7 @@ class ExportConfig(LeaderboardConfig):
 
 def export_submissions(
     hands: Path,
-    supervised: Checkpoint,
-    handmim: Checkpoint,
+    trained: Checkpoint,
     cfg: ExportConfig,
     machine: MachineConfig,
 ) -> tuple[Path, dict[str, Any]]:
@@ -53,9 +53,8 @@ def export_submissions(
     if cfg.checkpoint is not None:
         model, origin = load_method(cfg.checkpoint), str(cfg.checkpoint)
     else:
-        trained = {"supervised": supervised, "handmim": handmim}
-        origin = f"the checkpoint of {cfg.model}"
-        model = restore_method(trained[cfg.model], origin)
+        origin = "the catalog's checkpoint"
+        model = restore_method(trained, origin)
     if not isinstance(model, HandModel):
         raise TypeError(f"{origin} is no model that reconstructs hands: {type(model).__name__}")
     on_gpu = machine.accelerator != "cpu" and torch.cuda.is_available()

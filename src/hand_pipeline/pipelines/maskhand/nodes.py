@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.detected_keypoints import WithKeypoints, read_keypoints
+from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_images import read_bad_photos
@@ -61,7 +61,7 @@ def train_maskhand(
         maskhand.load_backbone(backbone_of(finetuned), "the backbone of handmim_method")
     bad_photos = machine.workspace / "maskhand" / "bad_photos.jsonl"
     dataset = open_training_hands(hands, mix, labels, method.mano_model, bad_photos)
-    guided = WithKeypoints(dataset, read_keypoints(keypoints, "training"))
+    guided = WithKeypoints(dataset, keypoints_of(keypoints, dataset))
     maskhand.crop_scale.fill_(dataset.crop_scale)
     configs = {"cfg": method, "vit": vit, "augmentation": augmentation}
     checkpoint = running_checkpoint(

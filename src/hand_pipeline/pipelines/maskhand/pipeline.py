@@ -2,12 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from hand_pipeline.pipelines.maskhand.evaluation import create_evaluation_pipeline
 from hand_pipeline.pipelines.maskhand.nodes import draw_curves, train_maskhand
 
 
 def create_pipeline() -> Pipeline:
-    """Labelled hands, their keypoints, a tokenizer and a fine-tuned ViT in; MaskHand out."""
-    return Pipeline(
+    """Labelled hands, keypoints, a tokenizer and a fine-tuned ViT in; MaskHand and scores out."""
+    training = Pipeline(
         [
             Node(
                 train_maskhand,
@@ -32,3 +33,4 @@ def create_pipeline() -> Pipeline:
             Node(draw_curves, "maskhand_history", "maskhand_curves", name="draw_maskhand_curves"),
         ]
     )
+    return training + create_evaluation_pipeline()

@@ -1,0 +1,190 @@
+"""`python -m hand_pipeline generate`: hands from words, or from nothing."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from hand_pipeline.methods.maskhand_text import TextMaskHand
+    from hand_pipeline.models.token_sampling import SamplingConfig
+    from hand_pipeline.training.method import Method
+
+_AT_ONCE = 256  # hands drawn together
+_MOST_SHOWN = 400  # in the picture
+
+
+@click.command("generate")
+@click.option(
+    "--checkpoint", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="maskhand_text_method, which reads words, or maskhand_method, which needs none.",
+)  # fmt: skip
+@click.option("--text", "texts", multiple=True, help="What the hand shows, as A; can be repeated.")
+@click.option(
+    "--closest", is_flag=True, help="Take the closest known word for one that was not learnt."
+)
+@click.option(
+    "--count", default=1, show_default=True, type=click.IntRange(1), help="Hands of each text."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--temperature", type=click.FloatRange(min=0),
+    help="0: the likeliest hand.  [default: the model's, else 1]",
+)  # fmt: skip
+@click.option(
+    "--top-k", type=click.IntRange(1),
+    help="Draw from so many codes.  [default: for a text 5 % of them, else 100]",
+)  # fmt: skip
+@click.option("--iterations", type=click.IntRange(1), help="Passes of sampling.  [default: 5]")
+@click.option("--device", default="cpu", show_default=True, help="Where the model runs.")
+@click.option("--obj/--no-obj", "meshes", default=True, help="Write .obj and .glb files.")
+def generate(
+    checkpoint: Path,
+    texts: tuple[str, ...],
+    closest: bool,
+    count: int,
+    out: Path,
+    seed: int,
+    temperature: float | None,
+    top_k: int | None,
+    iterations: int | None,
+    device: str,
+    meshes: bool,
+) -> None:
+    """Draw hands for each --text, or, without any, as hands usually are.
+
+    It writes NAME_0000.obj and .glb for each hand (metres, wrist at the origin), hands.png, and
+    hands.json with their MANO poses. The same seed gives the same hands.
+    """
+    from hand_pipeline.methods import load_method
+
+    try:
+        method = load_method(checkpoint).to(device)
+        wanted = {"temperature": temperature, "top_k": top_k, "iterations": iterations}
+        changes = {key: value for key, value in wanted.items() if value is not None}
+        learnt = _learnt(method, texts, closest)
+        pose = _draw(method, learnt, count, changes, seed, device)
+    except (ValueError, RuntimeError, OSError) as error:  # among them ValidationError
+        raise click.ClickException(_said(error)) from error
+    names = list(learnt) or ["hand"]
+    _write(out, [name for name in names for _ in range(count)], pose, method, meshes, seed)
+    for text, name in zip(texts, learnt):
+        if text.strip().casefold() != name.casefold():
+            click.echo(f"{text!r} was not learnt; {name!r} is the closest word")
+    click.echo(f"{len(pose)} hands in {out}")
+
+
+def _learnt(method: "Method", texts: tuple[str, ...], closest: bool) -> tuple[str, ...]:
+    """The known prompt for each text.
+
+    Raises:
+        ValueError: the method reads no texts, or one was not learnt and `closest` is off.
+    """
+    from hand_pipeline.methods.maskhand_text import TextMaskHand
+
+    if not texts:
+        return ()
+    if not isinstance(method, TextMaskHand):
+        raise ValueError(
+            f"{type(method).__name__} reads no text; give maskhand_text_method, or leave --text out"
+        )
+    if not closest:
+        return tuple(method.cfg.prompts[row] for row in method.numbers_of(texts))
+    return tuple(_closest(method, text) for text in texts)
+
+
+def _closest(method: "TextMaskHand", text: str) -> str:
+    from hand_pipeline.methods.maskhand_text import UnknownPromptError
+    from hand_pipeline.models.text_encoder import build_text_encoder
+
+    try:
+        (row,) = method.numbers_of([text])
+        return method.cfg.prompts[row]
+    except UnknownPromptError:
+        encoder = build_text_encoder(method.cfg.text)  # the one it was trained with, or an error
+        return method.closest(encoder.encode([method.cfg.template.format(text)]))[0]
+
+
+def _draw(
+    method: "Method",
+    texts: tuple[str, ...],
+    count: int,
+    changes: dict[str, float],
+    seed: int,
+    device: str,
+) -> Tensor:
+    """Poses on the CPU, those of a text in succession."""
+    from hand_pipeline.methods.maskhand import MaskHand
+    from hand_pipeline.methods.maskhand_text import TextMaskHand
+    from hand_pipeline.models.token_sampling import SamplingConfig
+
+    generator = torch.Generator(device).manual_seed(seed)
+    free = SamplingConfig(temperature=1.0, top_k=100)
+    if isinstance(method, TextMaskHand):
+        sampling = _changed(method.sampling if texts else free, changes)
+        return method.generate(texts or None, count, sampling, generator).cpu()
+    if isinstance(method, MaskHand):
+        sampling = _changed(free, changes)
+        parts = [min(_AT_ONCE, count - start) for start in range(0, count, _AT_ONCE)]
+        return torch.cat([method.generate(n, sampling, generator).cpu() for n in parts])
+    raise ValueError(
+        f"the checkpoint holds {type(method).__name__}, which generates no hands; give that of "
+        "MaskHand (maskhand_method) or of MaskHand from text (maskhand_text_method)"
+    )
+
+
+def _changed(sampling: "SamplingConfig", changes: dict[str, float]) -> "SamplingConfig":
+    return type(sampling)(**{**sampling.model_dump(), **changes})
+
+
+def _write(
+    out: Path, names: list[str], pose: Tensor, method: "Method", meshes: bool, seed: int
+) -> None:
+    from hand_pipeline.evaluation.hand_files import write_json, write_mesh
+    from hand_pipeline.evaluation.text_to_mesh import pose_hands
+    from hand_pipeline.geometry.mano import ManoHand
+    from hand_pipeline.geometry.rotation import matrix_to_axis_angle
+    from hand_pipeline.viz.hand_sheet import hand_sheet
+    from hand_pipeline.viz.hands import PREDICTED
+
+    mano = method.mano.cpu()
+    assert isinstance(mano, ManoHand)  # both methods have one
+    vertices = torch.from_numpy(pose_hands(pose, mano)[1])
+    seen = dict.fromkeys(names, 0)
+    stems = []
+    for name in names:
+        stems.append(f"{''.join(c if c.isalnum() else '_' for c in name)}_{seen[name]:04d}")
+        seen[name] += 1
+    if meshes:
+        for stem, mesh in zip(stems, vertices):
+            write_mesh(out / stem, mesh, mano.faces)
+    angles = matrix_to_axis_angle(pose).flatten(1).double().numpy().round(6).tolist()
+    write_json(
+        out / "hands.json",
+        {
+            "conventions": "MANO, right hand, mean shape; axis-angle of wrist and 15 joints, "
+            "radians, relative to the flat hand; camera frame +x right, +y down, +z forward",
+            "seed": seed,
+            "hands": [
+                {"name": stem, "text": name, "pose_axis_angle": row}
+                for stem, name, row in zip(stems, names, angles)
+            ],
+        },
+    )
+    shown = slice(0, _MOST_SHOWN)
+    sheet = hand_sheet(
+        vertices[shown], mano.faces, stems[shown], [PREDICTED] * len(stems[shown]),
+        columns=min(8, len(stems)),
+    )  # fmt: skip
+    sheet.save(out / "hands.png")
+
+
+def _said(error: Exception) -> str:
+    """In one line, without pydantic's links."""
+    if isinstance(error, ValidationError):
+        return "; ".join(part["msg"].removeprefix("Value error, ") for part in error.errors())
+    return str(error)

@@ -1,0 +1,162 @@
+"""What `predict` leaves for each photo and video: pictures, records, meshes, a summary."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from hand_pipeline.data.photos import BadPhoto, load_photo
+from hand_pipeline.data.videos import (
+    VIDEO_SUFFIXES,
+    BadVideo,
+    read_frames,
+    video_info,
+    write_video,
+)
+from hand_pipeline.evaluation.hand_files import photo_json, write_json, write_meshes
+from hand_pipeline.evaluation.placed_hand import PlacedHand
+from hand_pipeline.evaluation.reconstruct import PhotoReconstructor
+from hand_pipeline.files import atomic_write
+from hand_pipeline.geometry.camera import default_intrinsics
+from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
+from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overlay_picture
+
+MOST_DRAWN = 12
+"""Hypotheses of a hand in its picture; the record has all."""
+
+
+@dataclass
+class PhotoResults:
+    """Reconstructs files one by one and writes what was found.
+
+    Attributes:
+        reconstruct: finds the hands.
+        out: folder of the results.
+        focal: of the camera, px; None: not known.
+        meshes: whether to write them.
+        photo_sampling, video_sampling: how hands are drawn; None of a model that draws nothing.
+        photos, videos, quarantine: the summary's rows.
+    """
+
+    reconstruct: PhotoReconstructor
+    out: Path
+    focal: float | None
+    meshes: bool
+    photo_sampling: SamplingConfig | None = None
+    video_sampling: SamplingConfig | None = None
+    photos: list[dict[str, Any]] = field(default_factory=list)
+    videos: list[dict[str, Any]] = field(default_factory=list)
+    quarantine: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, path: Path, name: str) -> None:
+        """One file, with results called `name`; a bad one is noted."""
+        try:
+            if path.suffix.lower() in VIDEO_SUFFIXES:
+                self._video(path, name)
+            else:
+                self._photo(path, name)
+        except BadPhoto as error:
+            self._note_bad(path, error.reason, error.detail)
+        except BadVideo as error:
+            self._note_bad(path, "unreadable", str(error))
+
+    def report(self) -> None:
+        """Write the summary and say what was done.
+
+        Raises:
+            click.ClickException: no file could be read.
+        """
+        summary = {"photos": self.photos, "videos": self.videos, "quarantine": self.quarantine}
+        write_json(self.out / "summary.json", summary)
+        empty = [row["file"] for row in self.photos if not row["hands"]]
+        hands = sum(row["hands"] for row in self.photos)
+        if self.photos:
+            click.echo(f"{hands} hands in {len(self.photos)} photos")
+        for row in self.videos:
+            click.echo(f"{row['file']}: hands in {row['with_hands']} of {row['frames']} frames")
+        if empty:
+            click.echo(f"no hand found in: {', '.join(empty)}")
+        for row in self.quarantine:
+            click.echo(f"not read: {row['file']} ({row['reason']}: {row['detail']})", err=True)
+        click.echo(f"results: {self.out}")
+        if not self.photos and not self.videos:
+            raise click.ClickException("none of the files could be read")
+
+    def _note_bad(self, path: Path, reason: str, detail: str) -> None:
+        self.quarantine.append({"file": str(path), "reason": reason, "detail": detail})
+
+    def _camera(self, picture: np.ndarray) -> Tensor:
+        return default_intrinsics(picture.shape[1], picture.shape[0], self.focal)
+
+    def _photo(self, path: Path, name: str) -> None:
+        photo = load_photo(path)
+        camera = self._camera(photo)
+        ranked = self.reconstruct.hypotheses(photo, camera, name, self.photo_sampling)
+        hands = [row[0] for row in ranked]
+        several = ranked if any(len(row) > 1 for row in ranked) else []
+        stem = self.out / name
+        with atomic_write(stem.parent / f"{stem.name}.overlay.png") as temporary:
+            overlay_picture(photo, drawn(hands), camera).save(temporary)
+        if several:
+            with atomic_write(stem.parent / f"{stem.name}.hypotheses.png") as temporary:
+                rows = [with_confidence(row) for row in several]
+                hypotheses_picture(photo, rows, camera, MOST_DRAWN).save(temporary)
+        size = (photo.shape[1], photo.shape[0])
+        record = photo_json(path.name, size, hands, camera, self.focal is not None, several)
+        write_json(stem.parent / f"{stem.name}.json", record)
+        if self.meshes:
+            write_meshes(stem, hands)
+        self.photos.append({"file": str(path), "hands": len(hands)})
+
+    def _video(self, path: Path, name: str) -> None:
+        info = video_info(path)
+        stem = self.out / name
+        frames = with_hands = 0
+        bar = tqdm(read_frames(path), desc=path.name, unit="frame", total=info.frames or None)
+        with (
+            write_video(stem.parent / f"{stem.name}.overlay.mp4", info.rate) as video,
+            atomic_write(stem.parent / f"{stem.name}.jsonl") as temporary,
+            temporary.open("w") as lines,
+        ):
+            for number, frame in enumerate(bar):
+                camera = self._camera(frame)
+                hands = self.reconstruct(frame, camera, f"{name}-{number}", self.video_sampling)
+                video.add(draw_hands(frame, drawn(hands), camera))
+                size = (frame.shape[1], frame.shape[0])
+                record = photo_json(f"{number}", size, hands, camera, self.focal is not None)
+                lines.write(json.dumps(record, allow_nan=False) + "\n")
+                frames, with_hands = frames + 1, with_hands + bool(hands)
+            if not frames:
+                raise BadVideo("the video holds no frame")
+        self.videos.append({"file": str(path), "frames": frames, "with_hands": with_hands})
+
+
+def drawn(hands: Sequence[PlacedHand]) -> list[DrawnHand]:
+    """What to draw of reconstructed hands: right ones blue, left ones orange."""
+    return [
+        DrawnHand(
+            hand.vertices, hand.faces, hand.joints_2d, SIDE_COLOURS[hand.detection.handedness]
+        )
+        for hand in hands
+    ]
+
+
+def with_confidence(hypotheses: Sequence[PlacedHand]) -> list[Hypothesis]:
+    """The hypotheses of a hand as they are drawn.
+
+    Raises:
+        ValueError: one has no confidence.
+    """
+    rows = []
+    for placed, hand in zip(hypotheses, drawn(hypotheses)):
+        if placed.confidence is None:
+            raise ValueError("a model that gives several hands must give each a confidence")
+        rows.append(Hypothesis(hand, placed.confidence))
+    return rows

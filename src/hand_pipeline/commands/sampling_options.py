@@ -1,0 +1,103 @@
+"""Options of `predict` for models that draw several hands for one photo."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from hand_pipeline.commands.option_groups import GroupedOption
+from hand_pipeline.evaluation.reconstruct import HandModel, HypothesesModel
+from hand_pipeline.models.token_sampling import SamplingConfig
+
+PHOTO_HYPOTHESES = 6
+_CHANCE = 1.0  # temperature: codes are drawn as probable as the network says
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """What the user said about drawing hands; None: nothing."""
+
+    hypotheses: int | None = None
+    iterations: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+
+    def of(self, model: HandModel) -> tuple[SamplingConfig | None, SamplingConfig | None]:
+        """How photos and how the frames of videos are drawn; None of a model that draws nothing.
+
+        What is not said is as the model is configured, but photos get `PHOTO_HYPOTHESES`; and
+        where several hands or a restriction ask for chance, the temperature is 1 instead of 0.
+
+        Raises:
+            click.UsageError: the model draws nothing, or options contradict each other.
+        """
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if not isinstance(model, HypothesesModel):
+            if given:
+                raise click.UsageError(
+                    f"{type(model).__name__} gives one hand without a confidence; "
+                    f"{_flags(given)} need a model that draws several (--method maskhand)"
+                )
+            return None, None
+        given.pop("seed", None)
+        restrictions = given.keys() & {"top_k", "top_p"}
+        if given.get("temperature") == 0 and restrictions:
+            raise click.UsageError(
+                f"at temperature 0 the likeliest code is taken and {_flags(restrictions)} "
+                "restrict nothing; give a temperature above 0"
+            )
+        if given.get("temperature") == 0:
+            given = {"hypotheses": 1} | given
+        own = model.cfg.sampling
+        return _drawn(own, {"hypotheses": PHOTO_HYPOTHESES} | given), _drawn(own, given)
+
+
+def _drawn(own: SamplingConfig, given: dict[str, Any]) -> SamplingConfig:
+    values = own.model_dump() | given
+    chance = values["hypotheses"] > 1 or given.keys() & {"top_k", "top_p"}
+    if chance and own.temperature == 0 and "temperature" not in given:
+        values["temperature"] = _CHANCE
+    try:
+        return SamplingConfig(**values)
+    except ValidationError as error:
+        raise click.UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+def _flags(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in sorted(names))
+
+
+def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command, whose keywords then are those of `SamplingOptions`."""
+    option = partial(click.option, cls=GroupedOption, group="Hypotheses (--method maskhand)")
+    for add in (
+        option(
+            "--seed", type=click.IntRange(0, 2**32 - 1),
+            help="Of the draws; the same gives the same hands. Default: 0.",
+        ),
+        option(
+            "--top-p", type=click.FloatRange(0, 1, min_open=True),
+            help="Draw from the fewest codes of this probability.",
+        ),
+        option("--top-k", type=click.IntRange(1), help="Draw from so many codes."),
+        option(
+            "--temperature", type=click.FloatRange(0),
+            help="0: the likeliest hand alone; higher: more varied. Default: 1 for several hands.",
+        ),
+        option(
+            "--iterations", type=click.IntRange(1),
+            help="Passes that a hand is drawn in. Default: as the model is configured.",
+        ),
+        option(
+            "--hypotheses", type=click.IntRange(1),
+            help="Hands drawn for each hand of a photo and ranked by confidence; 1: no picture of "
+            f"them. Default: {PHOTO_HYPOTHESES}. Videos show the surest, by default the likeliest.",
+        ),
+    ):  # fmt: skip
+        command = add(command)
+    return command

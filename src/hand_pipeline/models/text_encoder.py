@@ -1,0 +1,176 @@
+"""Text as one vector: CLIP's, or one made of the spelling where CLIP's weights are not at hand.
+
+MaskHand (arXiv 2412.13393), text-to-mesh: the CLIP feature of a word stands in for the image.
+"""
+
+import hashlib
+import importlib
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from hand_pipeline.config import Config
+from hand_pipeline.models.torchvision_compat import ensure_torchvision
+
+HASHED_WIDTH = 512
+"""Width of CLIP ViT-B/32's features, and bits of the longest BLAKE2b digest."""
+_LONGEST = 3  # characters of an n-gram
+
+logger = logging.getLogger(__name__)
+
+
+class TextEncoderConfig(Config):
+    """What turns prompts into features."""
+
+    encoder: Literal["auto", "clip", "hashed"] = Field(
+        "auto",
+        description="clip: CLIP's text encoder, downloaded if need be; hashed: from the spelling, "
+        "no weights; auto: clip if its weights are on this machine already, else hashed",
+    )
+    clip_model: str = Field(
+        "openai/clip-vit-base-patch32",
+        description="folder, or name on the hub; MaskHand says CLIP, MMM and MoMask use ViT-B/32",
+    )
+
+
+class TextEncoderError(RuntimeError):
+    """CLIP was asked for and cannot be had; the message says what to do."""
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Prompts in, features out.
+
+    Attributes:
+        name: which encoder it is.
+        width: of its features.
+    """
+
+    name: Literal["clip", "hashed"]
+    width: int
+
+    def encode(self, prompts: Sequence[str]) -> Float[Tensor, "prompts width"]:
+        """Features of length 1, float32, on the CPU."""
+        ...
+
+
+class HashedTextEncoder:
+    """Features of the spelling: no weights, no download, the same on every machine.
+
+    Each run of 1 to 3 characters of the prompt (in lower case, with a mark at either end) has a
+    row of 512 signs, the bits of its BLAKE2b digest; a prompt is their sum, brought to length 1: a
+    fixed random projection of its n-gram counts. Prompts that share letters are near each other,
+    meanings are not known: "fist" is no nearer to "A" than "palm" is.
+
+    Deviation: paper has CLIP; this one is for machines without its weights.
+    """
+
+    name: Literal["clip", "hashed"] = "hashed"
+    width = HASHED_WIDTH
+
+    def encode(self, prompts: Sequence[str]) -> Float[Tensor, "prompts 512"]:
+        """See `TextEncoder`.
+
+        Raises:
+            ValueError: a prompt without any character.
+        """
+        _check(prompts)
+        rows = [sum(map(_signs, _ngrams(prompt))) for prompt in prompts]
+        return F.normalize(torch.from_numpy(np.stack(rows).astype(np.float32)), dim=1)
+
+
+class ClipTextEncoder:
+    """Projected text features of CLIP (Radford et al. 2021), by transformers.
+
+    Args:
+        model: folder or name on the hub.
+        download: whether the hub may be asked; otherwise only what is on this machine.
+
+    Raises:
+        TextEncoderError: transformers is not installed, or the weights are not there.
+    """
+
+    name: Literal["clip", "hashed"] = "clip"
+
+    def __init__(self, model: str, download: bool) -> None:
+        try:
+            ensure_torchvision()  # transformers imports it
+            transformers: Any = importlib.import_module("transformers")
+        except ImportError as error:
+            raise TextEncoderError(
+                "CLIP's text encoder needs transformers: pip install 'hand-pipeline[text]', or set "
+                "encoder to hashed"
+            ) from error
+        try:
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(
+                model, local_files_only=not download
+            )
+            self.network = transformers.CLIPTextModelWithProjection.from_pretrained(
+                model, local_files_only=not download, use_safetensors=True
+            ).eval()
+        except (OSError, ValueError) as error:
+            raise TextEncoderError(
+                f"no CLIP text encoder in {model!r} ({_first_line(error)}); give a folder with "
+                "model.safetensors, config.json and the tokenizer's files as clip_model, or set "
+                "encoder to hashed"
+            ) from error
+        self.width = int(self.network.config.projection_dim)
+
+    @torch.inference_mode()
+    def encode(self, prompts: Sequence[str]) -> Float[Tensor, "prompts width"]:
+        """See `TextEncoder`.
+
+        Raises:
+            ValueError: a prompt without any character.
+        """
+        _check(prompts)
+        tokens = self.tokenizer(list(prompts), padding=True, truncation=True, return_tensors="pt")
+        features: Tensor = self.network(**tokens).text_embeds
+        return F.normalize(features.float(), dim=1).clone()
+
+
+def build_text_encoder(cfg: TextEncoderConfig) -> TextEncoder:
+    """The encoder of a configuration; where it had to fall back, a warning says so.
+
+    Raises:
+        TextEncoderError: CLIP was asked for by name and cannot be had.
+    """
+    if cfg.encoder == "hashed":
+        return HashedTextEncoder()
+    try:
+        return ClipTextEncoder(cfg.clip_model, download=cfg.encoder == "clip")
+    except TextEncoderError as error:
+        if cfg.encoder == "clip":
+            raise
+        logger.warning(
+            "text encoder: FALLBACK to 'hashed', which knows spelling and no meaning: %s", error
+        )
+        return HashedTextEncoder()
+
+
+def _check(prompts: Sequence[str]) -> None:
+    if not prompts or not all(prompt.strip() for prompt in prompts):
+        raise ValueError(f"expected prompts of at least one character, got {list(prompts)}")
+
+
+def _ngrams(prompt: str) -> list[str]:
+    text = f"\x02{' '.join(prompt.casefold().split())}\x03"
+    grams = [text[i : i + n] for n in range(1, _LONGEST + 1) for i in range(len(text) - n + 1)]
+    return [gram for gram in grams if gram not in ("\x02", "\x03")]
+
+
+def _signs(ngram: str) -> np.ndarray:
+    digest = np.frombuffer(hashlib.blake2b(ngram.encode()).digest(), dtype=np.uint8)
+    signs: np.ndarray = np.unpackbits(digest).astype(np.int64) * 2 - 1
+    return signs
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

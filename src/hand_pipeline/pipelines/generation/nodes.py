@@ -1,0 +1,257 @@
+"""Nodes of the `generation` pipeline that train and score."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.data.asl_poses import ALIKE, AslPosesConfig, LetterSet, load_letters
+from hand_pipeline.data.pca_poses import PosePCA
+from hand_pipeline.data.pose_set import read_poses
+from hand_pipeline.evaluation.diversity import average_pairwise_distance, self_intersection_percent
+from hand_pipeline.evaluation.text_to_mesh import (
+    NamedHands,
+    named_hands,
+    pose_hands,
+    score_named_hands,
+    summary_of,
+)
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from hand_pipeline.methods import restore_method
+from hand_pipeline.methods.maskhand import MaskHand
+from hand_pipeline.methods.maskhand_text import TextMaskHand, TextMaskHandConfig
+from hand_pipeline.models.pose_tokenizer import sizes_of
+from hand_pipeline.models.text_encoder import build_text_encoder
+from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.pipelines.generation.pseudo_labels import LETTERS_FILE
+from hand_pipeline.tracking import RecordLogger
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
+from hand_pipeline.training.loop import TrainConfig
+from hand_pipeline.training.run import TrainJob, running_checkpoint, train
+from hand_pipeline.training.seeding import seed_everything
+from hand_pipeline.viz.curves import training_curves
+from hand_pipeline.viz.figure import to_image
+from hand_pipeline.viz.hand_sheet import hand_sheet
+from hand_pipeline.viz.hands import PREDICTED, TRUE
+
+_GREY = (0.72, 0.72, 0.74)
+
+
+class GenerationEvaluationConfig(Config):
+    """What is generated to be scored."""
+
+    per_prompt: int = Field(10, ge=1, description="hands drawn for each text")
+    count: int = Field(
+        500, ge=2, description="hands drawn without an image; MaskHand scores 2,000 meshes"
+    )
+    sampling: SamplingConfig = Field(
+        SamplingConfig(temperature=1.0, top_k=100),
+        description="without an image; MaskHand draws from the 100 likeliest codes",
+    )
+    shown: int = Field(8, ge=1, description="hands of each source in the picture")
+    seed: int = Field(0, ge=0, description="of all draws")
+
+
+def train_text_model(
+    letters: Path,
+    tokenizer: Checkpoint,
+    poses: AslPosesConfig,
+    method: TextMaskHandConfig,
+    training: TrainConfig,
+    machine: MachineConfig,
+) -> tuple[Checkpoint, dict[str, Any], pd.DataFrame]:
+    """Train MaskHand on texts with the frozen tokenizer; its figures name the encoder used."""
+    hands, _ = load_letters(letters / LETTERS_FILE).split(poses.held_out)
+    encoder = build_text_encoder(method.text)
+    prompts = method.prompts or tuple(dict.fromkeys(hands.letters))
+    sizes = sizes_of(tokenizer.metadata["configs"]["cfg"], method.tokenizer, "tokenizer_method")
+    method = method.model_copy(
+        update={
+            "prompts": prompts,
+            "tokenizer": sizes,
+            "feature_width": encoder.width,
+            "text": method.text.model_copy(update={"encoder": encoder.name}),
+        }
+    )
+    seed_everything(training.seed)
+    model = TextMaskHand(method)
+    model.load_tokenizer(tokenizer.tensors, "tokenizer_method")
+    model.set_features(encoder.encode([method.template.format(prompt) for prompt in prompts]))
+    dataset = LetterSet(hands, prompts)
+    checkpoint = running_checkpoint(
+        machine, "maskhand_text", training, data=dataset.fingerprint,
+        start=tensors_hash(model.state_dict()), cfg=method,
+    )  # fmt: skip
+    result = train(
+        TrainJob(
+            "maskhand_text", model, dataset, dataset.collate, training, machine, checkpoint,
+            sink=RecordLogger("maskhand_text"),
+        )
+    )  # fmt: skip
+    metrics = {
+        "hands": len(dataset), "steps": training.steps, "text_encoder": encoder.name,
+        "encoder_is_fallback": int(encoder.name == "hashed"), **result.final_figures(),
+    }  # fmt: skip
+    return pack_method("maskhand_text", result.tensors, cfg=method), metrics, result.table()
+
+
+def draw_curves(history: pd.DataFrame) -> Image.Image:
+    """Losses and share of right tokens over the steps."""
+    return to_image(training_curves(history, title="MaskHand from text: masked tokens"))
+
+
+def score_text(
+    letters: Path,
+    model: Checkpoint,
+    poses: AslPosesConfig,
+    cfg: GenerationEvaluationConfig,
+    machine: MachineConfig,
+) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
+    """Hands drawn for each letter against its held-out hands, between a floor and chance.
+
+    The table's rows: generated hands; held-out hands against the others of their letter, which is
+    how much real ones differ; the same after the tokenizer, which no token can beat; held-out
+    hands that claim to be another letter.
+    """
+    method = restore_method(model, "maskhand_text_method")
+    if not isinstance(method, TextMaskHand):
+        raise TypeError(f"maskhand_text_method holds no TextMaskHand: {type(method).__name__}")
+    training, held_out = load_letters(letters / LETTERS_FILE).split(poses.held_out)
+    device = _device(machine)
+    generator = torch.Generator(device).manual_seed(cfg.seed)
+    names = tuple(dict.fromkeys(held_out.letters))
+    drawn = method.to(device).generate(names, cfg.per_prompt, generator=generator).cpu()
+    method.cpu()
+    mano = method.mano
+    real, known = (named_hands(*hands, mano) for hands in (held_out, training))
+    generated = named_hands(
+        [f"{name}/{number}" for name in names for number in range(cfg.per_prompt)],
+        [name for name in names for _ in range(cfg.per_prompt)],
+        drawn,
+        mano,
+    )
+    tokens = method.tokenizer.detokenize(method.tokenizer.tokenize(held_out.mano_pose))
+    rows = {
+        "generated": generated,
+        "held out, among themselves": real,
+        "held out, after the tokenizer": named_hands(*held_out[:2], tokens, mano),
+        "held out, named another letter": _misnamed(real, names),
+    }
+    scores = {name: score_named_hands(hands, real, known, ALIKE) for name, hands in rows.items()}
+    summaries = {name: summary_of(found) for name, found in scores.items()}
+    table = pd.DataFrame([{"hands": name, **summary} for name, summary in summaries.items()])
+    metrics = {"text_encoder": method.cfg.text.encoder, **summaries["generated"]}
+    metrics |= {f"real_{key}": v for key, v in summaries["held out, among themselves"].items()}
+    right = scores["generated"]["right"].to_numpy().reshape(len(names), -1).mean(1)
+    picture = _beside_truth(generated, real, names, right, mano)
+    return metrics, table, picture
+
+
+def _misnamed(real: NamedHands, names: tuple[str, ...]) -> NamedHands:
+    """Held-out hands that pass for a letter in the middle between theirs and theirs again."""
+    shift = max(1, len(names) // 2)
+    other = {name: names[(i + shift) % len(names)] for i, name in enumerate(names)}
+    claimed = tuple(other[name] for name in real.names)
+    ids = tuple(f"{name} for {claim}" for name, claim in zip(real.ids, claimed))
+    return NamedHands(ids, claimed, real.joints, real.vertices)
+
+
+def _beside_truth(
+    generated: NamedHands,
+    real: NamedHands,
+    names: tuple[str, ...],
+    right: np.ndarray,
+    mano: ManoHand,
+) -> Image.Image:
+    """Of each letter the first generated hand (blue) and a held-out one (orange)."""
+    meshes, captions = [], []
+    for name, share in zip(names, right):
+        meshes += [
+            generated.vertices[generated.names.index(name)], real.vertices[real.names.index(name)]
+        ]  # fmt: skip
+        captions += [f"{name}: {share:.0%} read as it", f"{name}, held out"]
+    vertices = torch.from_numpy(np.stack(meshes))
+    return hand_sheet(vertices, mano.faces, captions, [PREDICTED, TRUE] * len(names), columns=8)
+
+
+def score_unconditional(
+    hands: Path, model: Checkpoint, cfg: GenerationEvaluationConfig, machine: MachineConfig
+) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
+    """Variety and self-intersection of hands that MaskHand draws without an image.
+
+    Beside them poses drawn from the principal components of MaskHand's training poses, and
+    held-out poses. Wrists are not turned: principal components know fingers only.
+    """
+    method = restore_method(model, "maskhand_method")
+    if not isinstance(method, MaskHand):
+        raise TypeError(f"maskhand_method holds no MaskHand: {type(method).__name__}")
+    device = _device(machine)
+    generator = torch.Generator(device).manual_seed(cfg.seed)
+    method.to(device)
+    drawn = torch.cat([
+        method.generate(count, cfg.sampling, generator).cpu() for count in _parts(cfg.count)
+    ])  # fmt: skip
+    method.cpu()
+    training, held_out = (
+        read_poses("freihand", hands, split, method.cfg.mano_model)
+        for split in ("training", "evaluation")
+    )
+    sources = {
+        "MaskHand": drawn,
+        "principal components": _from_components(training.mano_pose, cfg),
+        "held out": held_out.mano_pose[: cfg.count],
+    }
+    figures, meshes = {}, []
+    for name, pose in sources.items():
+        joints, vertices = pose_hands(_not_turned(pose), method.mano)
+        figures[name] = {
+            "apd_mm": average_pairwise_distance(joints),
+            "self_intersection_percent": self_intersection_percent(
+                vertices, method.mano.faces.numpy()
+            ),
+            "num_hands": float(len(pose)),
+        }
+        meshes.append(vertices[: cfg.shown])
+    table = pd.DataFrame([{"hands": name, **row} for name, row in figures.items()])
+    short = dict(zip(figures, ("maskhand", "pca", "held_out")))
+    metrics = {f"{short[n]}_{key}": v for n, row in figures.items() for key, v in row.items()}
+    return metrics, table, _sources_picture(dict(zip(figures, meshes)), method.mano)
+
+
+def _from_components(pose: Tensor, cfg: GenerationEvaluationConfig) -> Tensor:
+    fingers = matrix_to_axis_angle(pose[:, 1:]).flatten(1)
+    generator = torch.Generator().manual_seed(cfg.seed)
+    drawn = PosePCA.fit(fingers).sample(cfg.count, generator).unflatten(1, (15, 3))
+    return axis_angle_to_matrix(torch.cat([torch.zeros_like(drawn[:, :1]), drawn], dim=1))
+
+
+def _not_turned(pose: Tensor) -> Tensor:
+    """Upright and palm to the viewer, whatever the wrist did."""
+    upright = pose.new_tensor([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]).expand_as(pose[:, :1])
+    return torch.cat([upright, pose[:, 1:]], dim=1)
+
+
+def _sources_picture(meshes: dict[str, np.ndarray], mano: ManoHand) -> Image.Image:
+    """A row of hands for each source."""
+    columns = min(map(len, meshes.values()))
+    vertices = np.concatenate([found[:columns] for found in meshes.values()])
+    captions = [name if n == 0 else "" for name in meshes for n in range(columns)]
+    colours = [colour for colour in (PREDICTED, _GREY, TRUE) for _ in range(columns)]
+    return hand_sheet(torch.from_numpy(vertices), mano.faces, captions, colours, columns)
+
+
+def _parts(count: int) -> list[int]:
+    """`count` in parts that fit into memory."""
+    most = 512
+    return [min(most, count - start) for start in range(0, count, most)]
+
+
+def _device(machine: MachineConfig) -> str:
+    return "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"

@@ -1,0 +1,235 @@
+"""Nodes that show how MaskHand samples, what it makes of black hands, and its hypotheses."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.batch import HandBatch
+from hand_pipeline.data.detected_keypoints import WithKeypoints
+from hand_pipeline.data.occlusion import OcclusionConfig, occlude
+from hand_pipeline.evaluation.joint_error import MM_PER_METRE, joint_errors
+from hand_pipeline.evaluation.occlusion import occluded_batches, score_occluded
+from hand_pipeline.evaluation.predict import Predict
+from hand_pipeline.geometry.camera import project
+from hand_pipeline.methods.maskhand import MaskHand
+from hand_pipeline.models.token_sampling import (
+    SampledTokens,
+    SamplingConfig,
+    mask_counts,
+    sample_tokens,
+)
+from hand_pipeline.pipelines.maskhand.held_out import (
+    MaskHandEvaluationConfig,
+    device_of,
+    held_out_batches,
+    open_held_out,
+    restore_maskhand,
+    restore_model,
+)
+from hand_pipeline.training.checkpoint import Checkpoint
+from hand_pipeline.viz.figure import stacked
+from hand_pipeline.viz.hands import comparison_grid
+from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
+from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand
+
+_CHECKED = 8  # photos on which cached and uncached sampling are compared
+
+
+def check_sampling(
+    hands: Path,
+    keypoints: Path,
+    maskhand: Checkpoint,
+    cfg: MaskHandEvaluationConfig,
+    machine: MachineConfig,
+) -> dict[str, Any]:
+    """The schedule, and whether shortcuts change anything, from really sampling without them.
+
+    `caching_equal` is 1 if tokens, probabilities and mean codes are the same to the last bit when
+    the photo is encoded anew in every pass, both for the likeliest tokens and for drawn ones.
+    """
+    device = device_of(machine)
+    model = restore_maskhand(maskhand, device)
+    held_out = open_held_out(hands, keypoints, model)
+    rows = range(min(_CHECKED, len(held_out)))
+    batch = held_out.collate([held_out[row] for row in rows]).to(device)
+    settings = {
+        "likeliest": cfg.final,
+        "drawn": cfg.sampled.model_copy(update={"hypotheses": 2, "temperature": 1.0}),
+    }
+    equal, repeats = [], []
+    for sampling in settings.values():
+        cached, again, uncached = (
+            _sampled(model, batch, sampling, cfg.seed, cache) for cache in (True, True, False)
+        )
+        equal.append(_same(cached, uncached))
+        repeats.append(_same(cached, again))
+    once = _sampled(model, batch, SamplingConfig(iterations=1), cfg.seed, True).ids[:, 0]
+    counts = mask_counts(model.tokenizer.num_tokens, cfg.final.iterations)
+    return {
+        "mask_counts": {f"pass_{number}": count for number, count in enumerate(counts, start=1)},
+        "caching_equal": float(all(equal)),
+        "seeded_sampling_repeats": float(all(repeats)),
+        "one_pass_equals_one_shot": float(torch.equal(once, _one_shot(model, batch))),
+        "photos_compared": len(batch),
+    }
+
+
+@torch.inference_mode()
+def _sampled(
+    model: MaskHand, batch: HandBatch, sampling: SamplingConfig, seed: int, cache: bool
+) -> SampledTokens:
+    generator = torch.Generator(batch.images.device).manual_seed(seed)
+    if cache:
+        context = model.encode(batch.images, batch.intrinsics, batch.keypoints).context
+        return model.sample(context, len(batch), sampling, generator)
+
+    def anew(ids: Tensor, positions: Tensor | None) -> Tensor:
+        context = model.encode(batch.images, batch.intrinsics, batch.keypoints).context
+        logits: Tensor = model.synthesizer(ids, context, positions)
+        return logits
+
+    mean_codes = sampling.temperature == 0 and model.cfg.readout == "expectation"
+    tokenizer = model.tokenizer
+    return sample_tokens(
+        anew, tokenizer.num_tokens, model.synthesizer.mask_id, len(batch), sampling,
+        device=batch.images.device, generator=generator,
+        codebook=tokenizer.codebook.embeddings if mean_codes else None,
+        likeness=tokenizer.likeness if model.cfg.confidence == "alike" else None,
+    ).ranked()  # fmt: skip
+
+
+@torch.inference_mode()
+def _one_shot(model: MaskHand, batch: HandBatch) -> Tensor:
+    """The likeliest code of each token when all are masked."""
+    context = model.encode(batch.images, batch.intrinsics, batch.keypoints).context
+    shape = (len(batch), model.tokenizer.num_tokens)
+    masked = torch.full(shape, model.synthesizer.mask_id, device=batch.images.device)
+    return model.synthesizer(masked, context).argmax(-1)
+
+
+def _same(ours: SampledTokens, theirs: SampledTokens) -> bool:
+    return all(
+        torch.equal(a, b) for a, b in zip(ours, theirs) if a is not None and b is not None
+    ) and (ours.codes is None) == (theirs.codes is None)
+
+
+def study_occlusion(
+    hands: Path,
+    keypoints: Path,
+    maskhand: Checkpoint,
+    handmim: Checkpoint,
+    cfg: MaskHandEvaluationConfig,
+    machine: MachineConfig,
+) -> tuple[pd.DataFrame, Image.Image]:
+    """Errors of both models where most of the hand is black, and some such hands.
+
+    MaskHand is shown once without 2D keypoints, as if the detector found no hand, and once with
+    those that the detector saw of the joints that stay visible, which is more than it could see in
+    the black picture.
+    """
+    device = device_of(machine)
+    model, other = restore_maskhand(maskhand, device), restore_model(handmim, device)
+    rows: list[tuple[str, Predict, bool]] = [
+        ("MaskHand, no 2D keypoints", model.predict, False),
+        ("MaskHand, keypoints of visible joints", model.predict, True),
+        ("HandMIM, then fine-tuned", other.predict, False),
+    ]
+    table = []
+    for share in (0.0, *cfg.occlusion):
+        occlusion = OcclusionConfig(share=share, seed=cfg.seed)
+        for label, predict, keep in rows:
+            batches, total = held_out_batches(
+                hands, keypoints, model, cfg, machine, most=cfg.occluded_hands
+            )
+            found = score_occluded(
+                predict, occluded_batches(batches, occlusion, keep), device,
+                allow_reflection=cfg.allow_reflection, total=total,
+                description=f"{share:.0%} black",
+            )  # fmt: skip
+            table.append({"black": share, "model": label, **found.summary})
+    held_out = open_held_out(hands, keypoints, model)
+    models = {"MaskHand": model.predict, "HandMIM": other.predict}
+    picture = _occluded_picture(held_out, models, model, cfg, device)
+    return pd.DataFrame(table), picture
+
+
+def _occluded_picture(
+    held_out: WithKeypoints,
+    models: dict[str, Callable[..., Any]],
+    model: MaskHand,
+    cfg: MaskHandEvaluationConfig,
+    device: str,
+) -> Image.Image:
+    rows, batch = _shown(held_out, cfg)
+    sheets = []
+    for share in cfg.occlusion:
+        painted, _ = occlude(batch, rows, OcclusionConfig(share=share, seed=cfg.seed))
+        meshes, captions = {}, [f"{name}, {share:.0%} black" for name in batch.ids]
+        for name, predict in models.items():
+            with torch.inference_mode():
+                found = predict(
+                    painted.images.to(device), painted.intrinsics.to(device), painted.ids, None
+                ).to("cpu")
+            meshes[name] = found.vertices
+            errors = _pa_mpjpe_mm(found.joints_3d, batch.joints_3d)
+            captions = [f"{text}; {name} {error:.1f} mm" for text, error in zip(captions, errors)]
+        pictures = {"photo": batch.images, "what models see": painted.images}
+        sheets.append(
+            comparison_grid(
+                pictures, batch.intrinsics, meshes, batch.vertices, model.mano.faces.cpu(), captions
+            )
+        )
+    return stacked(sheets)
+
+
+def draw_hypotheses(
+    hands: Path,
+    keypoints: Path,
+    maskhand: Checkpoint,
+    cfg: MaskHandEvaluationConfig,
+    machine: MachineConfig,
+) -> Image.Image:
+    """Some held-out hands, each with its surest hypotheses in the order of their confidence."""
+    device = device_of(machine)
+    model = restore_maskhand(maskhand, device)
+    _, batch = _shown(open_held_out(hands, keypoints, model), cfg)
+    seen = batch.to(device)
+    generator = torch.Generator(device).manual_seed(cfg.seed)
+    found = model.hypotheses(
+        seen.images, seen.intrinsics, seen.ids, seen.keypoints, cfg.sampled, generator
+    ).to("cpu")
+    faces, colour = model.mano.faces.cpu(), SIDE_COLOURS["right"]
+    pictures = []
+    for row, camera in enumerate(batch.intrinsics):
+        strip = [
+            Hypothesis(DrawnHand(mesh, faces, project(joints, camera), colour), float(confidence))
+            for mesh, joints, confidence in islice(
+                zip(found.vertices[row], found.joints_3d[row], found.confidence[row]),
+                cfg.shown_hypotheses,
+            )
+        ]
+        photo = np.ascontiguousarray(batch.images[row].permute(1, 2, 0).numpy())
+        pictures.append(hypotheses_picture(photo, [strip], camera, cfg.shown_hypotheses))
+    return stacked(pictures)
+
+
+def _shown(held_out: WithKeypoints, cfg: MaskHandEvaluationConfig) -> tuple[list[int], HandBatch]:
+    """Some hands drawn at random: their numbers in the set, and they themselves."""
+    rng = np.random.default_rng(cfg.seed)
+    count = min(cfg.shown, len(held_out))
+    rows: list[int] = sorted(rng.choice(len(held_out), count, replace=False).tolist())
+    return rows, held_out.collate([held_out[row] for row in rows])
+
+
+def _pa_mpjpe_mm(joints: Tensor, truth: Tensor) -> Sequence[float]:
+    errors = joint_errors(joints.double().numpy(), truth.double().numpy())["pa_mpjpe"]
+    means: list[float] = (errors.mean(axis=1) * MM_PER_METRE).tolist()
+    return means

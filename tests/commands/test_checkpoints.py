@@ -1,0 +1,85 @@
+"""Which model a command runs, and what it says if that is not there or another."""
+
+import importlib
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from hand_pipeline.commands.checkpoints import MODELS, TRAINED, find_checkpoint, load_model
+from hand_pipeline.commands.predict import predict
+from hand_pipeline.methods import method_classes
+from hand_pipeline.training.checkpoint import Checkpoint, save_checkpoint
+
+CATALOG = Path(__file__).parents[2] / "conf" / "base" / "catalog.yml"
+
+
+def test_a_method_stands_for_the_checkpoint_that_its_pipeline_leaves(tmp_path):
+    path = tmp_path / MODELS / "maskhand_method.safetensors"
+    with pytest.raises(click.ClickException, match="kedro run --pipelines maskhand"):
+        find_checkpoint(None, "maskhand", tmp_path)
+    path.parent.mkdir()
+    path.touch()
+    assert find_checkpoint(None, "maskhand", tmp_path) == path
+
+
+def test_a_given_checkpoint_is_taken_whatever_the_pipelines_left(tmp_path):
+    for method in (None, "handmim"):
+        assert find_checkpoint(tmp_path / "own", method, tmp_path) == tmp_path / "own"
+
+
+def test_neither_a_method_nor_a_checkpoint_is_an_error_that_names_both(tmp_path):
+    with pytest.raises(click.UsageError, match=r"--method .*handmim, .*maskhand.* --checkpoint"):
+        find_checkpoint(None, None, tmp_path)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_a_method_stands_for_is_made_and_can_be_rebuilt(name):
+    trained = TRAINED[name]
+    assert trained.holds in method_classes()
+    filepath = yaml.safe_load(CATALOG.read_text())["{name}_method"]["filepath"]
+    assert filepath.endswith(f"/{MODELS}/{{name}}_method.safetensors")
+    try:
+        stage = importlib.import_module(f"hand_pipeline.pipelines.{trained.pipeline}")
+    except ModuleNotFoundError:
+        pytest.skip(f"no pipeline {trained.pipeline} yet")
+    assert f"{name}_method" in stage.create_pipeline().outputs()
+
+
+@pytest.mark.parametrize("method", [None, "handmim", "supervised"])
+def test_a_model_of_the_right_kind_is_loaded(untrained, method):
+    model = load_model(untrained, "cpu", method)
+    assert type(model).__name__ == "PyMAF"
+    assert not model.training
+
+
+def test_a_checkpoint_of_another_method_is_refused(untrained):
+    with pytest.raises(click.ClickException, match="holds 'pymaf', but --method maskhand needs"):
+        load_model(untrained, "cpu", "maskhand")
+
+
+def test_a_method_that_reconstructs_no_hands_is_refused(tmp_path, monkeypatch, untrained):
+    methods = importlib.import_module("hand_pipeline.methods")
+    monkeypatch.setattr(methods, "restore_method", lambda checkpoint, origin: object())
+    with pytest.raises(click.ClickException, match="holds object, which reconstructs no hands"):
+        load_model(untrained, "cpu")
+
+
+def test_an_unknown_method_in_a_checkpoint_is_one_line_of_error(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_checkpoint(path, Checkpoint({}, {"method": "another", "configs": {}}))
+    with pytest.raises(click.ClickException, match="holds 'another'; known methods"):
+        load_model(path, "cpu")
+
+
+def test_predict_says_how_to_make_what_is_missing(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    arguments = [str(tmp_path / "a.jpg"), "--out", str(tmp_path / "out"), "--data", str(tmp_path)]
+    result = CliRunner().invoke(predict, [*arguments, "--method", "supervised"])
+    assert result.exit_code == 1
+    assert "make it with `kedro run --pipelines finetune`" in result.output
+    result = CliRunner().invoke(predict, arguments)
+    assert result.exit_code == 2
+    assert "give --method" in result.output
