@@ -16,6 +16,7 @@ SMALL: dict[str, list[str]] = {
     "rasterizer": ["--size", "32", "--batch", "1", "--seconds", "0.1"],
     "renderer_gradients": ["--size", "32", "--batch", "2", "--repeats", "1"],
     "self_intersection": ["--meshes", "1", "--seconds", "0.1"],
+    "sweep_overhead": ["--members", "1"],
     "shards": ["--count", "20", "--repeats", "1"],
     "synthetic": ["--count", "4", "--sizes", "32", "--workers", "1"],
     "synthetic_realism": ["--count", "2", "--size", "64", "--passes", "1"],

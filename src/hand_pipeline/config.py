@@ -23,5 +23,6 @@ class MachineConfig(Config):
     devices: int = Field(1, gt=0, description="training processes on this machine, one a GPU")
     num_workers: int = Field(0, ge=0, description="loader processes of a training process")
     workers: int = Field(2, gt=0, description="processes that render or detect")
+    sweep_workers: int = Field(1, gt=0, description="members of a sweep side by side")
     compile: bool = Field(False, description="torch.compile the networks")
     workspace: Path = Field(Path("data/.checkpoints"), description="unfinished work, to resume")

@@ -16,8 +16,8 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from hand_pipeline import tracking
-from hand_pipeline.config import Config
+from hand_pipeline import spool, tracking
+from hand_pipeline.sweeps.project import PROJECT, Project
 
 
 class TrackingHook:
@@ -31,10 +31,23 @@ class TrackingHook:
         # records that must outlive it go to the real root.
         head, separator, _ = self.root.as_posix().partition("/.dvc/tmp/exps/")
         self.home = Path(head) if separator else self.root
+        self.context = context
         try:
             self.settings: dict[str, Any] = context.config_loader["mlflow"]
         except MissingConfigException:
             self.settings = {"enabled": False}
+
+    @hook_impl
+    def after_catalog_created(self, catalog: CatalogProtocol, conf_catalog: dict[str, Any]) -> None:
+        """Hand sweeps the profile's parameters and catalog, as they run other pipelines."""
+        loader = self.context.config_loader
+        catalog[PROJECT] = Project(
+            root=self.root,
+            data=self.root / loader["globals"]["data"],
+            env=self.context.env or "base",
+            parameters=loader["parameters"],
+            catalog=conf_catalog,
+        )
 
     @hook_impl
     def before_pipeline_run(
@@ -46,16 +59,15 @@ class TrackingHook:
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         os.environ[tracking.URI] = self._uri()
         names = "+".join(run_params.get("pipeline_names") or ["__default__"])
-        experiment = self._experiment()
-        self._close_killed_runs(experiment, names)
-        run = tracking.client().create_run(
-            experiment, run_name=names, tags=self._tags(run_params, names)
-        )
-        os.environ[tracking.RUN] = run.info.run_id
+        os.environ[spool.FOLDER] = str(self.home / "mlflow/spool")
+        experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.settings["experiment"]
+        remote = os.environ[tracking.URI].startswith("http")
+        location = None if remote else (self.home / self.settings["artifact_location"]).as_uri()
+        run = tracking.start_run(names, experiment, location, self._tags(run_params, names))
+        if not run.startswith(spool.OFFLINE):
+            self._close_killed_runs(run, names)
         for name in sorted(i for i in pipeline.inputs() if i.startswith("params:")):
-            value = catalog.load(name)
-            parameters = value.model_dump(mode="json") if isinstance(value, Config) else value
-            tracking.log_params({name.removeprefix("params:"): parameters})
+            tracking.log_params({name.removeprefix("params:"): tracking.plain(catalog.load(name))})
         packages = sorted(f"{d.metadata['Name']}=={d.version}" for d in distributions())
         tracking.log_text(
             "\n".join([f"# Python {platform.python_version()}", *packages]), "environment.txt"
@@ -65,8 +77,7 @@ class TrackingHook:
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Log the metrics a node returns, so that no node has to."""
         if dataset_name.endswith("metrics") and isinstance(data, dict):
-            prefix = dataset_name.removesuffix("metrics").rstrip("_") or node.name
-            tracking.log_metrics({f"final.{prefix}.{k}": v for k, v in _numbers(data)})
+            tracking.log_final_metrics(dataset_name, data, node.name)
 
     @hook_impl
     def after_pipeline_run(
@@ -90,8 +101,8 @@ class TrackingHook:
             self._close("FAILED")
 
     def _close(self, status: str) -> None:
-        tracking.client().set_terminated(os.environ[tracking.RUN], status)
-        for variable in (tracking.RUN, tracking.URI):
+        tracking.end_run(tracking.run_id(), status)
+        for variable in (tracking.RUN, tracking.URI, spool.FOLDER):
             os.environ.pop(variable, None)
 
     def _uri(self) -> str:
@@ -101,15 +112,6 @@ class TrackingHook:
             database.parent.mkdir(parents=True, exist_ok=True)
             return f"sqlite:///{database}"
         return uri
-
-    def _experiment(self) -> str:
-        client = tracking.client()
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.settings["experiment"]
-        if (found := client.get_experiment_by_name(name)) is not None:
-            return found.experiment_id
-        remote = os.environ[tracking.URI].startswith("http")
-        location = None if remote else (self.home / self.settings["artifact_location"]).as_uri()
-        return client.create_experiment(name, artifact_location=location)
 
     def _tags(self, run_params: dict[str, Any], names: str) -> dict[str, str]:
         tags = {
@@ -141,27 +143,20 @@ class TrackingHook:
         inputs = [d for n in names.split("+") for d in declared.get(n, {}).get("deps", [])]
         return {f"dvc.{d}": known[d] for d in inputs if d in known and not d.startswith("src/")}
 
-    def _close_killed_runs(self, experiment: str, names: str) -> None:
+    def _close_killed_runs(self, current: str, names: str) -> None:
         """A killed process leaves its run RUNNING for ever: close those whose process is gone."""
-        running = tracking.client().search_runs(
-            [experiment], f"attributes.status = 'RUNNING' and tags.`kedro.pipeline` = '{names}'"
-        )
-        for run in running:
+        experiment = tracking.client().get_run(current).info.experiment_id
+        client = tracking.client()
+        same = f"attributes.status = 'RUNNING' and tags.`kedro.pipeline` = '{names}'"
+        for run in client.search_runs([experiment], same):
             host, _, pid = run.data.tags.get("process", "").rpartition(":")
             if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
-                tracking.client().set_terminated(run.info.run_id, "KILLED")
-
-
-def _numbers(data: dict[str, Any], name: str = "") -> list[tuple[str, float]]:
-    """Every number in nested metrics, under dotted names."""
-    found = []
-    for key, value in data.items():
-        full = f"{name}.{key}" if name else str(key)
-        if isinstance(value, dict):
-            found += _numbers(value, full)
-        elif isinstance(value, int | float):
-            found.append((full, float(value)))
-    return found
+                client.set_terminated(run.info.run_id, "KILLED")
+                below = f"tags.`{tracking.PARENT}` = '{run.info.run_id}'"
+                for child in client.search_runs(
+                    [experiment], f"attributes.status = 'RUNNING' and {below}"
+                ):
+                    client.set_terminated(child.info.run_id, "KILLED")
 
 
 def _git_tags(root: Path) -> dict[str, str]:

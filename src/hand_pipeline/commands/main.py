@@ -18,6 +18,7 @@ class _LazyGroup(click.Group):
         "photos": "Say which photos the collect stage reads.",
         "mano": "Convert a licensed MANO model file.",
         "check-data": "Say whether a copy of a data set is whole and reads right.",
+        "upload-records": "Send records that were kept while MLflow was away.",
         "show": "Print the scores of the last run.",
         "dvcgen": "Write dvc.yaml from the Kedro pipelines.",
     }

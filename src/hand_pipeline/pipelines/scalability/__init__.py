@@ -1,0 +1,5 @@
+"""How results follow the share of the labels."""
+
+from hand_pipeline.pipelines.scalability.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,111 @@
+"""What a sweep is: the typed form of its YAML."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from hand_pipeline.config import Config
+
+Columns = dict[str, str]
+"""Heading of a column: `data set:dotted key` of the figure, e.g. `evaluate_metrics:handmim.auc`."""
+
+
+class SweepError(ValueError):
+    """A sweep or a study cannot be run as it is declared; says what to change."""
+
+
+class MemberConfig(Config):
+    """One row of the result table."""
+
+    name: str = Field(pattern=r"^[\w.+-]+$", description="names a folder and the row")
+    overrides: dict[str, Any] = Field({}, description="values by dotted parameter path")
+    chain: list[str] | None = Field(None, description="pipelines in place of the sweep's")
+    columns: Columns = Field({}, description="columns that this member reads elsewhere")
+    x: float | None = Field(None, description="place on the picture's axis; null: bars")
+    group: str = Field("", description="members of one group share a line of the picture")
+
+
+class SweepPictureConfig(Config):
+    """What the picture shows."""
+
+    columns: list[str] = Field([], description="headings to draw; empty: all")
+    x_label: str = ""
+    log_x: bool = False
+
+
+class SweepConfig(Config):
+    """Runs of a chain of pipelines, each with some parameters changed."""
+
+    title: str
+    chain: list[str] = Field(min_length=1, description="registered pipelines, run in this order")
+    members: list[MemberConfig]
+    seeds: list[int] = Field([0], min_length=1)
+    seed_paths: list[str] = Field([], description="parameters that take the seed")
+    shared: list[str] = Field([], description="pipelines that must be the same for all runs")
+    columns: Columns = Field(min_length=1)
+    outputs: list[str] = Field([], description="further data sets to make: pictures, say")
+    picture: SweepPictureConfig = SweepPictureConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SweepConfig":
+        if not self.members:
+            raise ValueError("the sweep has no members; name at least one under `members`")
+        if doubled := _doubled(member.name for member in self.members):
+            raise ValueError(f"several members are named {doubled}; give each its own name")
+        if doubled := _doubled(map(str, self.seeds)):
+            raise ValueError(f"several seeds are {doubled}")
+        if len(self.seeds) > 1 and not self.seed_paths:
+            raise ValueError("several seeds but no `seed_paths`: every seed would give the same")
+        if unknown := set(self.picture.columns) - set(self.columns):
+            raise ValueError(f"the picture's columns {sorted(unknown)} are not among `columns`")
+        for member in self.members:
+            if unknown := set(member.columns) - set(self.columns):
+                raise ValueError(
+                    f"member {member.name}: columns {sorted(unknown)} are not among the sweep's"
+                )
+        columns = [self.columns, *(member.columns for member in self.members)]
+        for heading, place in [item for named in columns for item in named.items()]:
+            if not all(place.partition(":")):
+                raise ValueError(f"column {heading}: expected DATASET:KEY, got {place!r}")
+        return self
+
+
+def _doubled(names: Iterable[str]) -> str:
+    return ", ".join(sorted(name for name, count in Counter(names).items() if count > 1))
+
+
+class ParameterRange(Config):
+    """What Optuna may choose for one parameter.
+
+    `when` names other tuned parameters and the values (one or a list) at which this one exists.
+    """
+
+    kind: Literal["float", "int", "choice"]
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = Field(None, gt=0)
+    choices: list[bool | int | float | str] | None = None
+    when: dict[str, Any] = Field({}, description="of other tuned parameters")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "ParameterRange":
+        if self.kind == "choice":
+            if not self.choices:
+                raise ValueError("an empty range: `choices` must name at least one value")
+            if self.low is not None or self.high is not None or self.log or self.step:
+                raise ValueError("a choice has `choices` only, no low, high, log or step")
+            return self
+        if self.choices is not None:
+            raise ValueError(f"`choices` is for kind choice, not {self.kind}")
+        if self.low is None or self.high is None:
+            raise ValueError("expected both `low` and `high`")
+        if not self.low <= self.high:
+            raise ValueError(f"an empty range: low {self.low:g} is above high {self.high:g}")
+        if self.log and (self.low <= 0 or self.step):
+            raise ValueError("a log range needs low above 0 and no step")
+        if self.kind == "int" and any(v is not None and v % 1 for v in (self.low, self.high)):
+            raise ValueError("an int range needs whole numbers")
+        return self

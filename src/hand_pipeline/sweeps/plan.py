@@ -1,0 +1,207 @@
+"""From members to units of work, each named by everything that decides its result."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from kedro.io import CatalogConfigResolver
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.provenance import code_hash, content_hash, run_key
+from hand_pipeline.sweeps.declaration import Columns, SweepError
+from hand_pipeline.sweeps.project import (
+    MACHINE,
+    Project,
+    load_chain,
+    override,
+    typed_parameters,
+)
+from hand_pipeline.tracking import plain
+
+DONE = "done.json"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Nodes that run together, once for all runs that need the same; picklable.
+
+    Attributes:
+        key: hash of nodes, code, parameters and inputs.
+        folder: where its results lie; `done.json` there says that they are whole.
+        parameters: by Kedro's name, typed.
+        entries: catalog entries of what the nodes load and save.
+        needs: keys of the units whose results it loads.
+    """
+
+    key: str
+    name: str
+    pipeline: str
+    nodes: tuple[Node, ...]
+    folder: Path
+    parameters: dict[str, Any]
+    entries: dict[str, dict[str, Any]]
+    needs: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        """Whether its results are on disk."""
+        return (self.folder / DONE).exists()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One member with one seed.
+
+    Attributes:
+        units: keys of all units it needs, in the order they run.
+        files: where each data set of its chain lies.
+    """
+
+    member: str
+    seed: int
+    overrides: dict[str, Any]
+    columns: Columns
+    units: tuple[str, ...]
+    files: dict[str, Path]
+
+    @property
+    def name(self) -> str:
+        """For people: in progress bars and in MLflow."""
+        return f"{self.member} seed {self.seed}"
+
+
+@dataclass
+class Plan:
+    """All runs, the units they are made of, and hashes of the data that come from outside."""
+
+    runs: list[Run] = field(default_factory=list)
+    units: dict[str, Unit] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def waiting(self) -> list[Unit]:
+        """Units that are not done, in the order of the runs."""
+        return [unit for unit in self.units.values() if not unit.done]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked to make: `outputs` and the figures of `columns`."""
+
+    member: str
+    seed: int
+    chain: list[str]
+    overrides: dict[str, Any]
+    columns: Columns
+    outputs: list[str] = field(default_factory=list)
+
+
+def make_plan(project: Project, requests: Iterable[Request]) -> Plan:
+    """Check every run and name its work; nothing runs yet.
+
+    Raises:
+        SweepError: every fault of every run at once: unknown paths, wrong values, missing data.
+    """
+    planner, plan, faults = _Planner(project), Plan(), dict[str, list[str]]()
+    plan.inputs = planner.inputs
+    for request in requests:
+        try:
+            run, units = planner.plan(request)
+        except SweepError as error:
+            faults.setdefault(str(error), []).append(request.member)
+            continue
+        plan.runs.append(run)
+        plan.units |= {unit.key: unit for unit in units if unit.key not in plan.units}
+    if faults:
+        lines = [f"{', '.join(dict.fromkeys(who))}: {fault}" for fault, who in faults.items()]
+        raise SweepError("nothing was run.\n  " + "\n  ".join(lines))
+    return plan
+
+
+class _Planner:
+    """Holds what all runs have in common: pipelines, catalog, hashes of the data."""
+
+    def __init__(self, project: Project):
+        self.project = project
+        self.resolver = project.resolver()
+        self.chains: dict[tuple[str, ...], dict[str, Pipeline]] = {}
+        self.inputs: dict[str, str] = {}
+
+    def plan(self, request: Request) -> tuple[Run, list[Unit]]:
+        names = tuple(request.chain)
+        pipelines = self.chains.setdefault(names, load_chain(request.chain))
+        whole: Pipeline = reduce(lambda a, b: a + b, pipelines.values())
+        wanted = {place.partition(":")[0] for place in request.columns.values()}
+        wanted |= set(request.outputs)
+        if unknown := wanted - whole.all_outputs():
+            raise SweepError(
+                f"the chain {' -> '.join(names)} makes no {sorted(unknown)}; it makes "
+                f"{', '.join(sorted(whole.all_outputs()))}"
+            )
+        parameters = override(self.project.parameters, request.overrides, whole)
+        typed = typed_parameters(whole.nodes, parameters)
+        origins = {node.name: n for n, pipeline in pipelines.items() for node in pipeline.nodes}
+        units: list[Unit] = []
+        for nodes in _groups(whole.to_outputs(*wanted), self.resolver):
+            units.append(self._unit(nodes, origins[nodes[0].name], typed, units))
+        files = {d: Path(e["filepath"]) for u in units for d, e in u.entries.items()}
+        keys = tuple(unit.key for unit in units)
+        run = Run(request.member, request.seed, request.overrides, request.columns, keys, files)
+        return run, units
+
+    def _unit(
+        self, nodes: list[Node], pipeline: str, typed: Mapping[str, Any], earlier: list[Unit]
+    ) -> Unit:
+        part = Pipeline(nodes)
+        loaded = sorted(i for i in part.inputs() if not i.startswith("params:"))
+        makers = {d: unit for unit in earlier for n in unit.nodes for d in n.outputs}
+        parameters = {i: typed[i] for i in sorted(part.inputs()) if i.startswith("params:")}
+        decisive = {i: plain(v) for i, v in parameters.items() if i != MACHINE}
+        sources = {d: makers[d].key if d in makers else self._input(d, nodes[0]) for d in loaded}
+        functions = {n.name: f"{n.func.__module__}.{n.func.__qualname__}" for n in nodes}
+        code = {n.func.__module__: code_hash(n.func.__module__) for n in nodes}
+        key = run_key(nodes=functions, code=code, parameters=decisive, inputs=sources)
+        folder = self.project.sweeps / "work" / nodes[0].name / key
+        if isinstance(machine := parameters.get(MACHINE), MachineConfig):
+            update = {"workspace": folder / "running"}
+            parameters[MACHINE] = machine.model_copy(update=update)
+        entries = {d: makers[d].entries[d] if d in makers else self._entry(d) for d in loaded}
+        for dataset in sorted(d for d in part.all_outputs() if _kept(d, self.resolver)):
+            entry = self._entry(dataset)
+            entries[dataset] = {**entry, "filepath": str(folder / Path(entry["filepath"]).name)}
+        needs = tuple(sorted({makers[d].key for d in loaded if d in makers}))
+        name = nodes[0].name
+        return Unit(key, name, pipeline, tuple(nodes), folder, parameters, entries, needs)
+
+    def _entry(self, dataset: str) -> dict[str, Any]:
+        return self.resolver.resolve_pattern(dataset)
+
+    def _input(self, dataset: str, node: Node) -> str:
+        """Hash of data that the chain itself does not make."""
+        if dataset not in self.inputs:
+            path = Path(self._entry(dataset).get("filepath", ""))
+            if not _kept(dataset, self.resolver) or not path.exists():
+                raise SweepError(
+                    f"{node.name} needs {dataset}, which is not at {path}: run the pipeline that "
+                    "makes it first (`kedro run --pipelines NAME`) or put it into the chain"
+                )
+            self.inputs[dataset] = content_hash(path, self.project.sweeps / "inputs")
+        return self.inputs[dataset]
+
+
+def _kept(dataset: str, resolver: CatalogConfigResolver) -> bool:
+    return dataset in resolver.config or resolver.match_dataset_pattern(dataset) is not None
+
+
+def _groups(pipeline: Pipeline, resolver: CatalogConfigResolver) -> list[list[Node]]:
+    """Nodes in the order they run; those that hand each other data in memory stay together."""
+    groups: list[list[Node]] = []
+    for node in pipeline.nodes:
+        unkept = {i for i in node.inputs if ":" not in i and not _kept(i, resolver)}
+        joined = [g for g in groups if any(unkept & set(n.outputs) for n in g)]
+        groups = [g for g in groups if g not in joined]
+        groups.append([n for g in joined for n in g] + [node])
+    return groups

@@ -1,0 +1,220 @@
+"""Run a sweep: plan it, do what is not done, keep a record of each run, gather the figures."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hand_pipeline import tracking
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.sweeps.declaration import SweepConfig, SweepError
+from hand_pipeline.sweeps.plan import Plan, Request, Run, Unit, make_plan
+from hand_pipeline.sweeps.project import MACHINE, Project
+from hand_pipeline.sweeps.records import (
+    RunRecord,
+    key_of,
+    read_figures,
+    read_record,
+    write_record,
+)
+from hand_pipeline.sweeps.work import Outcome
+from hand_pipeline.sweeps.workers import Task, Workers, run_units
+
+logger = logging.getLogger(__name__)
+
+
+def requests(sweep: SweepConfig) -> Iterator[Request]:
+    """Every member with every seed."""
+    for member in sweep.members:
+        for seed in sweep.seeds:
+            yield Request(
+                member.name, seed, member.chain or sweep.chain,
+                member.overrides | dict.fromkeys(sweep.seed_paths, seed),
+                sweep.columns | member.columns, sweep.outputs,
+            )  # fmt: skip
+
+
+def plan_sweep(project: Project, sweep: SweepConfig) -> Plan:
+    """Check a sweep whole, before anything runs.
+
+    Raises:
+        SweepError: all faults of its members; pipelines declared shared that members change.
+    """
+    for member in sweep.members:
+        if both := set(member.overrides) & set(sweep.seed_paths):
+            raise SweepError(f"member {member.name} sets {sorted(both)}, which take the seed")
+    plan = make_plan(project, requests(sweep))
+    for name in sweep.shared:
+        made = [unit for unit in plan.units.values() if unit.pipeline == name]
+        if not made:
+            raise SweepError(f"pipeline {name!r} is declared shared but no member runs it")
+        for node in {unit.name for unit in made}:
+            users: dict[str, str] = {}
+            for run in plan.runs:
+                users |= {k: run.name for k in run.units if plan.units[k].name == node}
+            if len(users) > 1:
+                raise SweepError(
+                    f"pipeline {name!r} is declared shared, but its {node} is not the same for "
+                    f"{' and '.join(users.values())}: overrides or seed paths change it"
+                )
+    return plan
+
+
+def run_sweep(
+    name: str, project: Project, sweep: SweepConfig, machine: MachineConfig
+) -> list[RunRecord]:
+    """Run every member with every seed; what is done already is not done again.
+
+    Returns:
+        A record a run, failed ones with their reason.
+
+    Raises:
+        SweepError: the sweep is not in order (nothing was run), or every run failed.
+    """
+    plan = plan_sweep(project, sweep)
+    todo = len(plan.waiting())
+    logger.info(
+        "%s: %d runs of %d stages, of which %d are done and %d are to do", name, len(plan.runs),
+        len(plan.units), len(plan.units) - todo, todo,
+    )  # fmt: skip
+    found = run_plan(name, plan, project.sweeps / name, machine)
+    records = [found[run.name] for run in plan.runs]
+    if all(record.status == "failed" for record in records):
+        reasons = {f"{r.member} seed {r.seed}: {r.reason}" for r in records}
+        raise SweepError("every run failed:\n  " + "\n  ".join(sorted(reasons)))
+    return records
+
+
+def run_plan(
+    name: str,
+    plan: Plan,
+    folder: Path,
+    machine: MachineConfig,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, RunRecord]:
+    """Do what a plan has left to do; a record for each run, by its name.
+
+    Args:
+        folder: where the records are kept.
+        environment: further variables of the units' processes.
+    """
+    todo = plan.waiting()
+    with tqdm(total=len(todo), desc=name, unit="stage", position=0) as bar:
+        watch = _Watch(name, plan, folder, bar, dict(environment or {}))
+        for run in plan.runs:
+            watch.settle(run)
+        modules = {node.func.__module__ for unit in todo for node in unit.nodes}
+        if machine.sweep_workers > 1:
+            os.environ.setdefault("TQDM_DISABLE", "1")  # of the workers: their bars would mix
+        try:
+            run_units(todo, Workers(machine, modules), watch.task, watch.wanted, watch.ended)
+        finally:
+            watch.close()
+    return watch.records
+
+
+@dataclass
+class _Watch:
+    """Follows the units: opens and closes MLflow runs, and makes each run's record."""
+
+    name: str
+    plan: Plan
+    folder: Path
+    bar: tqdm
+    environment: dict[str, str] = field(default_factory=dict)
+    records: dict[str, RunRecord] = field(default_factory=dict)
+    children: dict[str, str | None] = field(default_factory=dict)
+
+    def settle(self, run: Run) -> None:
+        """Make the record of a run whose units are all done."""
+        if run.name in self.records or not all(self.plan.units[key].done for key in run.units):
+            return
+        try:
+            figures = read_figures(run)
+        except SweepError as error:
+            self._record(run, str(error))
+            return
+        former = None if run.name in self.children else read_record(self.folder, run)
+        if former is not None and former.status == "finished":
+            tracking.adopt(former.mlflow_run)  # shown below the sweep's latest MLflow run
+            self.records[run.name] = former.model_copy(update={"figures": figures})
+            return
+        with tracking.logging_to(self._child(run)):
+            for dataset in (d for d in run.files if d.endswith("metrics")):
+                tracking.log_final_metrics(dataset, json.loads(run.files[dataset].read_text()))
+        self._record(run, figures=figures)
+
+    def task(self, unit: Unit) -> Task:
+        """What a unit's process is told: the MLflow run of its one user, or one of its own."""
+        self.bar.set_postfix_str(unit.name)
+        users = self._users(unit)
+        if len(users) == 1:
+            return self._task(unit, self._child(users[0]))
+        if unit.key not in self.children:
+            title = f"shared {unit.name} {unit.key[:6]}"
+            self.children[unit.key] = tracking.start_child(title, {"sweep": self.name})
+            with tracking.logging_to(self.children[unit.key]):
+                tracking.log_params(_parameters(unit))
+        return self._task(unit, self.children[unit.key])
+
+    def _task(self, unit: Unit, child: str | None) -> Task:
+        return Task(unit, tracking.environment(child) | self.environment)
+
+    def wanted(self, unit: Unit) -> bool:
+        """Whether a run that has not failed needs it."""
+        return any(run.name not in self.records for run in self._users(unit))
+
+    def ended(self, unit: Unit, outcome: Outcome) -> None:
+        """Take note of a unit that is done or has failed, and of the runs this decides."""
+        self.bar.update()
+        if unit.key in self.children:
+            tracking.end_run(self.children[unit.key], "FAILED" if outcome.reason else "FINISHED")
+        for run in self._users(unit):
+            if not outcome.reason:
+                self.settle(run)
+            elif run.name not in self.records:
+                trace = unit.folder / "error.txt"
+                logger.error("%s: %s failed: %s (%s)", run.name, unit.name, outcome.reason, trace)
+                self._record(run, f"{unit.name}: {outcome.reason}")
+
+    def close(self) -> None:
+        """Close what an interrupted sweep leaves open."""
+        for run in self.plan.runs:
+            if run.name in self.children and run.name not in self.records:
+                tracking.end_run(self.children[run.name], "KILLED")
+
+    def _users(self, unit: Unit) -> list[Run]:
+        return [run for run in self.plan.runs if unit.key in run.units]
+
+    def _child(self, run: Run) -> str | None:
+        if run.name not in self.children:
+            tags = {"sweep": self.name, "member": run.member, "seed": run.seed}
+            self.children[run.name] = tracking.start_child(run.name, tags)
+            with tracking.logging_to(self.children[run.name]):
+                for key in run.units:
+                    tracking.log_params(_parameters(self.plan.units[key]))
+        return self.children[run.name]
+
+    def _record(self, run: Run, reason: str = "", figures: dict[str, float] | None = None) -> None:
+        child = self._child(run)
+        record = RunRecord(
+            member=run.member, seed=run.seed, status="failed" if reason else "finished",
+            reason=" ".join(reason.split()), figures=figures or {}, overrides=run.overrides,
+            units={self.plan.units[k].name: str(self.plan.units[k].folder) for k in run.units},
+            key=key_of(run), mlflow_run=child,
+        )  # fmt: skip
+        write_record(self.folder, record)
+        self.records[run.name] = record
+        tracking.end_run(child, "FAILED" if reason else "FINISHED", record.reason)
+
+
+def _parameters(unit: Unit) -> dict[str, object]:
+    return {
+        name.removeprefix("params:"): tracking.plain(value)
+        for name, value in unit.parameters.items()
+        if name != MACHINE
+    }

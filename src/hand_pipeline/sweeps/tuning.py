@@ -1,0 +1,238 @@
+"""Let Optuna choose parameters: each trial is a run of a chain of pipelines, as in a sweep."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.storages import RDBStorage
+from optuna.trial import Trial, TrialState
+
+from hand_pipeline import tracking
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.sweeps import pruning
+from hand_pipeline.sweeps.declaration import ParameterRange, SweepError
+from hand_pipeline.sweeps.plan import Plan, Request, make_plan
+from hand_pipeline.sweeps.project import MACHINE, Project
+from hand_pipeline.sweeps.run import run_plan
+from hand_pipeline.sweeps.study import claim, heartbeat, open_storage, open_study, running
+from hand_pipeline.sweeps.tuning_config import TuningConfig, as_list
+
+logger = logging.getLogger(__name__)
+_COLUMN = "objective"
+
+
+def tune(project: Project, cfg: TuningConfig, machine: MachineConfig) -> optuna.Study:
+    """Run trials until all of the study are done, here and by other workers.
+
+    Raises:
+        SweepError: the space, the chain, the database or the stored study is not in order; or no
+            trial succeeded.
+    """
+    question = check_space(project, cfg)
+    url = cfg.storage or f"sqlite:///{project.sweeps / 'studies.db'}"
+    project.sweeps.mkdir(parents=True, exist_ok=True)
+    storage = open_storage(url, cfg)
+    study = open_study(storage, cfg, question, project.sweeps / f"{cfg.study}.lock")
+    logger.info("study %s in %s", cfg.study, storage.engine.url.render_as_string())
+    while True:
+        if (trial := claim(study, storage)) is not None:
+            _run_trial(project, cfg, machine, study, storage, trial, url)
+        elif running(study):
+            time.sleep(min(1.0, cfg.heartbeat))  # theirs may fail, and then it is ours to retry
+        elif not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            break
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        reasons = {str(t.user_attrs.get("reason", "its worker died")) for t in study.get_trials()}
+        raise SweepError("no trial succeeded: " + "; ".join(sorted(reasons)))
+    return study
+
+
+def check_space(project: Project, cfg: TuningConfig) -> dict[str, Any]:
+    """Plan a run at both ends of every range, which finds unknown paths and impossible values.
+
+    Returns:
+        What the study asks, so that a stored one can be compared: space, objective, the fixed
+        parameters and the hashes of the data.
+
+    Raises:
+        SweepError: every fault at once.
+    """
+    ends = {path: _ends(one) for path, one in cfg.space.items()}
+    first = {path: values[0] for path, values in ends.items()}
+    requests = [_request(cfg, path, first | {path: v}) for path in ends for v in ends[path]]
+    plan = make_plan(project, requests)
+    fixed = {
+        name.removeprefix("params:"): tracking.plain(value)
+        for key in plan.runs[0].units
+        for name, value in plan.units[key].parameters.items()
+        if name != MACHINE
+    }
+    for path in cfg.space:
+        _remove(fixed, path)
+    return {
+        "space": {path: one.model_dump(mode="json") for path, one in cfg.space.items()},
+        "objective": f"{cfg.direction} {cfg.objective}",
+        "parameters": fixed,
+        "data": plan.inputs,
+    }
+
+
+def _ends(one: ParameterRange) -> list[Any]:
+    if one.choices is not None:
+        return list(one.choices)
+    kind = int if one.kind == "int" else float
+    return [kind(v) for v in (one.low, one.high) if v is not None]
+
+
+def _remove(parameters: dict[str, Any], path: str) -> None:
+    """Take a tuned parameter out of the fixed ones."""
+    for name in [n for n in parameters if path == n or path.startswith(f"{n}.")]:
+        place: Any = parameters
+        *parents, last = [name, *path.removeprefix(name).removeprefix(".").split(".")]
+        for part in parents:
+            place = place[part] if isinstance(place, Mapping) else {}
+        if isinstance(place, dict):
+            place.pop(last, None)
+
+
+def _request(cfg: TuningConfig, name: str, values: Mapping[str, Any]) -> Request:
+    return Request(name, 0, cfg.chain, cfg.fixed | dict(values), {_COLUMN: cfg.objective})
+
+
+def suggest(trial: Trial, cfg: TuningConfig) -> dict[str, Any]:
+    """Values for a trial; parameters whose condition does not hold are left as they are."""
+    values: dict[str, Any] = {}
+    for path, one in cfg.ordered():
+        if any(values.get(other) not in as_list(wanted) for other, wanted in one.when.items()):
+            continue
+        if one.choices is not None:
+            values[path] = trial.suggest_categorical(path, one.choices)
+        elif one.kind == "int":
+            low, high = int(one.low or 0), int(one.high or 0)
+            values[path] = trial.suggest_int(path, low, high, step=int(one.step or 1), log=one.log)
+        else:
+            low_, high_ = float(one.low or 0), float(one.high or 0)
+            values[path] = trial.suggest_float(path, low_, high_, step=one.step, log=one.log)
+    return values
+
+
+def _run_trial(
+    project: Project,
+    cfg: TuningConfig,
+    machine: MachineConfig,
+    study: optuna.Study,
+    storage: RDBStorage,
+    trial: Trial,
+    url: str,
+) -> None:
+    values = suggest(trial, cfg)
+    name = f"trial_{trial.number}"
+    try:
+        plan: Plan = make_plan(project, [_request(cfg, name, values)])
+        with heartbeat(storage, trial, cfg.heartbeat):
+            folder = project.sweeps / cfg.study
+            environment = _environment(cfg, trial, url)
+            (record,) = run_plan(cfg.study, plan, folder, machine, environment).values()
+    except SweepError as error:  # values that only together are impossible
+        trial.set_user_attr("reason", str(error))
+        study.tell(trial.number, state=TrialState.FAIL)
+        return
+    except BaseException:
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)  # interrupted, not failed: it is run again
+        raise
+    trial.set_user_attr("mlflow_run", record.mlflow_run)
+    told = storage.get_trial(trial._trial_id).user_attrs  # by the process that trained
+    stopped = told.get(pruning.PRUNED, {}).get("trial") == trial.number
+    if record.status == "finished":
+        study.tell(trial.number, record.figures[_COLUMN])
+    elif stopped:
+        study.tell(trial.number, state=TrialState.PRUNED)
+    else:
+        trial.set_user_attr("reason", record.reason)
+        study.tell(trial.number, state=TrialState.FAIL)
+    with tracking.logging_to(record.mlflow_run):
+        state = "pruned" if stopped else record.status
+        tracking.log_tags({"study": cfg.study, "trial": trial.number, "state": state})
+    _check_watched(cfg, trial)
+
+
+def _environment(cfg: TuningConfig, trial: Trial, url: str) -> dict[str, str]:
+    """What a process that trains needs to report to the trial."""
+    if cfg.pruning is None:
+        return {}
+    told = {
+        "storage": url, "study": cfg.study, "id": trial._trial_id, "record": cfg.pruning.record,
+        "sign": 1.0 if cfg.pruning.direction == cfg.direction else -1.0,
+        "startup_trials": cfg.pruning.startup_trials, "warmup_steps": cfg.pruning.warmup_steps,
+    }  # fmt: skip
+    return {pruning.TRIAL: json.dumps(told), tracking.WATCHER: "hand_pipeline.sweeps.pruning:watch"}
+
+
+def _check_watched(cfg: TuningConfig, trial: Trial) -> None:
+    """Say after the first trial, not after the last, that nothing can be pruned."""
+    frozen = trial.study.trials[trial.number]
+    seen = frozen.user_attrs.get(pruning.SEEN)
+    if cfg.pruning is not None and seen and not frozen.intermediate_values:
+        raise SweepError(
+            f"pruning watches {cfg.pruning.record!r}, which no training records; there are "
+            f"{', '.join(seen)}"
+        )
+
+
+def best_run(project: Project, cfg: TuningConfig, study: optuna.Study) -> dict[str, Any]:
+    """The best trial as a file for `kedro run --config FILE`."""
+    parameters: dict[str, Any] = {}
+    for path, value in (cfg.fixed | study.best_params).items():
+        place = parameters
+        *parents, last = path.split(".")
+        for part in parents:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return {"run": {"env": project.env, "pipelines": ",".join(cfg.chain), "params": parameters}}
+
+
+def trials_table(study: optuna.Study) -> pd.DataFrame:
+    """One row a trial, in the order they were queued."""
+    return pd.DataFrame(
+        [
+            {
+                "trial": t.number,
+                "state": t.state.name.lower(),
+                "objective": t.value if t.state == TrialState.COMPLETE else None,
+                "seconds": t.duration.total_seconds() if t.duration else None,
+                "retry of": t.system_attrs.get("failed_trial"),
+                **t.params,
+                "reason": t.user_attrs.get("reason", ""),
+            }
+            for t in study.get_trials(deepcopy=False)
+        ]
+    )
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """Share of the objective's variance that each parameter explains (fANOVA).
+
+    Empty where that cannot be told: fewer than four trials, or all equal.
+    """
+    values = [t.value for t in study.get_trials(states=(TrialState.COMPLETE,))]
+    if len(values) < 4 or len(set(values)) == 1:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def metrics(study: optuna.Study) -> dict[str, Any]:
+    """The best trial and how many ended how."""
+    states = [t.state.name.lower() for t in study.get_trials(deepcopy=False)]
+    best = study.best_trial
+    return {
+        "best": best.value,
+        "best_trial": best.number,
+        "trials": {state: states.count(state) for state in sorted(set(states))},
+        "best_parameters": best.params,
+    }

@@ -1,0 +1,107 @@
+"""One unit of work, in the process that is started for it."""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import connection, parent_process
+from pathlib import Path
+
+import torch
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.runner import SequentialRunner
+
+from hand_pipeline import tracking
+from hand_pipeline.files import atomic_write_text
+from hand_pipeline.sweeps.plan import DONE, Unit
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a unit ended: `reason` is empty where it is done."""
+
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a process gets besides its unit.
+
+    Attributes:
+        environment: variables: the MLflow run to log to, the GPUs to see.
+        threads: of torch; 0 leaves them.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 0
+
+
+def work_in_process(unit: Unit, around: Surroundings, reply: connection.Connection) -> None:
+    """Run `unit` in this process and send its outcome; an error is an outcome too."""
+    _end_with_parent()
+    logging.getLogger("kedro").setLevel(
+        logging.CRITICAL
+    )  # the sweep says what runs and what failed
+    os.environ.update(around.environment)
+    if around.threads:
+        torch.set_num_threads(around.threads)
+    started = time.perf_counter()
+    try:
+        run_unit(unit)
+        outcome = Outcome(seconds=time.perf_counter() - started)
+    except Exception as error:
+        (unit.folder / "error.txt").write_text(traceback.format_exc())
+        outcome = Outcome(f"{type(error).__name__}: {error}", time.perf_counter() - started)
+    reply.send(outcome)
+    reply.close()
+
+
+def run_unit(unit: Unit) -> None:
+    """Run the nodes, unless another process has; results are whole once `done.json` is there."""
+    with _alone(unit.folder):
+        if unit.done:
+            return
+        started = time.perf_counter()
+        catalog = DataCatalog.from_config(dict(unit.entries))
+        for name, value in unit.parameters.items():
+            catalog[name] = value
+        SequentialRunner().run(Pipeline(list(unit.nodes)), catalog)
+        shutil.rmtree(unit.folder / "running", ignore_errors=True)
+        record = {
+            "key": unit.key,
+            "nodes": [node.name for node in unit.nodes],
+            "parameters": {n: tracking.plain(value) for n, value in unit.parameters.items()},
+            "needs": unit.needs,
+            "mlflow_run": tracking.run_id(),
+            "seconds": round(time.perf_counter() - started, 2),
+        }
+        atomic_write_text(unit.folder / DONE, json.dumps(record, indent=1, default=str))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process works on the same: another sweep may share this unit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # the system lets go of it when the process ends
+        yield
+
+
+def _end_with_parent() -> None:
+    """End when the sweep is killed, so that a resumed one does not meet its own left-overs."""
+    if (parent := parent_process()) is not None:
+
+        def wait() -> None:
+            connection.wait([parent.sentinel])
+            os._exit(1)
+
+        threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,97 @@
+"""A sweep as a picture: bars or lines with the spread over seeds."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hand_pipeline.viz.curves import COLOURS
+from hand_pipeline.viz.figure import plain_axes
+
+_PANELS_A_ROW = 3
+
+
+def sweep_picture(
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    title: str,
+    places: Mapping[str, tuple[str, float]] | None = None,
+    x_label: str = "",
+    log_x: bool = False,
+) -> Figure:
+    """A panel a column: mean over seeds, with one standard deviation up and down.
+
+    Args:
+        table: a row a member: `member`, each column and `COLUMN std` (NaN for one seed). Members
+            without a figure (all seeds failed) are left out of lines and named below bars.
+        columns: which to draw.
+        title: above the panels.
+        places: line and place on its axis by member; those that have one are drawn as lines, the
+            others as level dashed lines. None: bars.
+        x_label: of the axis of places.
+        log_x: draw that axis in powers of two.
+
+    Raises:
+        ValueError: no columns, or one that the table lacks.
+    """
+    if not columns or not set(columns) <= set(table.columns):
+        raise ValueError(f"expected some of {', '.join(table.columns)}, got {list(columns)}")
+    wide = min(_PANELS_A_ROW, len(columns))
+    rows = math.ceil(len(columns) / wide)
+    width = 4.4 if places else max(4.0, 1.5 + 0.55 * len(table))
+    figure = Figure(figsize=(width * wide, 3.6 * rows + 0.4), layout="constrained")
+    panels = figure.subplots(rows, wide, squeeze=False).ravel()
+    for axes, column in zip(panels, columns):
+        if places:
+            _lines(axes, table, column, places)
+            axes.set_xlabel(x_label)
+            if log_x:
+                axes.set_xscale("log", base=2)
+        else:
+            _bars(axes, table, column)
+        axes.set_title(column, fontsize=10)
+        plain_axes(axes)
+    for axes in panels[len(columns) :]:
+        axes.set_axis_off()
+    figure.suptitle(title)
+    return figure
+
+
+def _bars(axes: Axes, table: pd.DataFrame, column: str) -> None:
+    places = np.arange(len(table))
+    spread = table[f"{column} std"].fillna(0.0)
+    colours = [COLOURS[i % len(COLOURS)] for i in places]
+    axes.bar(places, table[column].fillna(0.0), yerr=spread, capsize=3, color=colours)
+    failed = table[column].isna()
+    labels = [f"{name}\n(failed)" if bad else name for name, bad in zip(table["member"], failed)]
+    axes.set_xticks(places, labels, rotation=30, ha="right", fontsize=8)
+    means = table[column].dropna()
+    if len(means) and means.min() > 0:  # differences of a few per cent should be seen
+        low = float((means - spread[means.index]).min())
+        high = float((means + spread[means.index]).max())
+        axes.set_ylim(max(0.0, low - max(high - low, 0.02 * high)), high + 0.3 * (high - low))
+
+
+def _lines(
+    axes: Axes, table: pd.DataFrame, column: str, places: Mapping[str, tuple[str, float]]
+) -> None:
+    found = table.dropna(subset=[column])
+    placed = found[found["member"].isin(list(places))]
+    groups = placed["member"].map(lambda name: places[name][0])
+    for index, (group, rows) in enumerate(placed.groupby(groups, sort=False)):
+        x = rows["member"].map(lambda name: places[name][1]).to_numpy(dtype=float)
+        order = np.argsort(x)
+        mean, spread = rows[column].to_numpy(), rows[f"{column} std"].fillna(0.0).to_numpy()
+        colour = COLOURS[(index + 2) % len(COLOURS)]
+        axes.errorbar(
+            x[order], mean[order], yerr=spread[order], marker="o", capsize=3, color=colour,
+            label=str(group) or None,
+        )  # fmt: skip
+    level = found[~found["member"].isin(list(places))]
+    for index, (name, value) in enumerate(zip(level["member"], level[column])):
+        axes.axhline(float(value), linestyle="--", color=COLOURS[index % 2], label=str(name))
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, fontsize=8)

@@ -1,0 +1,52 @@
+"""The sweeps and the study that are shipped are in order, in every profile."""
+
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.config import OmegaConfigLoader
+
+from hand_pipeline.settings import CONFIG_LOADER_ARGS
+from hand_pipeline.sweeps.declaration import SweepConfig
+from hand_pipeline.sweeps.project import load_chain, override, typed_parameters
+from hand_pipeline.sweeps.run import requests
+from hand_pipeline.sweeps.tuning_config import TuningConfig
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("ablations", "comparisons", "scalability", "tokenizer_sizes", "maskhand_ablations")
+
+
+def parameters(profile: str) -> dict[str, Any]:
+    return OmegaConfigLoader(
+        str(ROOT / "conf"), env=profile, base_env="base",
+        merge_strategy=CONFIG_LOADER_ARGS["merge_strategy"],
+    )["parameters"]  # fmt: skip
+
+
+def test_every_declared_sweep_is_a_pipeline() -> None:
+    assert set(parameters("base")["sweeps"]) == set(NAMES)
+    for name in NAMES:
+        (node,) = load_chain([name])[name].nodes
+        assert f"params:sweeps.{name}" in node.inputs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["base", "smoke", "bench", "paper"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_member_builds_its_typed_configurations(name: str, profile: str) -> None:
+    values = parameters(profile)
+    sweep = SweepConfig(**values["sweeps"][name])
+    for request in requests(sweep):
+        whole = reduce(lambda a, b: a + b, load_chain(request.chain).values())
+        typed_parameters(whole.nodes, override(values, request.overrides, whole))
+        wanted = {place.partition(":")[0] for place in request.columns.values()}
+        assert wanted | set(request.outputs) <= whole.all_outputs()
+
+
+def test_the_shipped_study_is_in_order() -> None:
+    values = parameters("smoke")
+    cfg = TuningConfig(**values["tuning"])
+    whole = reduce(lambda a, b: a + b, load_chain(cfg.chain).values())
+    lows = {path: one.choices[0] if one.choices else one.low for path, one in cfg.space.items()}
+    typed_parameters(whole.nodes, override(values, lows, whole))
