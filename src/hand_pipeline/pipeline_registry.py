@@ -8,7 +8,7 @@ STAGES = (
     "detect", "tokenizer", "maskhand", "generation",
 )  # fmt: skip
 """In order of running. `make demo` asks DVC for `report` and what it needs, `dvc repro` for all.
-Further pipelines run by their names alone: `s2hand` and `probe`, whose base settings are not tried."""
+Others run by their names alone: sweeps, and `s2hand` and `probe`, whose base is not tried yet."""
 
 
 def register_pipelines() -> dict[str, Pipeline]:
