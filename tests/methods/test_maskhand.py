@@ -178,6 +178,27 @@ def test_the_range_of_masking_says_how_many_tokens_are_asked(batch, masking, mon
     assert hidden.tolist() == [expected] * 4
 
 
+def test_visible_noise_shows_the_tokens_of_a_pose_nearby_and_asks_for_the_true_ones(batch):
+    """All but one token are visible; a network that copies what it sees is charged for it."""
+    seen = []
+
+    def copy(ids, context):
+        seen.append(ids)
+        return 20 * torch.nn.functional.one_hot(ids.clamp(max=23), 24).float()
+
+    charged = {}
+    for noise in (0.0, 1.0):
+        method = build(masking=(1.0, 1.0), visible_noise=noise, **EVERYTHING)
+        method.synthesizer.forward = copy
+        charged[noise] = seeded_losses(method, batch)["mask"].item()
+    targets = method.tokenizer.tokenize(batch.mano_pose)
+    clean, noisy = (((ids != targets) & (ids != 24)).sum() for ids in seen)
+    assert clean == 0
+    assert noisy > 0
+    # the whole margin for each token asked: those that show the truth are not among them
+    assert charged[1.0] > 15
+
+
 @pytest.mark.slow
 def test_one_batch_can_be_overfitted_and_read_back_token_by_token(batch):
     method = build(weight_mano_betas=2.0, weight_mano_camera=100.0, **EVERYTHING)
