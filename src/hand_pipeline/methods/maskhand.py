@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from jaxtyping import Float, Shaped
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses, HandPrediction, Keypoints
@@ -72,6 +72,11 @@ class MaskHandConfig(ContextSynthesizerConfig):
     context: Literal["maps"] = Field("maps", description="feature maps; text is maskhand_text's")
     head: ShapeCameraHeadConfig = Field(
         ShapeCameraHeadConfig(), description="regresses shape and camera"
+    )
+    head_reads_keypoints: bool = Field(
+        True,
+        description="the head also attends to the 2D pose tokens, which say where the hand is far "
+        "better than patches do; our addition, off in the paper",
     )
     tokenizer: PoseTokenizerConfig | None = Field(
         None, description="sizes of the frozen VQ-MANO; null: as its checkpoint says"
@@ -214,6 +219,8 @@ class MaskHand(Method):
         self.synthesizer = ContextSynthesizer(
             cfg, self.tokenizer.num_tokens, self.tokenizer.num_codes, self.backbone.embed_dim
         )
+        guided = cfg.head_reads_keypoints and cfg.use_pose_2d
+        self.pose_to_head = nn.Linear(cfg.width, self.backbone.embed_dim) if guided else None
         terms = [name.removeprefix("weight_") for name in type(cfg).model_fields]
         self.loss_weights = {
             name: getattr(cfg, f"weight_{name}") for name in terms if hasattr(cfg, f"weight_{name}")
@@ -436,7 +443,9 @@ class MaskHand(Method):
 
     def param_groups(self) -> list[dict[str, Any]]:
         """New parts and encoder, each split by weight decay; the encoder has its own `lr_scale`."""
-        new = (self.head, self.synthesizer)
+        new = [self.head, self.synthesizer]
+        if self.pose_to_head is not None:
+            new.append(self.pose_to_head)
         return parameter_groups([(new, 1.0), ([self.backbone], self.cfg.backbone_lr_scale)])
 
     def _encode(
@@ -449,17 +458,17 @@ class MaskHand(Method):
     ) -> EncodedImages:
         """Encode; `shown`, `found` say of which hands the image and the keypoints may be used."""
         patches = self.backbone(images).patches
-        shape_camera = self.head(patches)
-        if shown is not None:
-            patches = patches * shown[:, None, None]
+        features = patches if shown is None else patches * shown[:, None, None]
         points, confidence = None, None
         if keypoints is not None:
             points = keypoints.points * (2 / self.image_size) - 1
             confidence = keypoints.confidence
             if found is not None:
                 confidence = confidence * found[:, None]
-        context = self.synthesizer.encode_context(patches, points, confidence)
-        return EncodedImages(context, shape_camera, intrinsics)
+        context = self.synthesizer.encode_context(features, points, confidence)
+        if self.pose_to_head is not None and context.pose is not None:
+            patches = torch.cat([patches, self.pose_to_head(context.pose)], dim=1)
+        return EncodedImages(context, self.head(patches), intrinsics)
 
     def _draw(
         self,
