@@ -45,7 +45,7 @@ def test_what_a_method_stands_for_is_made_and_can_be_rebuilt(name):
         stage = importlib.import_module(f"hand_pipeline.pipelines.{trained.pipeline}")
     except ModuleNotFoundError:
         pytest.skip(f"no pipeline {trained.pipeline} yet")
-    assert f"{name}_method" in stage.create_pipeline().outputs()
+    assert f"{name}_method" in stage.create_pipeline().all_outputs()
 
 
 @pytest.mark.parametrize("method", [None, "handmim", "supervised"])
