@@ -37,6 +37,7 @@ demo: setup
 
 all: demo
 	$(BIN)/dvc repro
+	@$(BIN)/python -m hand_pipeline show
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -14,6 +14,17 @@ def test_without_results_it_says_what_to_run(tmp_path: Path) -> None:
     assert "run `dvc repro` or `make demo` first" in result.output
 
 
+def test_each_table_that_was_made_is_shown_with_its_page(tmp_path: Path) -> None:
+    folder = tmp_path / "08_reporting"
+    folder.mkdir()
+    rows = [{"model": name, "num_samples": 4, **dict.fromkeys(COLUMNS, 1.0)} for name in "ab"]
+    pd.DataFrame(rows).to_csv(folder / "maskhand_table.csv", index=False)
+    result = CliRunner().invoke(show, ["--data", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "maskhand.html" in result.output
+    assert "report.html" not in result.output
+
+
 def test_it_prints_every_metric_and_how_far_below_the_mean_hand(tmp_path: Path) -> None:
     folder = tmp_path / "08_reporting"
     folder.mkdir()

@@ -17,6 +17,9 @@ COLUMNS = {
 }
 """What the table shows: millimetres, then shares from 0 to 1 (Procrustes-aligned vertices)."""
 
+TABLES = {"results_table.csv": "report.html", "maskhand_table.csv": "maskhand.html"}
+"""Tables of models, and the page that shows each with its pictures."""
+
 
 @click.command("show")
 @click.option(
@@ -24,11 +27,28 @@ COLUMNS = {
     help="Root of the profile's data: data, data/smoke, data/bench or data/paper.",
 )  # fmt: skip
 def show(data: Path) -> None:
-    """Print the results table of the last run and the place of its report."""
+    """Print the results tables of the last runs and the places of their reports."""
     folder = data / REPORTING
-    if not (folder / "results_table.csv").is_file():
+    made = [name for name in TABLES if (folder / name).is_file()]
+    if not made:
         raise click.ClickException(f"no results in {folder}: run `dvc repro` or `make demo` first")
-    results = pd.read_csv(folder / "results_table.csv").set_index("model")
+    for name in made:
+        _show_table(pd.read_csv(folder / name).set_index("model"))
+    if (folder / "collect_table.csv").is_file():
+        click.echo("\nPhotos (columns without any photo left out)")
+        photos = pd.read_csv(folder / "collect_table.csv").set_index("set")
+        click.echo(
+            photos.loc[:, (photos != 0).any()].T.to_string(
+                float_format=lambda value: f"{value:.10g}"
+            )
+        )
+    pages = [page for table, page in TABLES.items() if table in made]
+    click.echo("\n" + "\n".join(f"report    {(folder / page).resolve()}" for page in pages))
+    click.echo("runs      make ui, then http://127.0.0.1:5000\n")
+
+
+def _show_table(results: pd.DataFrame) -> None:
+    """Models against the first one, which is the mean hand."""
     table = results[list(COLUMNS)].rename(columns=COLUMNS)
     click.echo(f"\nHeld-out hands: {int(results['num_samples'].iloc[0])}. Lengths in mm; AUC and F")
     click.echo("of vertices after Procrustes alignment. Open hand: no reproduction of a paper.\n")
@@ -39,13 +59,3 @@ def show(data: Path) -> None:
         lower = {c: 1 - row[c] / baseline[c] for c in ("pa_mpvpe_mm", "rr_mpvpe_mm")}
         figures = ", ".join(f"{share:.1%} {COLUMNS[c]}" for c, share in lower.items())
         click.echo(f"  {name}: {figures}")
-    if (folder / "collect_table.csv").is_file():
-        click.echo("\nPhotos (columns without any photo left out)")
-        photos = pd.read_csv(folder / "collect_table.csv").set_index("set")
-        click.echo(
-            photos.loc[:, (photos != 0).any()].T.to_string(
-                float_format=lambda value: f"{value:.10g}"
-            )
-        )
-    click.echo(f"\nreport    {(folder / 'report.html').resolve()}")
-    click.echo("runs      make ui, then http://127.0.0.1:5000\n")
