@@ -96,9 +96,11 @@ def _from_runs(name: str, runs: pd.DataFrame) -> FigureTable:
 
 
 def _from_metrics(name: str, metrics: dict[str, Any]) -> FigureTable:
-    groups = {key: value for key, value in metrics.items() if isinstance(value, dict)}
-    plain = {key: value for key, value in metrics.items() if key not in groups}
-    rows = [{"row": key, **group} for key, group in ({name: plain} | groups).items()]
+    groups = {name: metrics, **{k: v for k, v in metrics.items() if isinstance(v, dict)}}
+    rows = [
+        {"row": row, **{k: v for k, v in group.items() if isinstance(v, int | float)}}
+        for row, group in groups.items()
+    ]
     return FigureTable(name, _long(pd.DataFrame(rows).assign(seed=ONE_RUN)))
 
 
