@@ -15,7 +15,7 @@ from hand_pipeline.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).parents[1]
 PROFILES = ("base", "smoke", "bench", "paper")
-NAMES = ("__default__", "probe", "costs", "cross_evaluate")
+NAMES = ("__default__", "probe", "costs", "cross_evaluate", "claims", "photo_probes")
 
 
 def parameters(profile: str) -> dict[str, typing.Any]:

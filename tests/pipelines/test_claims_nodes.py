@@ -16,9 +16,9 @@ from hand_pipeline.viz.claims import render_claims
 ROOT = Path(__file__).parents[2]
 
 
-def parameters() -> dict[str, Any]:
+def parameters(profile: str = "base") -> dict[str, Any]:
     return OmegaConfigLoader(
-        str(ROOT / "conf"), env="base", base_env="base",
+        str(ROOT / "conf"), env=profile, base_env="base",
         merge_strategy=CONFIG_LOADER_ARGS["merge_strategy"],
     )["parameters"]  # fmt: skip
 
@@ -62,10 +62,10 @@ def test_a_sweep_fills_its_tables_claims_and_curves(tmp_path: Path, shipped: Cla
     assert "<li>comparisons (" not in page
 
 
-def test_shipped_claims_and_tables_name_members_and_columns_of_the_shipped_sweeps(
-    shipped: ClaimsConfig,
-) -> None:
-    sweeps = parameters()["sweeps"]
+@pytest.mark.parametrize("profile", ["base", "smoke", "bench", "paper"])
+def test_shipped_claims_and_tables_name_members_and_columns_of_the_sweeps(profile: str) -> None:
+    values = parameters(profile)
+    shipped, sweeps = ClaimsConfig(**values["claims"]), values["sweeps"]
     checked = 0
     for table in shipped.tables:
         if table.ours in sweeps:
