@@ -8,12 +8,14 @@ import pytest
 import yaml
 from kedro.config import OmegaConfigLoader
 from kedro.framework.startup import bootstrap_project
+from kedro.pipeline import Pipeline
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).parents[1]
 PROFILES = ("base", "smoke", "bench", "paper")
+NAMES = ("__default__", "probe", "costs", "cross_evaluate", "claims", "photo_probes")
 
 
 def parameters(profile: str) -> dict[str, typing.Any]:
@@ -30,7 +32,7 @@ def test_every_profile_builds_the_configurations_of_its_nodes(profile: str) -> N
     from kedro.framework.project import pipelines
 
     values, built = parameters(profile), 0
-    for node in (pipelines["__default__"] + pipelines["probe"]).nodes:
+    for node in sum((pipelines[name] for name in NAMES), Pipeline([])).nodes:
         hints = typing.get_type_hints(node.func)
         for argument, name in zip(inspect.signature(node.func).parameters, node.inputs):
             kind = hints[argument]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hand_pipeline.data.crops import CropDataset, collate_crops
+from hand_pipeline.data.crops import CropDataset, UnlabelledConfig, collate_crops, open_crops
 from hand_pipeline.data.loader import batches_from
 from hand_pipeline.data.shards import ShardError, ShardWriter
 
@@ -39,6 +39,17 @@ def test_chosen_crops_only(folder):
     dataset = CropDataset(folder, indices=[4, 1])
     assert [dataset[i][1] for i in range(len(dataset))] == ["crop4", "crop1"]
     assert dataset.meta(0) == {"set": "some"}
+
+
+def test_a_share_of_the_crops_lies_within_a_larger_one(folder):
+    shares = {f: open_crops(folder, UnlabelledConfig(fraction=f, seed=3)) for f in (0.2, 0.6, 1.0)}
+    keys = {f: {crops[i][1] for i in range(len(crops))} for f, crops in shares.items()}
+    assert [len(k) for k in keys.values()] == [1, 3, 5]
+    assert keys[0.2] < keys[0.6] < keys[1.0]
+    other = open_crops(folder, UnlabelledConfig(fraction=0.6, seed=4))
+    prints = {crops.fingerprint for crops in (*shares.values(), other)}
+    assert len(prints) == 4
+    assert shares[1.0].fingerprint == shares[1.0].reader.fingerprint
 
 
 def test_crops_become_an_image_batch(folder, images):

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.crops import UnlabelledConfig
 from hand_pipeline.data.fixtures.freihand import write_freihand
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_mix import MixConfig
@@ -61,10 +62,15 @@ def hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pretrained(
-    name: str, crops: Path, workspace: Path, resnet: ResNetConfig | None = None
+    name: str,
+    crops: Path,
+    workspace: Path,
+    resnet: ResNetConfig | None = None,
+    fraction: float = 1.0,
 ) -> tuple[Checkpoint, Checkpoint]:
     method, trunk, metrics, history = pretrain(
         crops,
+        UnlabelledConfig(fraction=fraction),
         VIT,
         ViewConfig(image_size=32),
         name,
@@ -74,7 +80,7 @@ def pretrained(
         TRAINING,
         MachineConfig(accelerator="cpu", workspace=workspace),
     )
-    assert (metrics["crops"], metrics["steps"], len(history)) == (8, 4, 2)
+    assert (metrics["crops"], metrics["steps"], len(history)) == (8 * fraction, 4, 2)
     assert draw_curves(history, name).width > 100
     return method, trunk
 
@@ -88,6 +94,13 @@ def test_each_pretraining_is_run_by_its_name(name: str, crops: Path, tmp_path: P
     for parameter, value in rebuilt.backbone_state().items():
         assert torch.equal(value, trunk.tensors[parameter])
     assert trunk.metadata["pretrained_by"] == name
+
+
+def test_a_share_of_the_crops_is_another_training(crops: Path, tmp_path: Path) -> None:
+    whole, _ = pretrained("peclr", crops, tmp_path)
+    half, _ = pretrained("peclr", crops, tmp_path, fraction=0.5)
+    assert len(list((tmp_path / "pretrain").glob("[!.]*.safetensors"))) == 2
+    assert any(not torch.equal(half.tensors[n], value) for n, value in whole.tensors.items())
 
 
 def test_an_unknown_pretraining_is_refused_by_name(crops: Path, tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from hand_pipeline.data.fixtures.write import write_fixture
+
 pytestmark = pytest.mark.slow
 
 NAME = "tokenizer_sizes"
 WORK = "data/smoke/sweeps/work"
-STEPS = 400
+STEPS = 160
 
 
 def declare(project: Path) -> None:
@@ -32,7 +34,7 @@ def declare(project: Path) -> None:
             for n in (16, 32)
         ],
     }
-    declared["tokenizer"]["training"] |= {"steps": STEPS, "checkpoint_every": 5}
+    declared["tokenizer"]["training"] |= {"steps": STEPS, "checkpoint_every": 20}
     file.write_text(yaml.safe_dump(declared))
 
 
@@ -47,23 +49,35 @@ def start(project: Path) -> subprocess.Popen[bytes]:
     )
 
 
+def wait_for_the_second(project: Path, process: subprocess.Popen[bytes]) -> Path:
+    """Folder of the second member's training, once the first is done and it has a checkpoint."""
+    end = time.monotonic() + 400
+    while time.monotonic() < end:
+        if list(project.glob(f"{WORK}/evaluate_tokenizer/*/done.json")):
+            found = list(project.glob(f"{WORK}/train_tokenizer/*/running/*/[!.]*.safetensors"))
+            if found:
+                return found[0].parents[2]
+        assert process.poll() is None, "the sweep ended before it could be killed"
+        time.sleep(0.05)
+    raise TimeoutError("the second member never wrote a checkpoint")
+
+
 def test_a_killed_sweep_goes_on_and_runs_nothing_twice(
     project: Path, kedro_run: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     before = (project / "conf/smoke/parameters.yml").read_text()
+    hands = project / "data/smoke/02_intermediate/synthetic_hands"
+    if not hands.exists():  # another test may have drawn them
+        for split in ("training", "evaluation"):
+            write_fixture("freihand", hands, split, 4)
     try:
-        assert kedro_run("--pipelines", "synthesize").returncode == 0
         declare(project)
         process = start(project)
-        # the first is done, the second has a checkpoint
-        pattern = f"{WORK}/train_tokenizer/*/running/**/[!.]*.safetensors"
-        first = f"{WORK}/evaluate_tokenizer/*/done.json"
-        while not (list(project.glob(first)) and (second := list(project.glob(pattern)))):
-            assert process.poll() is None, "the sweep ended before it could be killed"
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        running = second[0].parents[2]
+        try:
+            running = wait_for_the_second(project, process)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         assert not (running / "done.json").exists()
         done = {p: p.stat().st_mtime_ns for p in project.glob(f"{WORK}/*/*/done.json")}
         again = kedro_run("--pipelines", NAME)

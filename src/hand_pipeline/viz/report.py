@@ -1,17 +1,13 @@
 """One self-contained HTML page of a run: numbers, pictures, what they mean, and the settings."""
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from importlib.resources import files
 from typing import Any, NamedTuple
 
-import jinja2
 import pandas as pd
-from matplotlib.figure import Figure
-from PIL import Image
+
+from hand_pipeline.viz.page import Picture, data_uri, plain_table, render_page
 
 
 class Metric(NamedTuple):
@@ -72,8 +68,6 @@ OPEN_HAND_NOTICE = (
     " reproduction of any paper's numbers, which need the licensed MANO model and real data sets."
 )
 
-Picture = Figure | Image.Image | bytes
-
 
 class _Cell(NamedTuple):
     text: str
@@ -113,19 +107,18 @@ def render_report(
             f"expected at least one of {', '.join(METRICS)} among the results' columns, "
             f"got {', '.join(map(str, results.columns)) or 'none'}"
         )
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    source = (files("hand_pipeline.assets") / "report.html.j2").read_text(encoding="utf-8")
     shown = {
         str(name): json.dumps(value, indent=2, default=str) for name, value in settings.items()
     }
-    return environment.from_string(source).render(
+    return render_page(
+        "report.html.j2",
         title=title,
         subtitle=subtitle,
         notes=list(notes),
         metrics=[METRICS[name] for name in known],
         rows=_rows(results, known),
-        pictures={caption: _data_uri(picture) for caption, picture in pictures.items()},
-        tables={heading: _plain_table(table) for heading, table in (tables or {}).items()},
+        pictures={caption: data_uri(picture) for caption, picture in pictures.items()},
+        tables={heading: plain_table(table) for heading, table in (tables or {}).items()},
         settings=shown,
         made=made.strftime("%Y-%m-%d %H:%M") if made else "",
     )
@@ -144,25 +137,3 @@ def _rows(results: pd.DataFrame, known: list[str]) -> dict[str, list[_Cell]]:
             text = "not given" if pd.isna(value) else f"{value:.{digits}f}"
             rows[row].append(_Cell(text, is_best, "" if pd.isna(value) else change))
     return rows
-
-
-def _plain_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    def text(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    body = [[text(v) for v in row] for row in table.itertuples(index=False, name=None)]
-    return [str(column) for column in table.columns], body
-
-
-def _data_uri(picture: Picture) -> str:
-    if isinstance(picture, bytes):
-        content = picture
-    else:
-        buffer = io.BytesIO()
-        if isinstance(picture, Figure):
-            # No date and version inside, so that the same run gives the same bytes.
-            picture.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-        else:
-            picture.save(buffer, format="PNG")
-        content = buffer.getvalue()
-    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

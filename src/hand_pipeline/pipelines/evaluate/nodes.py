@@ -11,17 +11,10 @@ from PIL import Image
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.hand_mix import open_labelled_hands
-from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
-from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_hands
-from hand_pipeline.evaluation.predict import (
-    Predict,
-    load_predictions,
-    predict_hands,
-    save_predictions,
-)
+from hand_pipeline.evaluation.model_scores import predict_set, score_models
+from hand_pipeline.evaluation.predict import load_predictions
 from hand_pipeline.methods import restore_method
 from hand_pipeline.methods.pymaf import PyMAF
 from hand_pipeline.training.checkpoint import Checkpoint
@@ -56,12 +49,14 @@ def predict_held_out(
     """Every held-out hand as the mean hand and as each model sees it: one npz a model."""
     folder = machine.workspace / "evaluate" / "predicted_hands"
     shutil.rmtree(folder, ignore_errors=True)
+    device = "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    how = (folder, cfg.batch_size, device, machine.num_workers)
     for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
-        method = _pymaf(checkpoint, name)
+        method = _pymaf(checkpoint, name).to(device)
         held_out = open_labelled_hands(hands, "evaluation", method.mano)
-        _predict(name, method.predict, held_out, folder, cfg, machine, method)
+        predict_set(name, method.predict, held_out, *how)
     mean = mean_hand_of(open_labelled_hands(hands, "training", method.mano))
-    _predict("mean_hand", mean.predict, held_out, folder, cfg, machine, method)
+    predict_set("mean_hand", mean.predict, held_out, *how)
     return folder
 
 
@@ -72,43 +67,12 @@ def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
     return method
 
 
-def _predict(
-    name: str,
-    predict: Predict,
-    held_out: HandImages,
-    folder: Path,
-    cfg: EvaluateConfig,
-    machine: MachineConfig,
-    method: PyMAF,
-) -> None:
-    on_gpu = machine.accelerator != "cpu" and torch.cuda.is_available()
-    device = "cuda" if on_gpu else "cpu"
-    method.to(device)
-    batches = batches_in_order(held_out, held_out.collate, cfg.batch_size, machine.num_workers)
-    total = -(-len(held_out) // cfg.batch_size)
-    save_predictions(
-        folder / f"{name}.npz", predict_hands(predict, batches, device, total, f"predict {name}")
-    )
-
-
 def score(
     predicted: Path, cfg: EvaluateConfig
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]:
     """Figures of each model, the results table, every sample's errors, and the AUC curves."""
-    scores = {name: _score(predicted / f"{name}.npz", cfg) for name in ROWS}
-    metrics = {name: found.summary for name, found in scores.items()}
-    table = pd.DataFrame([{"model": ROWS[name], **summary} for name, summary in metrics.items()])
-    samples = pd.concat([s.per_sample.assign(model=name) for name, s in scores.items()])
-    curves = {ROWS[name]: found.curves for name, found in scores.items()}
-    return metrics, table, samples, to_image(pck_curves(curves))
-
-
-def _score(path: Path, cfg: EvaluateConfig) -> HandEvaluation:
-    hands = load_predictions(path)
-    return evaluate_hands(
-        hands.joints, hands.vertices, hands.gt_joints, hands.gt_vertices, hands.ids,
-        allow_reflection=cfg.allow_reflection,
-    )  # fmt: skip
+    found = score_models(predicted, ROWS, cfg.allow_reflection)
+    return found.metrics, found.table, found.samples, to_image(pck_curves(found.curves))
 
 
 def draw_hands(

@@ -7,7 +7,7 @@ import pandas as pd
 from PIL import Image
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.crops import CropDataset, collate_crops
+from hand_pipeline.data.crops import UnlabelledConfig, collate_crops, open_crops
 from hand_pipeline.data.views import ViewConfig
 from hand_pipeline.methods.handmim import HandMIM, HandMIMConfig
 from hand_pipeline.methods.ibot import Ibot, IbotConfig
@@ -27,6 +27,7 @@ TITLES: dict[str, str] = {"handmim": "HandMIM", "ibot": "iBOT", "peclr": "PeCLR"
 
 def pretrain(
     hand_crops: Path,
+    unlabelled: UnlabelledConfig,
     backbone: VitConfig,
     views: ViewConfig,
     name: Pretraining,
@@ -41,12 +42,12 @@ def pretrain(
     All of them get the same crops, views, backbone and steps; of `handmim`, `ibot` and `peclr` only
     the named one's configuration counts.
     """
-    crops = CropDataset(hand_crops)
+    crops = open_crops(hand_crops, unlabelled)
     seed_everything(training.seed)
     method, cfg = _build(name, backbone, views, handmim, ibot, peclr, training.steps)
     configs = {"cfg": cfg, "vit": backbone, "views": views}
     checkpoint = running_checkpoint(
-        machine, "pretrain", training, data=crops.reader.fingerprint, method=name, **configs
+        machine, "pretrain", training, data=crops.fingerprint, method=name, **configs
     )
     result = train(
         TrainJob(

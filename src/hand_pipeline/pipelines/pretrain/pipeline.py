@@ -13,6 +13,7 @@ def create_pipeline() -> Pipeline:
                 pretrain,
                 [
                     "hand_crops",
+                    "params:pretrain.unlabelled",
                     "params:backbone",
                     "params:pretrain.views",
                     "params:pretrain.method",

@@ -1,0 +1,89 @@
+"""The claims page of the shipped declaration, with nothing run and with made-up sweeps."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from kedro.config import OmegaConfigLoader
+from PIL import Image
+
+from hand_pipeline.evaluation.claims import Verdict
+from hand_pipeline.pipelines.claims.nodes import ClaimsConfig, write_claims
+from hand_pipeline.settings import CONFIG_LOADER_ARGS
+from hand_pipeline.viz.claims import render_claims
+
+ROOT = Path(__file__).parents[2]
+
+
+def parameters(profile: str = "base") -> dict[str, Any]:
+    return OmegaConfigLoader(
+        str(ROOT / "conf"), env=profile, base_env="base",
+        merge_strategy=CONFIG_LOADER_ARGS["merge_strategy"],
+    )["parameters"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shipped() -> ClaimsConfig:
+    return ClaimsConfig(**parameters()["claims"])
+
+
+def test_where_nothing_has_been_run_the_page_says_so(tmp_path: Path, shipped: ClaimsConfig) -> None:
+    page, claims, compared, counts = write_claims(tmp_path, shipped)
+    assert set(claims["verdict"]) == {Verdict.NOT_RUN}
+    assert compared["ours"].isna().all()
+    assert counts["not_run"] == len(shipped.claims)
+    assert "no reproduction" in page
+    for name in ("comparisons", "maskhand_ablations", "s2hand", "tokenizer_sizes"):
+        assert f"<li>{name} (" in page
+    assert "data:image" not in page
+
+
+def test_a_sweep_fills_its_tables_claims_and_curves(tmp_path: Path, shipped: ClaimsConfig) -> None:
+    rows = [
+        {"member": member, "seed": seed, "status": "finished", "PA-MPVPE mm": value + seed / 100}
+        for member, value in {"handmim": 8.0, "ibot": 9.0, "supervised": 9.0, "peclr": 8.5}.items()
+        for seed in range(5)
+    ]
+    rows.append({"member": "mean_hand", "seed": 0, "status": "failed", "reason": "<b>disk</b>"})
+    pd.DataFrame(rows).to_csv(tmp_path / "comparisons_runs_table.csv", index=False)
+    Image.new("RGB", (8, 8)).save(tmp_path / "comparisons_picture.png")
+    page, claims, compared, counts = write_claims(tmp_path, shipped)
+    verdicts = claims[claims["table"] == "comparisons"].set_index("claim")["verdict"]
+    assert verdicts["HandMIM's pretraining beats none"] == Verdict.HOLDS
+    assert verdicts["HandMIM's pretraining beats iBOT's, and iBOT's beats none"] == Verdict.FAILS
+    assert verdicts["PeCLR's pretraining is worse than none"] == Verdict.CONTRADICTED
+    assert (counts["holds"], counts["fails"], counts["contradicted"]) == (1, 1, 1)
+    found = compared[(compared["table"] == 5) & (compared["our_row"] == "handmim")]
+    assert found["seeds"].max() == 5
+    assert "8.02 ± 0.016 (5 seeds)" in page
+    assert page.count("data:image/png") == 1
+    assert "comparisons, mean_hand: failed, &lt;b&gt;disk&lt;/b&gt;" in page
+    assert "<li>comparisons (" not in page
+
+
+@pytest.mark.parametrize("profile", ["base", "smoke", "bench", "paper"])
+def test_shipped_claims_and_tables_name_members_and_columns_of_the_sweeps(profile: str) -> None:
+    values = parameters(profile)
+    shipped, sweeps = ClaimsConfig(**values["claims"]), values["sweeps"]
+    checked = 0
+    for table in shipped.tables:
+        if table.ours in sweeps:
+            members = {member["name"] for member in sweeps[table.ours]["members"]}
+            assert {*table.rows.values(), *table.further} <= members, table.title
+            checked += 1
+    for claim in shipped.claims:
+        if claim.table in sweeps:
+            sweep = sweeps[claim.table]
+            members = {member["name"] for member in sweep["members"]}
+            for place in claim.ascending:
+                assert place.row in members, claim.sentence
+                assert (place.metric or claim.metric) in sweep["columns"], claim.sentence
+            checked += 1
+    assert checked > 25
+
+
+def test_a_verdict_nobody_explains_is_refused() -> None:
+    claims = pd.DataFrame([{"verdict": "perhaps"}])
+    with pytest.raises(ValueError, match="perhaps"):
+        render_claims("t", claims, {}, [], {}, [], [])
