@@ -38,7 +38,9 @@ def pretraining_cost(
     }
 
 
-def inference_cost(model: Checkpoint, cfg: CostsConfig, machine: MachineConfig) -> dict[str, int | float]:
+def inference_cost(
+    model: Checkpoint, cfg: CostsConfig, machine: MachineConfig
+) -> dict[str, int | float]:
     """Size and speed of a fine-tuned model: one picture at a time, and many."""
     method = restore_method(model, "the fine-tuned model")
     if not isinstance(method, PyMAF):
