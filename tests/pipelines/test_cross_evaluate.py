@@ -45,7 +45,7 @@ def test_models_are_scored_on_hands_that_are_drawn_for_it(home, machine, untrain
     assert samples.groupby("model").size().to_dict() == dict.fromkeys(ROWS, 3)
     assert curves.width > 100
     hands = load_predictions(folder / "mean_hand.npz")
-    assert np.ptp(hands.joints, axis=0).max() == 0  # one hand for all, of the training set
+    assert np.ptp(hands.joints, axis=0).max() < 1e-6  # one hand for all, of the training set
     assert np.ptp(hands.gt_joints, axis=0).max() > 0.01
 
 

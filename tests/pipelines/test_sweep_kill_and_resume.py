@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from hand_pipeline.data.fixtures.write import write_fixture
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes where the machine is shared
 
 NAME = "tokenizer_sizes"
 WORK = "data/smoke/sweeps/work"

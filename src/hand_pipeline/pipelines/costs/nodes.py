@@ -22,7 +22,7 @@ class CostsConfig(Config):
 
 def pretraining_cost(
     history: pd.DataFrame, backbone: Checkpoint, training: TrainConfig
-) -> dict[str, float]:
+) -> dict[str, int | float]:
     """What pretraining took, from its own records, and the size of the backbone it made.
 
     Seconds are the median record's, so that neither the start nor a pause counts; `hours` are those
@@ -38,7 +38,9 @@ def pretraining_cost(
     }
 
 
-def inference_cost(model: Checkpoint, cfg: CostsConfig, machine: MachineConfig) -> dict[str, float]:
+def inference_cost(
+    model: Checkpoint, cfg: CostsConfig, machine: MachineConfig
+) -> dict[str, int | float]:
     """Size and speed of a fine-tuned model: one picture at a time, and many."""
     method = restore_method(model, "the fine-tuned model")
     if not isinstance(method, PyMAF):

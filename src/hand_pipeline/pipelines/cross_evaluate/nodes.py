@@ -78,15 +78,19 @@ def predict_other_hands(
     device = "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     how = (folder, cfg.batch_size, device, machine.num_workers)
     for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
-        model = restore_method(checkpoint, f"the checkpoint of {name}")
-        if not isinstance(model, PyMAF):
-            raise TypeError(f"{name} is no model that reconstructs hands: {type(model).__name__}")
-        model.to(device)
+        model = _pymaf(checkpoint, name).to(device)
         images = open_other_hands(other, model)
         predict_set(name, model.predict, images, *how)
     mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
     predict_set("mean_hand", mean.predict, images, *how)
     return folder
+
+
+def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
+    method = restore_method(checkpoint, f"the checkpoint of {name}")
+    if not isinstance(method, PyMAF):
+        raise TypeError(f"{name} is no model that reconstructs hands: {type(method).__name__}")
+    return method
 
 
 def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:
