@@ -14,7 +14,8 @@ from hand_pipeline.sweeps.run import requests
 from hand_pipeline.sweeps.tuning_config import TuningConfig
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("ablations", "comparisons", "scalability", "tokenizer_sizes", "maskhand_ablations")
+NAMES = ("ablations", "comparisons", "scalability", "tokenizer_sizes", "maskhand_ablations",
+         "s2hand_ablations")  # fmt: skip
 
 
 def parameters(profile: str) -> dict[str, Any]:
