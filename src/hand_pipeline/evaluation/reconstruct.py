@@ -76,6 +76,7 @@ class HypothesesModel(HandModel, Protocol):
         ...
 
 
+@runtime_checkable
 class HandColours(Protocol):
     """What `TexturedModel.textured` gives."""
 
