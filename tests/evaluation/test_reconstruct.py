@@ -285,7 +285,7 @@ def test_a_model_with_colours_gives_them_to_the_mesh_as_gltf_wants_them(tmp_path
     assert colours is not None
     torch.testing.assert_close(colours, torch.tensor([188 / 255, 0, 1]).expand(778, 3))
     obj, glb = write_meshes(tmp_path / "a", hands)
-    mesh = trimesh.load(glb, force="mesh", process=False)
+    (mesh,) = trimesh.load_scene(glb, process=False).geometry.values()
     stored = np.asarray(mesh.visual.vertex_attributes["color"])
     # sRGB's 188 is half of the light
     np.testing.assert_allclose(stored[:, :3] / 255, np.tile([0.5, 0, 1], (778, 1)), atol=0.01)
