@@ -181,11 +181,11 @@ def test_2d_joints_are_compared_by_their_source(world):
 
 
 def test_true_joints_of_a_model_score_full_marks(world, monkeypatch):
+    held_out = open_labelled_hands(world.hands, "evaluation", ManoHand(tips="freihand"))
+    truth = iter(held_out.labels(np.arange(HANDS), None).joints_2d.split(CFG.batch_size))
+
     def seer(self, images, intrinsics):
-        held_out = open_labelled_hands(world.hands, "evaluation", ManoHand(tips="freihand"))
-        truth = held_out.labels(np.arange(HANDS), None)
-        rows = [int((truth.intrinsics - k).abs().sum((1, 2)).argmin()) for k in intrinsics]
-        return truth.joints_2d[rows] * (self.image_size / 224)
+        return next(truth) * (self.image_size / 224)
 
     monkeypatch.setattr(S2Hand, "estimated_2d", seer)
     metrics, _, _ = score_keypoints_2d(world.hands, world.keypoints, fresh(), CFG, world.machine)
