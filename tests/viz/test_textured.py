@@ -32,7 +32,7 @@ def test_photo_render_over_it_and_render_stand_side_by_side():
     assert 0.02 < hand.mean() < 0.9
     assert (over[0, 0] == (0, 0, 200)).all()
     assert (alone[0, 0] == 255).all()
-    assert (alone[hand] == over[hand]).all()
+    np.testing.assert_allclose(alone[hand].astype(int), over[hand].astype(int), atol=1)
 
 
 def test_hands_stand_row_by_row():
