@@ -8,8 +8,8 @@ STAGES = (
     "detect", "tokenizer", "maskhand", "generation",
 )  # fmt: skip
 """In order of running. `make demo` asks DVC for `report` and what it needs, `dvc repro` for all.
-Others run by their names alone: sweeps, what only they need, `claims`, and `s2hand`, `probe` and
-`photo_probes`, whose base is not tried yet."""
+Others run by their names alone: sweeps, what only they need, `claims`, and `s2hand`,
+`s2hand_photos`, `probe` and `photo_probes`, whose base is not tried yet."""
 
 
 def register_pipelines() -> dict[str, Pipeline]:

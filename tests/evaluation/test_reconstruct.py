@@ -80,6 +80,14 @@ class SeveralHands(OneDepth):
         )  # fmt: skip
 
 
+class Coloured(OneDepth):
+    """Every vertex has the colour of its crop's mean."""
+
+    def textured(self, images, intrinsics):
+        mean = images.float().mean((2, 3)) / 255
+        return SimpleNamespace(colours=mean[:, None].expand(-1, 778, -1))
+
+
 def found(side, centre, size=80.0, score=0.9):
     flat = np.random.default_rng(0).uniform(-size / 2, size / 2, (21, 2)) + centre
     flat[:2] = [[centre[0] - size / 2, centre[1] - size / 2], [centre[0] + size / 2] * 2]
@@ -266,3 +274,25 @@ def test_meshes_come_back_closed_towards_the_outside_and_in_place(photo, tmp_pat
     upright = trimesh.load(glb, force="mesh", process=False)
     np.testing.assert_allclose(upright.vertices, mesh.vertices * [1, -1, -1], atol=1e-6)
     assert upright.volume > 0
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_model_with_colours_gives_them_to_the_mesh_as_gltf_wants_them(tmp_path, side):
+    photo = np.full((480, 640, 3), (188, 0, 255), dtype=np.uint8)
+    detector = FakeDetector([found(side, (450, 300))])
+    hands = PhotoReconstructor(detector, Coloured(), CropConfig())(photo, CAMERA)
+    colours = hands[0].colours
+    assert colours is not None
+    torch.testing.assert_close(colours, torch.tensor([188 / 255, 0, 1]).expand(778, 3))
+    obj, glb = write_meshes(tmp_path / "a", hands)
+    (mesh,) = trimesh.load_scene(glb, process=False).geometry.values()
+    stored = np.asarray(mesh.visual.vertex_attributes["color"])
+    # sRGB's 188 is half of the light
+    np.testing.assert_allclose(stored[:, :3] / 255, np.tile([0.5, 0, 1], (778, 1)), atol=0.01)
+    assert mesh.visual.material.metallicFactor == 0
+    assert trimesh.load(obj, process=False).visual.kind != "vertex"
+
+
+def test_hands_of_a_model_without_colours_have_none(photo):
+    hands, _ = reconstruct(photo, found("right", (450, 300)))
+    assert hands[0].colours is None

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = (
     "ablations", "comparisons", "linear_probe", "cross_dataset", "unlabelled_fractions",
     "vit_sizes", "partial_finetuning", "scalability", "tokenizer_sizes", "maskhand_ablations",
+    "s2hand_ablations",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ TRAINED = {
     "handmim": TrainedModel("finetune", "pymaf"),
     "supervised": TrainedModel("finetune", "pymaf"),
     "maskhand": TrainedModel("maskhand", "maskhand"),
+    "s2hand": TrainedModel("s2hand", "s2hand"),
 }
 """What `--method` takes. HandMIM and its baseline are fine-tuned to the same PyMAF head."""
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import trimesh
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.obj import export_obj
+from trimesh.visual import ColorVisuals
 
 from hand_pipeline.evaluation.placed_hand import PlacedHand
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
@@ -63,22 +64,54 @@ def write_json(path: Path, content: Any) -> None:
 def write_meshes(stem: Path, hands: Sequence[PlacedHand]) -> list[Path]:
     """Write `<stem>_hand<i>_<side>.obj` and `.glb` for each hand; metres.
 
-    The .obj is in the camera's frame, the .glb in glTF's, which viewers show upright.
+    The .obj is in the camera's frame, the .glb in glTF's, which viewers show upright, and has the
+    vertices' colours where the hand has any.
     """
     written = []
     for number, hand in enumerate(hands):
         name = f"{stem.name}_hand{number}_{hand.detection.handedness}"
-        written += write_mesh(stem.parent / name, hand.vertices, hand.faces)
+        written += write_mesh(stem.parent / name, hand.vertices, hand.faces, hand.colours)
     return written
 
 
 def write_mesh(
-    stem: Path, vertices: Float[Tensor, "vertices 3"], faces: Int[Tensor, "faces 3"]
+    stem: Path,
+    vertices: Float[Tensor, "vertices 3"],
+    faces: Int[Tensor, "faces 3"],
+    colours: Float[Tensor, "vertices 3"] | None = None,
 ) -> list[Path]:
-    """Write `<stem>.obj` in the camera's frame and `<stem>.glb` in glTF's; metres."""
+    """Write `<stem>.obj` in the camera's frame and `<stem>.glb` in glTF's; metres.
+
+    Args:
+        stem: path without its ending.
+        vertices: camera frame.
+        faces: outward triangles.
+        colours: RGB of the vertices for the .glb, 0 to 1, as photos store them.
+    """
     mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
     obj, glb = stem.parent / f"{stem.name}.obj", stem.parent / f"{stem.name}.glb"
     atomic_write_text(obj, export_obj(mesh, include_normals=True))
-    scene = trimesh.Scene(mesh.copy().apply_transform(_TO_GLTF))
-    atomic_write_bytes(glb, export_glb(scene))
+    shown = mesh.copy().apply_transform(_TO_GLTF)
+    if colours is not None:
+        shown.visual = ColorVisuals(shown, vertex_colors=_linear(colours.numpy()))
+    scene = trimesh.Scene(shown)
+    finish = None if colours is None else _as_skin
+    atomic_write_bytes(glb, export_glb(scene, tree_postprocessor=finish))
     return [obj, glb]
+
+
+def _linear(colours: Float[np.ndarray, "vertices 3"]) -> UInt8[np.ndarray, "vertices 4"]:
+    """glTF's colours of vertices: in proportion to light, where a photo's (sRGB) are to the eye."""
+    shown = colours.clip(0, 1)
+    light = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
+    opaque = np.concatenate([light, np.ones_like(light[:, :1])], axis=1)
+    rgba: np.ndarray = (opaque * 255).round().astype(np.uint8)
+    return rgba
+
+
+def _as_skin(tree: dict[str, Any]) -> None:
+    """Without a material glTF's default is metal, which shows the colours dark."""
+    tree["materials"] = [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.8}}]
+    for mesh in tree["meshes"]:
+        for primitive in mesh["primitives"]:
+            primitive["material"] = 0

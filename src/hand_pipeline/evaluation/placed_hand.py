@@ -28,6 +28,8 @@ class PlacedHand:
         translation: from the hand model's frame to the camera's.
         confidence: 0 to 1; None of a model that gives none.
         joint_confidence: the same for each joint.
+        colours: RGB reflectance of the vertices, 0 to 1, as photos store it; None of a model
+            that gives none.
     """
 
     detection: Detection
@@ -40,6 +42,7 @@ class PlacedHand:
     translation: Float[Tensor, "3"]
     confidence: float | None = None
     joint_confidence: Float[Tensor, "21"] | None = None
+    colours: Float[Tensor, "778 3"] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `predict` writes: plain numbers, units in the names where not metres."""

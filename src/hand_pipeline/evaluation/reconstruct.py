@@ -77,6 +77,29 @@ class HypothesesModel(HandModel, Protocol):
 
 
 @runtime_checkable
+class HandColours(Protocol):
+    """What `TexturedModel.textured` gives."""
+
+    @property
+    def colours(self) -> Float[Tensor, "batch 778 3"]:
+        """RGB reflectance of the vertices, 0 to 1."""
+        ...
+
+
+@runtime_checkable
+class TexturedModel(HandModel, Protocol):
+    """A trained method that gives right hands their colours."""
+
+    def textured(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+    ) -> HandColours:
+        """Colours of the hands that `predict` sees in the same images."""
+        ...
+
+
+@runtime_checkable
 class Detector(Protocol):
     """What finds hands: `data.detector.HandDetector`."""
 
@@ -186,7 +209,11 @@ class PhotoReconstructor:
             sure, betas = [], one.betas
         wrist = self.model.mano.rest_joints(betas)[:, 0]
         on_cpu = [value.cpu().float() for value in (*hands, betas, wrist, *sure)]
-        return [_Found(*of_hand) for of_hand in zip(*on_cpu)]
+        found = [_Found(*of_hand) for of_hand in zip(*on_cpu)]
+        if isinstance(self.model, TexturedModel):
+            colours = self.model.textured(images, cameras).colours.cpu().float()
+            found = [one._replace(colours=own) for one, own in zip(found, colours)]
+        return found
 
 
 class _Found(NamedTuple):
@@ -199,6 +226,7 @@ class _Found(NamedTuple):
     wrist_at_rest: Float[Tensor, "3"]
     confidence: Float[Tensor, " hypotheses"] | None = None
     joint_confidence: Float[Tensor, "hypotheses 21"] | None = None
+    colours: Float[Tensor, "778 3"] | None = None
 
 
 def _keypoints(hands: list[Detection], crops: list[Crop], device: torch.device | str) -> Keypoints:
@@ -244,6 +272,7 @@ def _place(hand: Detection, found: _Found, faces: Tensor, intrinsics: Tensor) ->
             translation=translation[rank],
             confidence=None if sure is None else float(sure[rank]),
             joint_confidence=None if sure_joints is None else sure_joints[rank],
+            colours=found.colours,
         )
         for rank in range(len(vertices))
     ]

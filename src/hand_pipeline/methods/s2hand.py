@@ -221,6 +221,15 @@ class S2Hand(Method):
             betas=hand.betas,
         )
 
+    def estimated_2d(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+    ) -> Float[Tensor, "batch 21 2"]:
+        """Joints as the 2D branch sees them, px of the network's input; images as for `predict`."""
+        images, _ = self._input(images, intrinsics)
+        return self.hourglass(imagenet_denormalize(images))[-1]
+
     def textured(
         self,
         images: Shaped[Tensor, "batch 3 height width"],

@@ -15,14 +15,18 @@ _PANELS_A_ROW = 4
 
 
 def pck_curves(
-    curves: Mapping[str, pd.DataFrame], column: str = "pa_vertices", title: str = ""
+    curves: Mapping[str, pd.DataFrame],
+    column: str = "pa_vertices",
+    title: str = "",
+    unit: str = "mm",
 ) -> Figure:
     """Share of points within a distance, one line a model, with the area under it in the legend.
 
     Args:
-        curves: name of the model to its `threshold_mm` and shares (`HandEvaluation.curves`).
+        curves: name of the model to its `threshold_UNIT` and shares (`HandEvaluation.curves`).
         column: which share: joints, pa_joints, vertices or pa_vertices.
         title: above the picture; empty takes the column's name.
+        unit: of the thresholds.
 
     Raises:
         ValueError: there are no curves, or none of that name.
@@ -34,12 +38,12 @@ def pck_curves(
     for (name, table), colour in zip(curves.items(), _colours(len(curves))):
         if column not in table:
             raise ValueError(f"{name} has no curve {column!r}; it has {', '.join(table.columns)}")
-        thresholds, shares = table["threshold_mm"], table[column]
+        thresholds, shares = table[f"threshold_{unit}"], table[column]
         steps = thresholds.diff().iloc[1:]
         means = (shares.iloc[1:].to_numpy() + shares.iloc[:-1].to_numpy()) / 2
         area = float((steps * means).sum() / (thresholds.iloc[-1] - thresholds.iloc[0]))
         axes.plot(thresholds, shares, color=colour, linewidth=2, label=f"{name}  (AUC {area:.3f})")
-    axes.set(xlabel="error threshold, mm", ylabel="share of points within it")
+    axes.set(xlabel=f"error threshold, {unit}", ylabel="share of points within it")
     axes.set(xlim=(0, float(thresholds.iloc[-1])), ylim=(0, 1))
     axes.set_title(title or column.replace("_", " "))
     axes.legend(frameon=False, loc="lower right")

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import pandas as pd
 from PIL import Image
+from pydantic import Field
 
-from hand_pipeline.config import MachineConfig
+from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
@@ -32,6 +33,25 @@ from hand_pipeline.viz.figure import to_image
 logger = logging.getLogger(__name__)
 Finished = tuple[Checkpoint, dict[str, Any], pd.DataFrame]
 Start = list[tuple[Checkpoint, tuple[str, ...]]]
+
+
+class TermsConfig(Config):
+    """Groups of terms that a stage learns from; for ablations."""
+
+    regularisation: bool = Field(True, description="E_regu: shape, texture, scale, joint limits")
+    branch: bool = Field(True, description="the 2D branch's E_2D and E_con, in the joint stage")
+    photometric: bool = Field(True, description="E_photo and E_tex, in the joint stage")
+
+    def of(self, method: S2HandConfig) -> S2HandConfig:
+        """The method with weights of 0 for the groups left out."""
+        zero: dict[str, float] = {}
+        if not self.regularisation:
+            zero |= {"w_regu": 0.0}
+        if not self.branch:
+            zero |= {"w_2d": 0.0, "w_con": 0.0}
+        if not self.photometric:
+            zero |= {"w_photo": 0.0, "w_mrgb": 0.0, "w_tex": 0.0}
+        return method.model_copy(update=zero)
 
 
 def train_2d(
@@ -60,10 +80,11 @@ def train_3d(
     augmentation: HandAugmentationConfig,
     method: S2HandConfig,
     training: TrainConfig,
+    terms: TermsConfig,
     machine: MachineConfig,
 ) -> Finished:
     """Stage 1, geometry: hands whose projected joints lie where the detector saw them."""
-    method = _staged(method, "3d")
+    method = terms.of(_staged(method, "3d"))
     model = _model(method, encoder, augmentation, training, [])
     return _train("s2hand_3d", model, encoder, hands, keypoints, labels, mix, training, machine)
 
@@ -79,11 +100,12 @@ def train_joint(
     augmentation: HandAugmentationConfig,
     method: S2HandConfig,
     training: TrainConfig,
+    terms: TermsConfig,
     machine: MachineConfig,
 ) -> Finished:
     """Stage 2: everything together, with colours, light and the photo."""
     start: Start = [(branch, ("hourglass",)), (geometry, ("encoder", "geometry"))]
-    method = _staged(method, "joint")
+    method = terms.of(_staged(method, "joint"))
     model = _model(method, encoder, augmentation, training, start)
     return _train("s2hand", model, encoder, hands, keypoints, labels, mix, training, machine)
 

@@ -11,7 +11,6 @@ from PIL import Image
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.colour import imagenet_denormalize
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
@@ -22,11 +21,13 @@ from hand_pipeline.evaluation.predict import (
     predict_hands,
     save_predictions,
 )
+from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
 from hand_pipeline.methods.s2hand import S2Hand
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
 from hand_pipeline.viz.figure import to_image
+from hand_pipeline.viz.textured import textured_sheet
 
 ROWS = {
     "mean_hand": "mean hand",
@@ -36,6 +37,7 @@ ROWS = {
     "s2hand_full": "S2HAND, fully supervised (true 3D)",
 }
 """Models in the order of the table, and what the table calls them."""
+_SUPERVISED = ("s2hand_weak", "s2hand_full")
 
 
 class S2HandEvaluationConfig(Config):
@@ -47,39 +49,50 @@ class S2HandEvaluationConfig(Config):
     seed: int = Field(0, ge=0, description="of the choice of the hands shown")
 
 
-def predict_held_out(
+def predict_self_supervised(
     hands: Path,
     geometry: Checkpoint,
     joint: Checkpoint,
+    cfg: S2HandEvaluationConfig,
+    machine: MachineConfig,
+) -> Path:
+    """Every held-out hand as the mean hand and as the models without labels see it: npz files."""
+    folder = _emptied(machine, "predicted_hands")
+    mean = mean_hand_of(open_labelled_hands(hands, "training", s2hand_of(joint, "s2hand").mano))
+    _predict("mean_hand", mean.predict, mean.mano, folder, hands, cfg, machine)
+    for name, checkpoint in {"s2hand_3d": geometry, "s2hand": joint}.items():
+        model = s2hand_of(checkpoint, name).to(device_of(machine))
+        _predict(name, model.predict, model.mano, folder, hands, cfg, machine)
+    return folder
+
+
+def predict_supervised(
+    hands: Path,
     weak: Checkpoint,
     full: Checkpoint,
     cfg: S2HandEvaluationConfig,
     machine: MachineConfig,
 ) -> Path:
-    """Every held-out hand as the mean hand and as each model sees it: one npz a model."""
-    folder = machine.workspace / "s2hand" / "predicted_hands"
-    shutil.rmtree(folder, ignore_errors=True)
-    device = _device(machine)
-    trained = {"s2hand_3d": geometry, "s2hand": joint, "s2hand_weak": weak, "s2hand_full": full}
-    models = {name: _s2hand(checkpoint, name, device) for name, checkpoint in trained.items()}
-    mano = models["s2hand"].mano
-    mean = mean_hand_of(open_labelled_hands(hands, "training", mano))
-    predictors: dict[str, Predict] = {"mean_hand": mean.predict}
-    predictors |= {name: model.predict for name, model in models.items()}
-    held_out = open_labelled_hands(hands, "evaluation", mano)
-    total = -(-len(held_out) // cfg.batch_size)
-    for name, predict in predictors.items():
-        batches = batches_in_order(held_out, held_out.collate, cfg.batch_size, machine.num_workers)
-        found = predict_hands(predict, batches, device, total, f"predict {name}")
-        save_predictions(folder / f"{name}.npz", found)
+    """The same hands as the models that learnt from labels see them."""
+    folder = _emptied(machine, "supervised_predicted_hands")
+    for name, checkpoint in {"s2hand_weak": weak, "s2hand_full": full}.items():
+        model = s2hand_of(checkpoint, name).to(device_of(machine))
+        _predict(name, model.predict, model.mano, folder, hands, cfg, machine)
     return folder
 
 
+def score_self_supervised(predicted: Path, cfg: S2HandEvaluationConfig) -> dict[str, Any]:
+    """Figures of the models without labels alone: what a sweep over them needs."""
+    names = [name for name in ROWS if (predicted / f"{name}.npz").is_file()]
+    return {name: _score(predicted / f"{name}.npz", cfg).summary for name in names}
+
+
 def score(
-    predicted: Path, cfg: S2HandEvaluationConfig
+    predicted: Path, supervised: Path, cfg: S2HandEvaluationConfig
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]:
     """Figures of each model, the results table, every sample's errors, and the AUC curves."""
-    scores = {name: _score(predicted / f"{name}.npz", cfg) for name in ROWS}
+    places = {name: supervised if name in _SUPERVISED else predicted for name in ROWS}
+    scores = {name: _score(folder / f"{name}.npz", cfg) for name, folder in places.items()}
     metrics = {name: found.summary for name, found in scores.items()}
     table = pd.DataFrame([{"model": ROWS[name], **summary} for name, summary in metrics.items()])
     samples = pd.concat([s.per_sample.assign(model=name) for name, s in scores.items()])
@@ -90,9 +103,9 @@ def score(
 def draw_textured(
     hands: Path, joint: Checkpoint, cfg: S2HandEvaluationConfig, machine: MachineConfig
 ) -> Image.Image:
-    """Some held-out hands, drawn at random: the photo, the render, the render over the photo."""
-    device = _device(machine)
-    model = _s2hand(joint, "s2hand", device)
+    """Some held-out hands, drawn at random: the photo, the render over the photo, the render."""
+    device = device_of(machine)
+    model = s2hand_of(joint, "s2hand").to(device)
     held_out = open_labelled_hands(hands, "evaluation", model.mano)
     rng = np.random.default_rng(cfg.seed)
     count = min(cfg.shown, len(held_out))
@@ -100,16 +113,48 @@ def draw_textured(
     batch = held_out.collate([held_out[row] for row in rows]).to(device)
     with torch.inference_mode():
         found = model.textured(batch.images, batch.intrinsics)
-        photo, _ = model.augmentation.resize(batch.images, batch.intrinsics)
-        plain = imagenet_denormalize(photo).clamp(0, 1)
-        over = found.picture + (1 - found.alpha[:, None]) * plain
-    # a row a hand: photo, render on white, render over the photo
-    alone = found.picture + (1 - found.alpha[:, None])
-    strips = torch.cat([plain, alone, over], dim=3)
-    sheet = torch.cat(list(strips), dim=1).permute(1, 2, 0)
-    picture = (sheet.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    larger = max(1, 192 // model.image_size)
-    return Image.fromarray(picture.repeat(larger, 0).repeat(larger, 1))
+    return textured_sheet(
+        batch.images, found.vertices, found.colours, found.light, batch.intrinsics, model.mano.faces
+    )
+
+
+def s2hand_of(checkpoint: Checkpoint, name: str) -> S2Hand:
+    """The model in a checkpoint.
+
+    Raises:
+        TypeError: it is of another method.
+    """
+    method = restore_method(checkpoint, f"the checkpoint of {name}")
+    if not isinstance(method, S2Hand):
+        raise TypeError(f"{name} is no S2HAND: {type(method).__name__}")
+    return method
+
+
+def device_of(machine: MachineConfig) -> str:
+    """Where models run."""
+    return "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _emptied(machine: MachineConfig, name: str) -> Path:
+    folder = machine.workspace / "s2hand" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def _predict(
+    name: str,
+    predict: Predict,
+    mano: ManoHand,
+    folder: Path,
+    hands: Path,
+    cfg: S2HandEvaluationConfig,
+    machine: MachineConfig,
+) -> None:
+    held_out = open_labelled_hands(hands, "evaluation", mano)
+    total = -(-len(held_out) // cfg.batch_size)
+    batches = batches_in_order(held_out, held_out.collate, cfg.batch_size, machine.num_workers)
+    found = predict_hands(predict, batches, device_of(machine), total, f"predict {name}")
+    save_predictions(folder / f"{name}.npz", found)
 
 
 def _score(path: Path, cfg: S2HandEvaluationConfig) -> HandEvaluation:
@@ -118,14 +163,3 @@ def _score(path: Path, cfg: S2HandEvaluationConfig) -> HandEvaluation:
         hands.joints, hands.vertices, hands.gt_joints, hands.gt_vertices, hands.ids,
         allow_reflection=cfg.allow_reflection,
     )  # fmt: skip
-
-
-def _s2hand(checkpoint: Checkpoint, name: str, device: str) -> S2Hand:
-    method = restore_method(checkpoint, f"the checkpoint of {name}")
-    if not isinstance(method, S2Hand):
-        raise TypeError(f"{name} is no S2HAND: {type(method).__name__}")
-    return method.to(device)
-
-
-def _device(machine: MachineConfig) -> str:
-    return "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"

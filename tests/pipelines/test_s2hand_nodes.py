@@ -1,0 +1,249 @@
+"""The nodes of `s2hand` and `s2hand_photos` on small models: what each stage learns, and what the
+scores, pictures and pages are made of."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.detected_keypoints import DetectedKeypoints, write_keypoints
+from hand_pipeline.data.fixtures.freihand import write_freihand
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+from hand_pipeline.data.hand_dataset import LabelsConfig
+from hand_pipeline.data.hand_mix import MixConfig, open_labelled_hands
+from hand_pipeline.data.photo_hands import PhotoHandsConfig
+from hand_pipeline.data.shards import ShardWriter
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods import restore_method
+from hand_pipeline.methods.s2hand import S2Hand
+from hand_pipeline.models.efficientnet_encoder import EfficientNetConfig
+from hand_pipeline.models.hourglass import HourglassConfig
+from hand_pipeline.pipelines.s2hand import nodes, scoring
+from hand_pipeline.pipelines.s2hand.keypoints_2d import score_keypoints_2d
+from hand_pipeline.pipelines.s2hand.nodes import TermsConfig
+from hand_pipeline.pipelines.s2hand.page import write_page
+from hand_pipeline.pipelines.s2hand_photos import nodes as photos
+from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, pack_method
+from hand_pipeline.training.loop import TrainConfig
+from hand_pipeline.training.s2hand_config import S2HandConfig
+
+HANDS = 3
+ENCODER = EfficientNetConfig(name="mobilenetv2_035", image_size=32)
+AUGMENTATION = HandAugmentationConfig(image_size=32)
+METHOD = S2HandConfig(hourglass=HourglassConfig(width=8, depth=1, blocks=1))
+RUN = TrainConfig(steps=2, batch_size=4, lr=1e-3, log_every=1, checkpoint_every=2)
+CFG = scoring.S2HandEvaluationConfig(batch_size=2, shown=2)
+PHOTOS = PhotoHandsConfig(held_out=0.4)
+EVALUATION = photos.PhotoEvaluationConfig(batch_size=2, shown=2)
+
+
+@dataclass(frozen=True)
+class World:
+    hands: Path
+    keypoints: Path
+    crops: Path
+    machine: MachineConfig
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    root = tmp_path_factory.mktemp("s2hand")
+    for split in ("training", "evaluation"):
+        write_freihand(root / "hands", split, HANDS)
+        hands = open_labelled_hands(root / "hands", split, ManoHand(tips="freihand"))
+        truth = hands.labels(np.arange(len(hands)), None).joints_2d.numpy()
+        sure = np.ones((len(hands), 21), np.float32)
+        if split == "evaluation":
+            sure[0] = 0  # no hand was found
+        seen = DetectedKeypoints(tuple(hands.ids), truth, sure, 224)
+        write_keypoints(root / "keypoints", split, seen)
+    write_crops(root / "crops", root / "hands/training/rgb")
+    machine = MachineConfig(accelerator="cpu", workspace=root / "work")
+    return World(root / "hands", root / "keypoints", root / "crops", machine)
+
+
+def write_crops(folder: Path, pictures: Path) -> None:
+    points = np.random.default_rng(0).uniform(60, 160, (21, 2)).tolist()
+    files = sorted(pictures.iterdir())
+    with ShardWriter(folder) as writer:
+        for number in range(12):
+            meta = {
+                "sha256": f"photo {number}", "score": 0.9, "matrix": np.eye(3).tolist(),
+                "photo_size": (224, 224), "mirrored": False, "landmarks_2d": points,
+            }  # fmt: skip
+            if number == 0:
+                meta["score"] = 0.1
+            writer.add(f"crop{number}", files[number % len(files)].read_bytes(), meta)
+
+
+def fresh(**changes) -> Checkpoint:
+    torch.manual_seed(0)
+    configs = {
+        "cfg": METHOD.model_copy(update=changes), "encoder": ENCODER, "augmentation": AUGMENTATION
+    }  # fmt: skip
+    return pack_method("s2hand", S2Hand(**configs).state_dict(), **configs)
+
+
+def arguments(world: World) -> tuple:
+    return (world.hands, world.keypoints, ENCODER, LabelsConfig(), MixConfig(), AUGMENTATION,
+            METHOD, RUN)  # fmt: skip
+
+
+# ---- what the stages learn
+
+
+def test_groups_of_terms_can_be_left_out():
+    def terms(stage, **groups):
+        method = METHOD.model_copy(update={"stage": stage})
+        return set(TermsConfig(**groups).of(method).active_terms())
+
+    geometry = {"joint_location", "bone_direction"}
+    prior = {"shape", "scale", "joint_limits"}
+    branch = {"keypoint_2d", "consistency"}
+    photo = {"pixel", "ssim", "texture"}
+    assert terms("joint") == geometry | prior | branch | photo
+    assert terms("joint", photometric=False) == geometry | prior | branch
+    assert terms("joint", photometric=False, branch=False) == geometry | prior
+    nothing = {"photometric": False, "branch": False, "regularisation": False}
+    assert terms("joint", **nothing) == geometry
+    assert terms("3d", regularisation=False) == geometry
+
+
+@pytest.mark.slow
+def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
+    first, _, history = nodes.train_2d(*arguments(world), world.machine)
+    second, metrics, _ = nodes.train_3d(*arguments(world), TermsConfig(), world.machine)
+    assert history["step"].tolist() == [1, 2]
+    assert metrics["hands"] == metrics["hands_detected"] == 2 * HANDS
+    started = {}
+    monkeypatch.setattr(
+        nodes, "train",
+        lambda job: started.update(job.method.state_dict()) or pytest.fail("started"),
+    )  # fmt: skip
+    with pytest.raises(pytest.fail.Exception, match="started"):
+        nodes.train_joint(first, second, *arguments(world), TermsConfig(), world.machine)
+    for name, tensor in started.items():
+        source = {"hourglass": first, "encoder": second, "geometry": second}
+        if (part := name.split(".")[0]) in source:
+            assert torch.equal(tensor, source[part].tensors[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("train", "terms"), [(nodes.train_weak, 5), (nodes.train_full, 6)])
+def test_labelled_models_learn_geometry_from_labels(world, train, terms):
+    packed, _, history = train(*arguments(world), world.machine)
+    model = restore_method(packed)
+    assert model.cfg.supervision == ("full" if terms == 6 else "weak")
+    assert len([name for name in history if name.startswith("loss.")]) == terms + 1  # and the total
+
+
+# ---- scores, curves, page
+
+
+@pytest.fixture(scope="module")
+def folders(world: World) -> tuple[Path, Path]:
+    model = fresh()
+    labels = fresh(stage="3d", supervision="weak")
+    return (
+        scoring.predict_self_supervised(world.hands, model, model, CFG, world.machine),
+        scoring.predict_supervised(world.hands, labels, labels, CFG, world.machine),
+    )
+
+
+def test_every_row_is_scored_on_the_same_hands(folders):
+    metrics, table, samples, curves = scoring.score(*folders, CFG)
+    assert table["model"].tolist() == list(scoring.ROWS.values())
+    assert table["num_samples"].eq(HANDS).all()
+    assert samples.groupby("model").size().to_dict() == dict.fromkeys(scoring.ROWS, HANDS)
+    assert np.array(curves).std() > 0
+    alone = scoring.score_self_supervised(folders[0], CFG)
+    assert alone == {name: metrics[name] for name in ("mean_hand", "s2hand_3d", "s2hand")}
+
+
+def test_2d_joints_are_compared_by_their_source(world):
+    metrics, table, curves = score_keypoints_2d(
+        world.hands, world.keypoints, fresh(), CFG, world.machine
+    )
+    assert table["2D joints"].str.split().str[0].tolist() == ["detected", "estimated", "projected"]
+    # the file holds the truth, and of the first hand nothing
+    assert metrics["detected"]["found"] == pytest.approx(2 / 3)
+    assert metrics["detected"]["error_mean_px"] == pytest.approx(0, abs=1e-3)
+    assert metrics["detected"]["auc_2d"] == pytest.approx(2 / 3, abs=0.01)
+    for name in ("estimated", "projected"):
+        assert metrics[name]["found"] == 1
+        assert metrics[name]["error_mean_px"] > 5
+        assert 0 <= metrics[name]["auc_2d"] < 0.9
+    assert np.array(curves).std() > 0
+
+
+def test_true_joints_of_a_model_score_full_marks(world, monkeypatch):
+    held_out = open_labelled_hands(world.hands, "evaluation", ManoHand(tips="freihand"))
+    truth = iter(held_out.labels(np.arange(HANDS), None).joints_2d.split(CFG.batch_size))
+
+    def seer(self, images, intrinsics):
+        return next(truth) * (self.image_size / 224)
+
+    monkeypatch.setattr(S2Hand, "estimated_2d", seer)
+    metrics, _, _ = score_keypoints_2d(world.hands, world.keypoints, fresh(), CFG, world.machine)
+    assert metrics["estimated"]["auc_2d"] > 0.98
+    assert metrics["estimated"]["error_mean_px"] == pytest.approx(0, abs=1e-3)
+
+
+def test_the_page_shows_every_table_and_picture(world, folders):
+    _, table, _, auc = scoring.score(*folders, CFG)
+    _, keypoints, curves = score_keypoints_2d(
+        world.hands, world.keypoints, fresh(), CFG, world.machine
+    )
+    textured = scoring.draw_textured(world.hands, fresh(), CFG, world.machine)
+    settings = [{"steps": number} for number in range(7)]
+    page = write_page(table, keypoints, textured, auc, curves, auc, *settings)
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 4
+    for text in ("weakly supervised", "estimated by the 2D branch", "auc 2d", "open synthetic"):
+        assert text in page
+
+
+def test_a_checkpoint_of_another_method_is_refused(untrained_pymaf):
+    with pytest.raises(TypeError, match="s2hand is no S2HAND: PyMAF"):
+        scoring.s2hand_of(untrained_pymaf, "s2hand")
+
+
+@pytest.fixture(scope="module")
+def untrained_pymaf(untrained: Path) -> Checkpoint:
+    return load_checkpoint(untrained)
+
+
+# ---- photos
+
+
+@pytest.mark.slow
+def test_a_model_goes_on_learning_on_photos(world):
+    start = fresh()
+    packed, metrics, history = photos.train_on_photos(
+        world.crops, start, PHOTOS, RUN, world.machine
+    )
+    assert packed.metadata == start.metadata
+    assert not torch.equal(
+        packed.tensors["geometry.pose.2.bias"], start.tensors["geometry.pose.2.bias"]
+    )
+    assert metrics["hands"] == metrics["default_camera"]
+    assert {"loss.pixel", "loss.consistency", "loss.joint_limits"} <= set(history.columns)
+    found, rows = photos.compare_on_photos(
+        world.crops, start, packed, PHOTOS, EVALUATION, world.machine
+    )
+    assert found["held_out_hands"] + metrics["hands"] == 11
+    skipped = [metrics["skipped"], found["skipped"]]
+    assert sum(each.get("unsure", 0) for each in skipped) == 1
+    assert rows["camera"].eq("default").all()
+    assert rows["before_px"].mean() == pytest.approx(found["before"]["error_mean_px"])
+    assert found["before"] != found["after"]
+    picture = photos.draw_photos(world.crops, packed, PHOTOS, EVALUATION, world.machine)
+    assert picture.size == (2 * (3 * 224 + 4) + 4, 224 + 8)
+
+
+def test_a_model_that_needs_labels_cannot_learn_on_photos(world):
+    with pytest.raises(ValueError, match="photos have no labels"):
+        photos.train_on_photos(world.crops, fresh(supervision="weak"), PHOTOS, RUN, world.machine)
