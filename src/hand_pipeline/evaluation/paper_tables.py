@@ -63,7 +63,9 @@ def display(compared: pd.DataFrame, theirs: str, ours: str) -> pd.DataFrame:
     shown: dict[tuple[str, str], dict[str, str]] = {}
     for line in compared.to_dict("records"):
         cells = shown.setdefault((line["dataset"], line["row"]), {})
-        cells[f"{line['metric']}, {theirs}"] = "" if pd.isna(line["theirs"]) else _plain(line)
+        cells[f"{line['metric']}, {theirs}"] = (
+            "" if pd.isna(line["theirs"]) else f"{line['theirs']:g}"
+        )
         cells[f"{line['metric']}, {ours}"] = line["shown"]
         if line["our_row"]:
             cells["our row"] = line["our_row"]
@@ -73,10 +75,6 @@ def display(compared: pd.DataFrame, theirs: str, ours: str) -> pd.DataFrame:
     table = pd.DataFrame(rows).fillna("")
     last = [column for column in ("our row", "note") if column in table]
     return table[[column for column in table if column not in last] + last]
-
-
-def _plain(line: Mapping[str, object]) -> str:
-    return f"{line['theirs']:g}"
 
 
 def _lines(
