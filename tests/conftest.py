@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
@@ -19,6 +20,8 @@ def environment_is_put_back() -> Iterator[None]:
     """What a test writes into the environment, such as the MLflow run to log to, ends with it."""
     with mock.patch.dict(os.environ):
         yield
+    # its children would start with the environment that the first test to use it had
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
