@@ -12,6 +12,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
+from sqlalchemy.pool import NullPool
 
 from hand_pipeline.sweeps import tuning
 from hand_pipeline.sweeps.declaration import SweepError
@@ -88,6 +90,12 @@ def test_a_record_that_nobody_makes_is_told_after_the_first_trial(project, machi
         tuning.tune(project, cfg, machine)
 
 
+def stored_study(name: str, url: str) -> optuna.Study:
+    """Without a pool: each look at a server would keep its connection, and it allows only 100."""
+    storage = RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+    return optuna.load_study(study_name=name, storage=storage)
+
+
 def start_workers(project, machine, cfg, count: int) -> list[subprocess.Popen]:
     (project.root / "job").write_bytes(pickle.dumps((project, cfg, machine)))
     (project.root / "worker.py").write_text(WORKER)
@@ -107,7 +115,7 @@ def kill_one_of_two(project, machine, cfg, url: str) -> optuna.Study:
     end, trials = time.monotonic() + 200, []
     while time.monotonic() < end:
         try:
-            trials = optuna.load_study(study_name=cfg.study, storage=url).get_trials()
+            trials = stored_study(cfg.study, url).get_trials()
         except Exception:  # not made yet
             assert killed.poll() is None
             time.sleep(0.2)
@@ -118,7 +126,7 @@ def kill_one_of_two(project, machine, cfg, url: str) -> optuna.Study:
         time.sleep(0.05)
     os.killpg(killed.pid, signal.SIGKILL)
     assert other.wait(400) == 0
-    return optuna.load_study(study_name=cfg.study, storage=url)
+    return stored_study(cfg.study, url)
 
 
 def check_none_lost_or_doubled(study: optuna.Study, count: int) -> None:
