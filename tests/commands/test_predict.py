@@ -154,6 +154,8 @@ def test_hands_with_colours_are_drawn_and_written_with_them_and_the_guessed_came
         "augmentation": HandAugmentationConfig(image_size=32),
     }
     method = S2Hand(**configs)
+    with torch.no_grad():
+        method.appearance.texture[-1].bias.normal_(0, 0.02)  # a texture, not one colour
     path = tmp_path / "06_models/s2hand_method.safetensors"
     save_checkpoint(path, pack_method("s2hand", method.state_dict(), **configs))
     photo, out = save(tmp_path / "a.jpg"), tmp_path / "out"

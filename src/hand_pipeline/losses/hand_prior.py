@@ -13,7 +13,7 @@ from hand_pipeline.geometry.joints import FINGERS
 from hand_pipeline.losses.reduction import weighted_mean
 
 BONE_LENGTH = 0.0282  # metres; the middle finger's first phalanx in S2HAND's code
-OUTLIER = 2.0  # standard deviations; the paper's A
+OUTLIER = 2.0  # standard deviations; the paper's A, whose number its code has
 
 
 def shape_loss(betas: Float[Tensor, "batch 10"]) -> Float[Tensor, ""]:

@@ -7,7 +7,7 @@
     E_regu = E_beta + w_tex E_tex + w_s E_s + w_J E_J
 
 The copy of the paper we have lacks the numbers. The code has only their products; these eleven are
-the factors that give all nine products.
+factors that give all nine products. That the paper splits the products so is our inference.
 """
 
 from pydantic import Field
