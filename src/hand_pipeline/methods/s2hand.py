@@ -104,8 +104,8 @@ class S2Hand(Method):
         self.augmentation = HandAugmentation(augmentation)
         self.encoder = EfficientNetEncoder(encoder)
         self.geometry = GeometryHeads(
-            self.encoder.num_features, cfg.pose_components, cfg.pooling, cfg.initial_scale,
-            cfg.initial_depth, cfg.start_std,
+            self.encoder.num_features, self.encoder.side, cfg.pose_components, cfg.pooling,
+            cfg.initial_scale, cfg.initial_depth, cfg.start_std,
         )  # fmt: skip
         places = len(self.mano.template if cfg.texture == "vertex" else self.mano.faces)
         self.appearance = AppearanceHeads(
@@ -277,7 +277,10 @@ class S2Hand(Method):
         code = self.geometry(features)
         if self.cfg.mean_shape:
             code = code._replace(betas=torch.zeros_like(code.betas))
-        return pose_hand(code, intrinsics, self.image_size, self.mano, self.cfg.translation)
+        cfg = self.cfg
+        return pose_hand(
+            code, intrinsics, self.image_size, self.mano, cfg.translation, cfg.initial_rotation
+        )
 
     def _colour_terms(
         self,
