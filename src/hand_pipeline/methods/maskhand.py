@@ -130,11 +130,7 @@ class MaskHand(Method, MaskHandNetwork):
         self, cfg: MaskHandConfig, vit: VitConfig, augmentation: HandAugmentationConfig
     ) -> None:
         super().__init__(cfg, vit)
-        if vit.image_size != augmentation.image_size:
-            raise ValueError(
-                f"expected one input size, got image_size {vit.image_size} of the ViT and "
-                f"{augmentation.image_size} of the augmentation; set both to the same"
-            )
+        augmentation.check_size(vit.image_size, "ViT")
         self.augmentation = HandAugmentation(augmentation)
         self.backbone.freeze_blocks(cfg.frozen_blocks)
         terms = [name.removeprefix("weight_") for name in type(cfg).model_fields]
@@ -212,12 +208,7 @@ class MaskHand(Method, MaskHandNetwork):
         """
         if not images.is_floating_point():
             keypoints = move_keypoints(keypoints, self.augmentation.whole_image(images))
-            images, intrinsics = self.augmentation.resize(images, intrinsics)
-        if images.shape[-2:] != (self.image_size, self.image_size):
-            raise ValueError(
-                f"expected normalised images of {self.image_size} x {self.image_size} px, got "
-                f"{images.shape[-2]} x {images.shape[-1]}; give uint8 images to have them resized"
-            )
+        images, intrinsics = self.augmentation.network_input(images, intrinsics)
         return self._encode(images, intrinsics, keypoints)
 
     @torch.no_grad()
