@@ -5,11 +5,11 @@ from kedro.pipeline import Pipeline
 
 STAGES = (
     "synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report",
-    "detect", "tokenizer", "maskhand", "generation",
+    "detect", "tokenizer", "maskhand", "generation", "s2hand", "s2hand_photos",
 )  # fmt: skip
 """In order of running. `make demo` asks DVC for `report` and what it needs, `dvc repro` for all.
-Others run by their names alone: sweeps, what only they need, `claims`, and `s2hand`,
-`s2hand_photos`, `probe` and `photo_probes`, whose base is not tried yet."""
+Others run by their names alone: sweeps, what only they need, `claims`, `probe` and
+`photo_probes`."""
 
 
 def register_pipelines() -> dict[str, Pipeline]:

@@ -56,7 +56,15 @@ def test_shared_code_is_a_dependency_of_each_stage_that_uses_it(
     built: dict[str, dict[str, Any]],
 ) -> None:
     loop = "src/hand_pipeline/training/loop.py"
-    train = {"pretrain", "finetune", "tokenizer", "maskhand", "generation"}
+    train = {
+        "pretrain",
+        "finetune",
+        "tokenizer",
+        "maskhand",
+        "generation",
+        "s2hand",
+        "s2hand_photos",
+    }
     assert {n for n in built if loop in built[n]["deps"]} == train
     assert "src/hand_pipeline/methods/pymaf.py" not in built["pretrain"]["deps"]
     assert "src/hand_pipeline/tracking.py" not in built["pretrain"]["deps"]

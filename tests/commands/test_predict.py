@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import torch
+import trimesh
 from click.testing import CliRunner
 from PIL import Image
 from torch import nn
@@ -16,11 +17,17 @@ from hand_pipeline.commands.predict import predict
 from hand_pipeline.commands.sampling_options import SamplingOptions
 from hand_pipeline.data.batch import HandHypotheses, HandPrediction
 from hand_pipeline.data.detector import Detection, DetectorConfig
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.videos import write_video
 from hand_pipeline.geometry.camera import project, weak_perspective_to_translation
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+from hand_pipeline.methods.s2hand import S2Hand
+from hand_pipeline.models.efficientnet_encoder import EfficientNetConfig
+from hand_pipeline.models.hourglass import HourglassConfig
 from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.training.checkpoint import pack_method, save_checkpoint
+from hand_pipeline.training.s2hand_config import S2HandConfig
 
 module = sys.modules["hand_pipeline.commands.predict"]
 MEDIA = Path(__file__).parents[3] / "shared" / "data" / "demo_media"
@@ -135,6 +142,41 @@ def test_a_photo_gives_overlay_json_and_meshes(run, fake, tmp_path):
     assert [hand["handedness"] for hand in record["hands"]] == ["right", "left"]
     left = np.array(record["hands"][1]["joints_2d_px"])
     assert (left[:, 0] > 80).all()
+
+
+def test_hands_with_colours_are_drawn_and_written_with_them_and_the_guessed_camera_is_flagged(
+    tmp_path, fake
+):
+    torch.manual_seed(0)
+    configs = {
+        "cfg": S2HandConfig(hourglass=HourglassConfig(width=8, depth=1, blocks=1)),
+        "encoder": EfficientNetConfig(name="mobilenetv2_035", image_size=32),
+        "augmentation": HandAugmentationConfig(image_size=32),
+    }
+    method = S2Hand(**configs)
+    path = tmp_path / "06_models/s2hand_method.safetensors"
+    save_checkpoint(path, pack_method("s2hand", method.state_dict(), **configs))
+    photo, out = save(tmp_path / "a.jpg"), tmp_path / "out"
+    arguments = ["--method", "s2hand", "--data", str(tmp_path), "--out", str(out)]
+    result = CliRunner().invoke(predict, [str(photo), *arguments])
+    assert result.exit_code == 0, result.output
+    assert "camera not given: focal length is the photo's diagonal" in result.output
+    record = json.loads((out / "a.json").read_text())
+    assert record["camera"]["focal_given"] is False
+    assert record["camera"]["intrinsics"][0][0] == pytest.approx(200)  # the diagonal
+    for name in ("a_hand0_right.glb", "a_hand1_left.glb"):
+        (mesh,) = trimesh.load_scene(out / name, process=False).geometry.values()
+        colours = np.asarray(mesh.visual.vertex_attributes["color"])[:, :3].astype(float)
+        assert (colours[:, 0] > colours[:, 2]).all()  # skin, from the start
+        assert colours.std(axis=0).max() > 0
+    with Image.open(out / "a.overlay.png") as picture:
+        drawn = np.array(picture)[:, :160].astype(int)
+    hand = np.abs(drawn - 200).max(axis=2) > 20
+    assert hand.sum() > 100
+    assert (drawn[hand][:, 0] >= drawn[hand][:, 2]).all()  # neither blue nor bones of all colours
+    given = CliRunner().invoke(predict, [str(photo), *arguments, "--focal", "400"])
+    assert "camera not given" not in given.output
+    assert json.loads((out / "a.json").read_text())["camera"]["focal_given"] is True
 
 
 def test_a_given_focal_length_is_used_and_moves_the_hand_away(run, fake, tmp_path):

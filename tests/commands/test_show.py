@@ -25,6 +25,23 @@ def test_each_table_that_was_made_is_shown_with_its_page(tmp_path: Path) -> None
     assert "report.html" not in result.output
 
 
+def test_photos_without_labels_have_their_2d_errors_and_their_page(tmp_path: Path) -> None:
+    folder = tmp_path / "08_reporting"
+    folder.mkdir()
+    rows = [{"model": name, "num_samples": 4, **dict.fromkeys(COLUMNS, 1.0)} for name in "ab"]
+    pd.DataFrame(rows).to_csv(folder / "s2hand_table.csv", index=False)
+    errors = [
+        {"model": name, "hands": 41, "error_mean_px": value, "error_median_px": 2.0}
+        for name, value in (("before", 12.345), ("after", 6.789))
+    ]
+    pd.DataFrame(errors).to_csv(folder / "s2hand_photos_table.csv", index=False)
+    result = CliRunner().invoke(show, ["--data", str(tmp_path)])
+    assert result.exit_code == 0
+    for text in ("hands of photos: 41", "12.35", "6.79", "mean px", "s2hand_photos.html"):
+        assert text in result.output
+    assert "s2hand.html" in result.output
+
+
 def test_it_prints_every_metric_and_how_far_below_the_mean_hand(tmp_path: Path) -> None:
     folder = tmp_path / "08_reporting"
     folder.mkdir()

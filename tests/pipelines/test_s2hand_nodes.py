@@ -4,10 +4,13 @@ scores, pictures and pages are made of."""
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.detected_keypoints import DetectedKeypoints, write_keypoints
@@ -15,6 +18,7 @@ from hand_pipeline.data.fixtures.freihand import write_freihand
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_mix import MixConfig, open_labelled_hands
+from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.photo_hands import PhotoHandsConfig
 from hand_pipeline.data.shards import ShardWriter
 from hand_pipeline.geometry.mano import ManoHand
@@ -27,6 +31,8 @@ from hand_pipeline.pipelines.s2hand.keypoints_2d import score_keypoints_2d
 from hand_pipeline.pipelines.s2hand.nodes import TermsConfig
 from hand_pipeline.pipelines.s2hand.page import write_page
 from hand_pipeline.pipelines.s2hand_photos import nodes as photos
+from hand_pipeline.pipelines.s2hand_photos import page as photos_page
+from hand_pipeline.pipelines.s2hand_photos import scoring as photo_scoring
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.s2hand_config import S2HandConfig
@@ -38,7 +44,7 @@ METHOD = S2HandConfig(hourglass=HourglassConfig(width=8, depth=1, blocks=1))
 RUN = TrainConfig(steps=2, batch_size=4, lr=1e-3, log_every=1, checkpoint_every=2)
 CFG = scoring.S2HandEvaluationConfig(batch_size=2, shown=2)
 PHOTOS = PhotoHandsConfig(held_out=0.4)
-EVALUATION = photos.PhotoEvaluationConfig(batch_size=2, shown=2)
+EVALUATION = photo_scoring.PhotoEvaluationConfig(batch_size=2, shown=2)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ def write_crops(folder: Path, pictures: Path) -> None:
     with ShardWriter(folder) as writer:
         for number in range(12):
             meta = {
-                "sha256": f"photo {number}", "score": 0.9, "matrix": np.eye(3).tolist(),
+                "sha256": f"photo {number}", "set": f"set {number % 2}", "score": 0.9,
+                "matrix": np.eye(3).tolist(),
                 "photo_size": (224, 224), "mirrored": False, "landmarks_2d": points,
             }  # fmt: skip
             if number == 0:
@@ -231,7 +238,8 @@ def test_a_model_goes_on_learning_on_photos(world):
     )
     assert metrics["hands"] == metrics["default_camera"]
     assert {"loss.pixel", "loss.consistency", "loss.joint_limits"} <= set(history.columns)
-    found, rows = photos.compare_on_photos(
+    assert sum(metrics["hands_by_set"].values()) == metrics["hands"]
+    found, table, rows = photo_scoring.compare_on_photos(
         world.crops, start, packed, PHOTOS, EVALUATION, world.machine
     )
     assert found["held_out_hands"] + metrics["hands"] == 11
@@ -240,8 +248,80 @@ def test_a_model_goes_on_learning_on_photos(world):
     assert rows["camera"].eq("default").all()
     assert rows["before_px"].mean() == pytest.approx(found["before"]["error_mean_px"])
     assert found["before"] != found["after"]
-    picture = photos.draw_photos(world.crops, packed, PHOTOS, EVALUATION, world.machine)
-    assert picture.size == (2 * (3 * 224 + 4) + 4, 224 + 8)
+    assert found["hands_improved"] == (rows["after_px"] < rows["before_px"]).mean()
+    assert table["model"].tolist() == list(photo_scoring.ROWS.values())
+    assert table["error_mean_px"].tolist() == pytest.approx(
+        [rows["before_px"].mean(), rows["after_px"].mean()]
+    )
+    picture = photo_scoring.draw_photos(
+        world.crops, packed, rows, PHOTOS, EVALUATION, world.machine
+    )
+    page = photos_page.write_page(table, rows, picture, picture, {"held_out": 0.4}, {"steps": 2})
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 2
+    for text in ("after learning on photos", "set 1", "No 3D truth exists", "Hands with it: "):
+        assert text in page
+
+
+def test_the_error_before_and_after_is_that_of_each_model_on_photos_held_out(world, monkeypatch):
+    held_out = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS, held_out=True)
+    learnt = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS)
+    assert not set(held_out.ids) & set(learnt.ids)
+    stages, away, asked = {"before": "3d", "after": "joint"}, {"before": 20.0, "after": 5.0}, []
+
+    def predict(self, images, intrinsics, ids):
+        asked.extend(ids)
+        rows = [held_out.ids.index(name) for name in ids]
+        points = torch.from_numpy(np.stack([held_out.seen[row].points for row in rows]))
+        off = next(away[name] for name in away if stages[name] == self.cfg.stage)
+        joints = (points + torch.tensor([off, 0.0])) * (self.image_size / 224)
+        return SimpleNamespace(joints_2d=joints)
+
+    monkeypatch.setattr(S2Hand, "predict", predict)
+    found, _, rows = photo_scoring.compare_on_photos(
+        world.crops, fresh(stage="3d"), fresh(), PHOTOS, EVALUATION, world.machine
+    )
+    assert asked == 2 * held_out.ids
+    for name, distance in away.items():
+        assert found[name]["error_mean_px"] == pytest.approx(distance, abs=1e-3)
+        assert found[name]["error_median_px"] == pytest.approx(distance, abs=1e-3)
+        assert rows[f"{name}_px"].to_numpy() == pytest.approx(distance, abs=1e-3)
+    assert (found["before"]["joints_near"], found["after"]["joints_near"]) == (0, 1)
+    assert found["hands_improved"] == 1
+
+
+def test_where_too_few_photos_were_held_out_ones_that_were_learnt_from_fill_the_picture(
+    world, monkeypatch, caplog
+):
+    captions = []
+
+    def drawn(*given):
+        captions.extend(given[-1])
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr(photo_scoring, "textured_sheet", drawn)
+    held_out = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS, held_out=True)
+    samples = pd.DataFrame(
+        {"id": held_out.ids, "set": held_out.sets, "before_px": 9.0, "after_px": 3.0}
+    )
+    shown = EVALUATION.model_copy(update={"shown": 10})
+    photo_scoring.draw_photos(world.crops, fresh(), samples, PHOTOS, shown, world.machine)
+    own = [caption for caption in captions if caption.startswith("held out, set ")]
+    assert len(own) == len(held_out)
+    assert "2D error 9.0 px before, 3.0 after" in own[0]
+    assert captions[len(own) :] == ["learnt from"] * (10 - len(own))
+    assert "collect more photos" not in caplog.text
+    captions.clear()
+    many = EVALUATION.model_copy(update={"shown": 40})
+    photo_scoring.draw_photos(world.crops, fresh(), samples, PHOTOS, many, world.machine)
+    assert len(captions) == 11
+    assert "11 hands in the picture, not 40" in caplog.text
+
+
+def test_without_a_photo_to_measure_on_nothing_is_trained(world):
+    with pytest.raises(DataSetError, match=r"none to measure on; .* raise held_out \(1e-09\)"):
+        photos.train_on_photos(
+            world.crops, fresh(), PhotoHandsConfig(held_out=1e-9), RUN, world.machine
+        )
 
 
 def test_a_model_that_needs_labels_cannot_learn_on_photos(world):

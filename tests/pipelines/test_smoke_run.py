@@ -160,6 +160,43 @@ def test_maskhand_is_trained_scored_and_drawn(finished: Path) -> None:
     )
 
 
+def test_s2hand_is_trained_stage_by_stage_scored_and_drawn(finished: Path) -> None:
+    reporting = finished / "08_reporting"
+    table = pd.read_csv(reporting / "s2hand_table.csv")
+    assert table["model"].tolist() == [
+        "mean hand", "S2HAND, self-supervised geometry alone", "S2HAND, self-supervised",
+        "S2HAND, weakly supervised (true 2D)", "S2HAND, fully supervised (true 3D)",
+    ]  # fmt: skip
+    assert table["num_samples"].eq(8).all()
+    assert len(pd.read_csv(reporting / "s2hand_keypoints_table.csv")) == 3
+    for stage in ("s2hand_2d", "s2hand_3d", "s2hand", "s2hand_weak", "s2hand_full"):
+        assert len(pd.read_csv(reporting / f"{stage}_history.csv")) == 4
+    page = (reporting / "s2hand.html").read_text()
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 4
+    method = load_method(finished / "06_models/s2hand_method.safetensors")
+    assert method.cfg.supervision == "self"
+
+
+def test_s2hand_goes_on_learning_on_the_photos(finished: Path) -> None:
+    reporting = finished / "08_reporting"
+    metrics = json.loads((reporting / "s2hand_photos_metrics.json").read_text())
+    scores = json.loads((reporting / "s2hand_photos_scores_metrics.json").read_text())
+    crops = json.loads((reporting / "collect_metrics.json").read_text())["crops"]
+    assert metrics["hands"] + scores["held_out_hands"] == crops
+    table = pd.read_csv(reporting / "s2hand_photos_table.csv")
+    assert table["model"].str.split().str[0].tolist() == ["before:", "after"]
+    assert table["error_mean_px"].gt(0).all()
+    assert table["error_mean_px"].nunique() == 2
+    page = (reporting / "s2hand_photos.html").read_text()
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 2
+    before, after = (
+        load_method(finished / f"06_models/{name}_method.safetensors").state_dict()
+        for name in ("s2hand", "s2hand_photos")
+    )
+    changed = {name.split(".")[0] for name in before if not before[name].equal(after[name])}
+    assert {"encoder", "geometry", "appearance", "hourglass"} <= changed
+
+
 def test_hands_are_generated_from_words_and_from_nothing(finished: Path) -> None:
     reporting = finished / "08_reporting"
     text = json.loads((reporting / "text_metrics.json").read_text())

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -74,6 +75,21 @@ def test_an_interrupted_run_ends_bit_equal_to_an_uninterrupted_one(tmp_path: Pat
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
+def test_the_rate_falls_in_steps_and_a_run_resumed_after_a_fall_goes_on_below_it(
+    tmp_path: Path,
+) -> None:
+    cfg = TrainConfig(steps=12, batch_size=8, lr=1e-2, schedule="step", step_every=5,
+                      step_factor=0.5, log_every=1, checkpoint_every=6)  # fmt: skip
+    expected = list(fit(Toy(), points_from, cfg, MACHINE))
+    assert [r.learning_rate for r in expected] == [1e-2] * 5 + [5e-3] * 5 + [2.5e-3] * 2
+    for record in fit(Toy(), points_from, cfg, MACHINE, tmp_path / "last.safetensors"):
+        if record.step == 8:
+            break
+    resumed = list(fit(Toy(), points_from, cfg, MACHINE, tmp_path / "last.safetensors"))
+    assert [r.replayed for r in resumed] == [True] * 6 + [False] * 6
+    assert numbers(resumed) == numbers(expected)
+
+
 def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     path = tmp_path / "last.safetensors"
     first = list(fit(Toy(), points_from, CONFIG, MACHINE, path))
@@ -135,3 +151,25 @@ def test_loss_names_must_match_weights() -> None:
 def test_checkpoints_must_fall_on_records() -> None:
     with pytest.raises(ValueError, match="multiple of log_every"):
         TrainConfig(steps=10, batch_size=1, lr=1.0, log_every=3, checkpoint_every=4)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"schedule": "step"}, "needs step_every and step_factor"),
+        ({"schedule": "step", "step_every": 3}, "needs step_factor"),
+        ({"step_every": 3, "step_factor": 0.5}, "step_every and step_factor belong to schedule"),
+        ({"step_factor": 0.5}, "set schedule: step, or leave them out"),
+        ({"schedule": "step", "step_every": 3, "step_factor": 0.5, "final_lr": 1e-3}, "final_lr"),
+        (
+            {"schedule": "step", "step_every": 3, "step_factor": 0.5, "warmup_steps": 4},
+            "fall before it has risen",
+        ),
+        ({"schedule": "step", "step_every": 3, "step_factor": 1.0}, "less than 1"),
+        ({"schedule": "steps"}, "'cosine' or 'step'"),
+    ],
+)
+def test_settings_of_another_schedule_are_refused(given: dict[str, Any], said: str) -> None:
+    plain = {"steps": 10, "batch_size": 1, "lr": 1.0, "log_every": 1, "checkpoint_every": 1}
+    with pytest.raises(ValueError, match=said):
+        TrainConfig(**{**plain, **given})

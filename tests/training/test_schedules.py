@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from hand_pipeline.training.schedules import cosine, linear, warmup_cosine
+from hand_pipeline.training.schedules import cosine, linear, warmup_cosine, warmup_steps_down
 
 
 def test_cosine_goes_from_start_over_the_middle_to_final():
@@ -28,3 +28,14 @@ def test_learning_rate_rises_linearly_then_falls_to_final():
 
 def test_learning_rate_without_warmup_starts_at_its_peak():
     assert warmup_cosine(0, 10, 1.0, 0) == 1.0
+
+
+def test_a_stepped_rate_falls_by_its_factor_at_every_interval_and_not_between():
+    rates = [warmup_steps_down(s, 1e-3, 0, 30, 0.5) for s in range(90)]
+    assert rates == [1e-3] * 30 + [5e-4] * 30 + [2.5e-4] * 30
+
+
+def test_a_stepped_rate_rises_first_and_its_falls_are_counted_from_the_start():
+    rates = [warmup_steps_down(s, 1.0, 4, 6, 1 / 3) for s in range(13)]
+    assert rates[:6] == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert rates[6:] == pytest.approx([1 / 3] * 6 + [1 / 9])

@@ -79,6 +79,8 @@ class PhotoResults:
         hands = sum(row["hands"] for row in self.photos)
         if self.photos:
             click.echo(f"{hands} hands in {len(self.photos)} photos")
+        if self.focal is None and (hands or self.videos):
+            click.echo("camera not given: focal length is the photo's diagonal, depths are guesses")
         for row in self.videos:
             click.echo(f"{row['file']}: hands in {row['with_hands']} of {row['frames']} frames")
         if empty:
@@ -139,13 +141,14 @@ class PhotoResults:
 
 
 def drawn(hands: Sequence[PlacedHand]) -> list[DrawnHand]:
-    """What to draw of reconstructed hands: right ones blue, left ones orange."""
+    """What to draw of hands: in their own colours, or right ones blue, left ones orange."""
     return [
         DrawnHand(
-            hand.vertices, hand.faces, hand.joints_2d, SIDE_COLOURS[hand.detection.handedness]
+            hand.vertices, hand.faces, hand.joints_2d,
+            SIDE_COLOURS[hand.detection.handedness] if hand.colours is None else hand.colours,
         )
         for hand in hands
-    ]
+    ]  # fmt: skip
 
 
 def with_confidence(hypotheses: Sequence[PlacedHand]) -> list[Hypothesis]:

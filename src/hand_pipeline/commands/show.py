@@ -17,8 +17,18 @@ COLUMNS = {
 }
 """What the table shows: millimetres, then shares from 0 to 1 (Procrustes-aligned vertices)."""
 
-TABLES = {"results_table.csv": "report.html", "maskhand_table.csv": "maskhand.html"}
+PHOTO_COLUMNS = {
+    "error_mean_px": "mean px", "error_median_px": "median px", "joints_near": "within 10 px",
+}  # fmt: skip
+
+TABLES = {
+    "results_table.csv": "report.html",
+    "maskhand_table.csv": "maskhand.html",
+    "s2hand_table.csv": "s2hand.html",
+}
 """Tables of models, and the page that shows each with its pictures."""
+PHOTOS = ("s2hand_photos_table.csv", "s2hand_photos.html")
+"""The table of S2HAND on photos, which have 2D errors alone, and its page."""
 
 
 @click.command("show")
@@ -34,6 +44,9 @@ def show(data: Path) -> None:
         raise click.ClickException(f"no results in {folder}: run `dvc repro` or `make demo` first")
     for name in made:
         _show_table(pd.read_csv(folder / name).set_index("model"))
+    photos_table, photos_page = PHOTOS
+    if (folder / photos_table).is_file():
+        _show_photos(pd.read_csv(folder / photos_table))
     if (folder / "collect_table.csv").is_file():
         click.echo("\nPhotos (columns without any photo left out)")
         photos = pd.read_csv(folder / "collect_table.csv").set_index("set")
@@ -43,8 +56,20 @@ def show(data: Path) -> None:
             )
         )
     pages = [page for table, page in TABLES.items() if table in made]
+    pages += [photos_page] * (folder / photos_table).is_file()
     click.echo("\n" + "\n".join(f"report    {(folder / page).resolve()}" for page in pages))
     click.echo("runs      make ui, then http://127.0.0.1:5000\n")
+
+
+def _show_photos(results: pd.DataFrame) -> None:
+    """2D errors on held-out photos, before and after."""
+    click.echo(
+        f"\nHeld-out hands of photos: {int(results['hands'].iloc[0])}. Projected joints from"
+    )
+    click.echo("the detected ones, px of a 224 px crop.\n")
+    table = results.set_index("model").drop(columns="hands")
+    table.columns = [PHOTO_COLUMNS.get(name, name) for name in table.columns]
+    click.echo(table.to_string(float_format=lambda value: f"{value:.2f}"))
 
 
 def _show_table(results: pd.DataFrame) -> None:

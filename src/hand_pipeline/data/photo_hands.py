@@ -89,11 +89,11 @@ class PhotoHands(Dataset[tuple[UInt8[Tensor, "3 height width"], int]]):
             else:
                 self.seen.append(found)
         if not self.seen:
-            side = "held-out" if held_out else "training"
+            side, knob = ("to measure on", "raise") if held_out else ("to learn from", "lower")
             raise DataSetError(
-                f"{shards.directory} has no {side} crop to learn from; skipped: "
-                f"{dict(self.skipped) or 'none'}; collect more photos, or lower min_score and "
-                "min_joints"
+                f"{shards.directory} has {len(shards)} crops, but none {side}; skipped: "
+                f"{dict(self.skipped) or 'none'}; collect more photos (data/01_raw/photos), {knob} "
+                f"held_out ({cfg.held_out}), or lower min_score and min_joints"
             )
         self.ids = [shards.keys[each.position] for each in self.seen]
         self.unique_ids = self.ids
@@ -131,6 +131,11 @@ class PhotoHands(Dataset[tuple[UInt8[Tensor, "3 height width"], int]]):
     def guessed(self) -> Bool[np.ndarray, " crops"]:
         """Hands whose camera, hence depth, is a guess."""
         return np.array([each.guessed for each in self.seen])
+
+    @property
+    def sets(self) -> list[str]:
+        """The set that each hand's photo is of."""
+        return [str(self.crops.reader.meta(each.position).get("set", "")) for each in self.seen]
 
     @property
     def fingerprint(self) -> str:

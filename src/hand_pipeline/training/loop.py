@@ -17,7 +17,7 @@ from hand_pipeline.data.batch import Batch
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hand_pipeline.training.method import Method
-from hand_pipeline.training.schedules import cosine, warmup_cosine
+from hand_pipeline.training.schedules import cosine, warmup_cosine, warmup_steps_down
 from hand_pipeline.training.seeding import seed_everything
 
 BatchesFrom = Callable[[int], Iterator[Batch]]
@@ -30,7 +30,12 @@ class TrainConfig(Config):
     steps: int = Field(gt=0, description="optimizer steps in all")
     batch_size: int = Field(gt=0, description="samples a step, over all devices together")
     lr: float = Field(gt=0, description="peak learning rate")
+    schedule: Literal["cosine", "step"] = Field(
+        "cosine", description="of the learning rate: down to final_lr, or by a factor now and then"
+    )
     final_lr: float = Field(1e-6, ge=0, description="learning rate the cosine ends at")
+    step_every: int | None = Field(None, gt=0, description="schedule step: steps between falls")
+    step_factor: float | None = Field(None, gt=0, lt=1, description="schedule step: of each fall")
     warmup_steps: int = Field(0, ge=0, description="linear warm-up from 0")
     weight_decay: float = Field(0.0, ge=0, description="at the start; matrices only")
     final_weight_decay: float | None = Field(None, ge=0, description="cosine end; null: constant")
@@ -56,6 +61,39 @@ class TrainConfig(Config):
                 f"warmup_steps ({self.warmup_steps}) must be below steps ({self.steps})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> "TrainConfig":
+        given = {"step_every": self.step_every, "step_factor": self.step_factor}
+        if self.schedule == "cosine":
+            if unused := [name for name, value in given.items() if value is not None]:
+                raise ValueError(
+                    f"{' and '.join(unused)} belong to schedule 'step', but schedule is 'cosine': "
+                    "set schedule: step, or leave them out"
+                )
+            return self
+        if self.step_every is None or self.step_factor is None:
+            missing = [name for name, value in given.items() if value is None]
+            raise ValueError(f"schedule 'step' needs {' and '.join(missing)}")
+        if self.final_lr != type(self).model_fields["final_lr"].default:
+            raise ValueError(
+                f"final_lr ({self.final_lr}) is where the cosine ends; schedule 'step' ends where "
+                "its falls lead: leave final_lr out"
+            )
+        if self.warmup_steps > self.step_every:
+            raise ValueError(
+                f"warmup_steps ({self.warmup_steps}) must not be above step_every "
+                f"({self.step_every}): the rate would fall before it has risen"
+            )
+        return self
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of a step, from 0: a function of it alone, so a resumed run has the same."""
+        if self.step_every is not None and self.step_factor is not None:
+            return warmup_steps_down(
+                step, self.lr, self.warmup_steps, self.step_every, self.step_factor
+            )
+        return warmup_cosine(step, self.steps, self.lr, self.warmup_steps, self.final_lr)
 
 
 @dataclass(frozen=True)
@@ -222,7 +260,7 @@ class _Loop:
 
     def _schedule(self) -> None:
         cfg = self.cfg
-        lr = warmup_cosine(self.step, cfg.steps, cfg.lr, cfg.warmup_steps, cfg.final_lr)
+        lr = cfg.learning_rate(self.step)
         end = cfg.weight_decay if cfg.final_weight_decay is None else cfg.final_weight_decay
         weight_decay = cosine(self.step, cfg.steps, cfg.weight_decay, end)
         for group in self.optimizer.param_groups:

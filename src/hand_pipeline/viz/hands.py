@@ -12,6 +12,8 @@ from hand_pipeline.geometry.rasterizer import render
 
 PREDICTED = (0.36, 0.60, 0.92)  # blue: what a model says
 TRUE = (0.93, 0.68, 0.42)  # orange: what is so
+SIDE_TURN = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
+"""Rotation of a mesh that is seen from the side: 90 degrees about the vertical."""
 COLUMNS = ("photo", "prediction", "truth", "prediction, side", "truth, side")
 
 _HEADER, _CAPTION, _GAP = 22, 18, 4
@@ -49,9 +51,9 @@ def qualitative_grid(
         raise ValueError("expected at least one hand to draw, got none")
     if captions and len(captions) != len(images):
         raise ValueError(f"expected {len(images)} captions, got {len(captions)}")
-    photos = _resized(images, size)
-    camera = _camera_of(intrinsics, images, size)
-    predicted_side, true_side, side_camera = _side_views(vertices, true_vertices, size)
+    photos = resized(images, size)
+    camera = camera_at(size, intrinsics, images)
+    (predicted_side, true_side), side_camera = side_views([vertices, true_vertices], size)
     paper = torch.ones_like(photos)
     pictures = [
         photos,
@@ -90,8 +92,8 @@ def comparison_grid(
         raise ValueError("expected at least one picture of at least one hand to draw, got none")
     if len(captions) != len(true_vertices):
         raise ValueError(f"expected {len(true_vertices)} captions, got {len(captions)}")
-    camera = _camera_of(intrinsics, next(iter(images.values())), size)
-    columns = {name: _resized(pictures, size) for name, pictures in images.items()}
+    camera = camera_at(size, intrinsics, next(iter(images.values())))
+    columns = {name: resized(pictures, size) for name, pictures in images.items()}
     first = next(iter(columns.values()))
     for name, mesh in vertices.items():
         columns[name] = over(first, mesh, faces, camera, PREDICTED)
@@ -113,33 +115,36 @@ def over(
     return drawn + (1 - alpha[:, None]) * pictures
 
 
-def _side_views(
-    vertices: Tensor, true_vertices: Tensor, size: int
-) -> tuple[Tensor, Tensor, Float[Tensor, "hands 3 3"]]:
-    """Both meshes turned by 90 degrees about the vertical, before one camera a row."""
-    turn = vertices.new_tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
-    centred = [mesh - _centre(mesh) for mesh in (vertices, true_vertices)]
+def side_views(
+    meshes: Sequence[Float[Tensor, "hands vertices 3"]], size: int
+) -> tuple[list[Float[Tensor, "hands vertices 3"]], Float[Tensor, "hands 3 3"]]:
+    """Meshes of the same hands turned by `SIDE_TURN`, each about its own centre, and their camera.
+
+    The camera stands so far that the largest mesh of a hand fits pictures of `size` px.
+    """
+    turn = meshes[0].new_tensor(SIDE_TURN)
+    centred = [mesh - _centre(mesh) for mesh in meshes]
     radius = torch.stack([mesh.norm(dim=-1).amax(1) for mesh in centred]).amax(0)
     distance = radius * _VIEW_DISTANCE
     focal = size / 2 * (_VIEW_DISTANCE - 1) / _VIEW_MARGIN
-    row = vertices.new_tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
-    away = torch.zeros_like(vertices[:, :1])
+    row = turn.new_tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
+    away = torch.zeros_like(meshes[0][:, :1])
     away[..., 2] = distance[:, None]
-    predicted, true = (mesh @ turn.mT + away for mesh in centred)
-    return predicted, true, row.expand(len(vertices), 3, 3)
+    return [mesh @ turn.mT + away for mesh in centred], row.expand(len(distance), 3, 3)
 
 
 def _centre(mesh: Tensor) -> Tensor:
     return (mesh.amax(1, keepdim=True) + mesh.amin(1, keepdim=True)) / 2
 
 
-def _resized(images: Tensor, size: int) -> Float[Tensor, "hands 3 size size"]:
+def resized(images: Tensor, size: int) -> Float[Tensor, "hands 3 size size"]:
+    """Square photos of bytes as pictures of `size` px, 0 to 1."""
     return torch.nn.functional.interpolate(
         images.float() / 255, size=(size, size), mode="bilinear", antialias=True
     )
 
 
-def _camera_of(intrinsics: Tensor, images: Tensor, size: int) -> Float[Tensor, "hands 3 3"]:
+def camera_at(size: int, intrinsics: Tensor, images: Tensor) -> Float[Tensor, "hands 3 3"]:
     """Of the pictures once they are `size` px wide and high."""
     camera = intrinsics.clone()
     camera[:, 0] *= size / images.shape[-1]
@@ -147,7 +152,8 @@ def _camera_of(intrinsics: Tensor, images: Tensor, size: int) -> Float[Tensor, "
     return camera
 
 
-def _bytes(pictures: Tensor) -> np.ndarray:
+def as_bytes(pictures: Tensor) -> np.ndarray:
+    """Pictures from 0 to 1 as PIL takes them: height, width, channels."""
     array = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
     return array.permute(0, 2, 3, 1).cpu().numpy()
 
@@ -165,7 +171,7 @@ def _sheet(
     for j, (name, pictures) in enumerate(columns.items()):
         left = _GAP + j * (size + _GAP)
         draw.text((left + size / 2, _HEADER / 2), name, _INK, heading, anchor="mm")
-        for i, picture in enumerate(_bytes(pictures)):
+        for i, picture in enumerate(as_bytes(pictures)):
             sheet.paste(Image.fromarray(picture), (left, _HEADER + i * row_height))
     for i, caption in enumerate(captions):
         top = _HEADER + i * row_height + size + 3

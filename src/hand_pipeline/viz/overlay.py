@@ -23,12 +23,16 @@ _SIDE_FILL = 0.85  # share of the side view that the hands fill
 
 @dataclass(frozen=True)
 class DrawnHand:
-    """What is drawn of a hand: its mesh (camera frame, metres), its joints (px) and its colour."""
+    """What is drawn of a hand: its mesh (camera frame, metres), its joints (px) and its colour.
+
+    The colour is one RGB from 0 to 1, or the reflectance of every vertex: of such a hand no bones
+    are drawn, which would hide its texture.
+    """
 
     vertices: Float[Tensor, "vertices 3"]
     faces: Int[Tensor, "faces 3"]
     joints_2d: Float[Tensor, "21 2"]
-    colour: RGB
+    colour: RGB | Float[Tensor, "vertices 3"]
 
 
 def draw_hands(
@@ -38,7 +42,7 @@ def draw_hands(
     opacity: float = 0.85,
     skeleton: bool = True,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The photo with the meshes over it, nearer hands before farther ones, and their bones."""
+    """The photo with the meshes over it, nearer hands before farther ones, and the bones."""
     drawn = photo.copy()
     window = _window(hands, intrinsics, photo.shape[:2])
     if window is not None:
@@ -50,7 +54,8 @@ def draw_hands(
         return drawn
     image = Image.fromarray(drawn)
     for hand in hands:
-        draw_skeleton(image, hand.joints_2d.numpy())
+        if not isinstance(hand.colour, Tensor):
+            draw_skeleton(image, hand.joints_2d.numpy())
     return np.array(image)
 
 
@@ -161,7 +166,7 @@ def _render(
         faces.append(hand.faces + first)
         first += len(hand.vertices)
     colours = torch.cat(
-        [hand.vertices.new_tensor([hand.colour]).expand_as(hand.vertices) for hand in hands]
+        [torch.as_tensor(hand.colour).to(hand.vertices).expand_as(hand.vertices) for hand in hands]
     )
     rows, columns = window
     camera = intrinsics.clone()

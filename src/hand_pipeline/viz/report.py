@@ -59,6 +59,15 @@ METRICS: dict[str, Metric] = {
     "f15": Metric("F@15", "", False, "The same within 15 mm."),
     "f5_raw": Metric("F@5, raw", "", False, "F@5 with no alignment."),
     "f15_raw": Metric("F@15, raw", "", False, "F@15 with no alignment."),
+    "error_mean_px": Metric(
+        "2D error, mean", "px", True,
+        "Distance of the projected joints from the detected ones in a 224 px crop, mean over the"
+        " joints of a hand, then over hands.",
+    ),
+    "error_median_px": Metric("2D error, median", "px", True, "The same for the middle hand."),
+    "joints_near": Metric(
+        "joints within 10 px", "", False, "Share of projected joints that near to the detected one."
+    ),
 }  # fmt: skip
 """The numbers the report knows, in the order of its columns."""
 

@@ -39,7 +39,8 @@ def write_page(
         "stage_3d": stage_3d, "stage_joint": stage_joint, "labelled": labelled,
     }  # fmt: skip
     pictures = {
-        "Held-out hands: the photo, the render over it, the render alone": textured,
+        "Held-out hands: the photo, the hand over it, from the side, and its texture without light"
+        "": textured,
         "Share of aligned vertices within a distance": auc,
         "2D joints: detected, estimated, projected": keypoint_curves,
         "Training, stage by stage": training,

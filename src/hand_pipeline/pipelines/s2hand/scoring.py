@@ -103,7 +103,7 @@ def score(
 def draw_textured(
     hands: Path, joint: Checkpoint, cfg: S2HandEvaluationConfig, machine: MachineConfig
 ) -> Image.Image:
-    """Some held-out hands, drawn at random: the photo, the render over the photo, the render."""
+    """Some held-out hands, drawn at random, with the colours that the model gives them."""
     device = device_of(machine)
     model = s2hand_of(joint, "s2hand").to(device)
     held_out = open_labelled_hands(hands, "evaluation", model.mano)

@@ -2,14 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from hand_pipeline.pipelines.s2hand_photos.nodes import (
-    compare_on_photos,
-    draw_curves,
-    draw_photos,
-    train_on_photos,
-)
+from hand_pipeline.pipelines.s2hand_photos.nodes import draw_curves, train_on_photos
+from hand_pipeline.pipelines.s2hand_photos.page import write_page
+from hand_pipeline.pipelines.s2hand_photos.scoring import compare_on_photos, draw_photos
 
 _HANDS = "params:s2hand_photos.hands"
+_TRAINING = "params:s2hand_photos.training"
 _SETTINGS = [_HANDS, "params:s2hand_photos.evaluation", "params:machine"]
 
 
@@ -23,7 +21,7 @@ def create_pipeline() -> Pipeline:
                     "hand_crops",
                     "s2hand_method",
                     _HANDS,
-                    "params:s2hand_photos.training",
+                    _TRAINING,
                     "params:machine",
                 ],
                 ["s2hand_photos_method", "s2hand_photos_metrics", "s2hand_photos_history"],
@@ -32,12 +30,21 @@ def create_pipeline() -> Pipeline:
             Node(
                 compare_on_photos,
                 ["hand_crops", "s2hand_method", "s2hand_photos_method", *_SETTINGS],
-                ["s2hand_photos_scores_metrics", "s2hand_photos_samples_table"],
+                [
+                    "s2hand_photos_scores_metrics",
+                    "s2hand_photos_table",
+                    "s2hand_photos_samples_table",
+                ],
                 name="compare_s2hand_photos",
             ),
             Node(
                 draw_photos,
-                ["hand_crops", "s2hand_photos_method", *_SETTINGS],
+                [
+                    "hand_crops",
+                    "s2hand_photos_method",
+                    "s2hand_photos_samples_table",
+                    *_SETTINGS,
+                ],
                 "s2hand_photos_picture",
                 name="draw_s2hand_photos",
             ),
@@ -46,6 +53,19 @@ def create_pipeline() -> Pipeline:
                 "s2hand_photos_history",
                 "s2hand_photos_curves",
                 name="draw_s2hand_photos_curves",
+            ),
+            Node(
+                write_page,
+                [
+                    "s2hand_photos_table",
+                    "s2hand_photos_samples_table",
+                    "s2hand_photos_picture",
+                    "s2hand_photos_curves",
+                    _HANDS,
+                    _TRAINING,
+                ],
+                "s2hand_photos_page",
+                name="write_s2hand_photos_page",
             ),
         ]
     )
