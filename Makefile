@@ -1,12 +1,14 @@
 # make setup    the environment in .venv, every version from constraints.txt
 # make demo     HandMIM end to end on open data; PHOTOS="dir ..." pretrains on your photos
 # make all      the same, then the other methods: tokenizer, MaskHand, and whatever else is a stage
+# make sweeps   all of the papers' experiments, seconds each (ENV=base: the real ones, hours), and the claims
 # make test     all tests
 # make lint     ruff, mypy, import rules, dvc.yaml up to date
 # make ui       MLflow's pages on http://127.0.0.1:5000
 # make clean    what runs have made (never photos, licensed data or the environment)
 PYTHON ?= python3
 PHOTOS ?=
+ENV ?= smoke
 BIN := $(CURDIR)/.venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 export PATH := $(BIN):$(PATH)
@@ -14,7 +16,7 @@ export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := 1
 export GIT_PYTHON_REFRESH := quiet
 
-.PHONY: setup demo all test lint format ui clean benchmarks
+.PHONY: setup demo all sweeps test lint format ui clean benchmarks
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +40,9 @@ demo: setup
 all: demo
 	$(BIN)/dvc repro
 	@$(BIN)/python -m hand_pipeline show
+
+sweeps: setup
+	@$(BIN)/python -m hand_pipeline sweeps --env $(ENV)
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

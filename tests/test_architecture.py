@@ -14,3 +14,14 @@ def test_import_contracts_are_kept() -> None:
     lint_imports = Path(sys.executable).with_name("lint-imports")
     result = subprocess.run([str(lint_imports)], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_hooks_of_every_kedro_run_load_no_torch_and_no_mlflow() -> None:
+    look = (
+        "import sys, hand_pipeline.hooks\n"
+        "print([n for n in ('torch', 'lightning_fabric', 'mlflow', 'optuna') if n in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

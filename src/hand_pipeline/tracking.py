@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from hand_pipeline import delivery, spool
 from hand_pipeline.config import Config
-from hand_pipeline.training.loop import Record
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # every `kedro run` imports this module: torch and Fabric take seconds
     from mlflow import MlflowClient
+
+    from hand_pipeline.training.loop import Record
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class RecordLogger:
         self._waiting: list[tuple[int, dict[str, float]]] = []
         self._last = 0.0
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: "Record") -> None:
         """Take a record; send what has gathered every few seconds."""
         scalars = {f"{self.prefix}.{name}": value for name, value in record.scalars().items()}
         self._waiting.append((record.step, scalars))

@@ -41,11 +41,23 @@ def test_the_features_are_timms():
     images = torch.rand(2, 3, 96, 96)
     with torch.no_grad():
         encoded = encoder(images)
-        torch.testing.assert_close(encoded.features, encoder.trunk.forward_features(images))
-        stem = encoder.trunk.bn1(encoder.trunk.conv_stem(images))
-        torch.testing.assert_close(
-            encoded.low, encoder.trunk.blocks[1](encoder.trunk.blocks[0](stem))
-        )
+        features = encoder.trunk.forward_features(images)
+        low = encoder.trunk.bn1(encoder.trunk.conv_stem(images))
+        for block in (0, 1):
+            low = encoder.trunk.blocks[block](low)
+    # convolutions of another memory layout add up in another order
+    torch.testing.assert_close(encoded.features, features, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(encoded.low, low, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("stride", "side"), [(32, 2), (16, 4), (8, 8)])
+def test_a_smaller_stride_keeps_a_finer_map_with_the_same_weights(stride, side):
+    encoder = EfficientNetEncoder(SMALL.model_copy(update={"stride": stride})).eval()
+    encoder.load_state_dict(EfficientNetEncoder(SMALL).state_dict())
+    with torch.no_grad():
+        encoded = encoder(torch.rand(1, 3, 64, 64))
+    assert encoded.features.shape[-2:] == (encoder.side, encoder.side) == (side, side)
+    assert encoded.low.shape[-2:] == (16, 16)
 
 
 def test_the_encoder_starts_from_a_local_file_of_the_same_architecture(tmp_path):
@@ -90,6 +102,14 @@ def test_pooling_is_what_it_says():
     torch.testing.assert_close(mean(features).pose, mean(flat).pose)
     peak = features.amax((2, 3), keepdim=True)
     torch.testing.assert_close(most(features).pose, mean(peak).pose)
+
+
+def test_a_grid_tells_places_apart_which_a_pool_does_not():
+    features = torch.randn(2, 8, 4, 4)
+    swapped = features.flip(3)
+    for pooling, equal in (("mean", True), ("max", True), ("grid", False)):
+        heads = GeometryHeads(8, 4, pooling=pooling).eval()
+        assert torch.allclose(heads(features).pose, heads(swapped).pose, atol=1e-6) == equal
 
 
 @pytest.mark.parametrize("side", [16, 24, 32, 56])
@@ -177,6 +197,26 @@ def test_the_hand_turns_about_the_models_origin(mano):
     torch.testing.assert_close(turned.joints, rest.joints @ rotation.mT, atol=1e-6, rtol=0)
     half_turn = axis_angle_to_matrix(torch.tensor([math.pi, 0, 0]))
     torch.testing.assert_close(rest.mano_pose[:, 0], half_turn.expand(3, 3, 3), atol=1e-6, rtol=0)
+
+
+def test_a_rotation_of_zero_is_the_initial_one_and_others_follow_it(mano):
+    start = (0.1, -0.2, math.pi / 2)
+    seen = camera(480, 112, 112), 224, mano, "camera"
+    zero = code_of(rotation=torch.zeros(3, 3))
+    initial = code_of(rotation=torch.tensor([start]).repeat(3, 1))
+    torch.testing.assert_close(
+        pose_hand(zero, *seen, start).joints, pose_hand(initial, *seen).joints
+    )
+    turned = pose_hand(code_of(), *seen, start).mano_pose[:, 0]
+    from_start = pose_hand(initial, *seen).mano_pose[:, 0]
+    torch.testing.assert_close(turned, axis_angle_to_matrix(code_of().rotation) @ from_start)
+
+
+def test_hands_start_with_their_fingers_up_a_quarter_turn_from_the_papers_start(mano):
+    code = code_of(rotation=torch.zeros(3, 3), pose=torch.zeros(3, 30))
+    hand = pose_hand(code, camera(480, 112, 112), 224, mano, "camera", (0.0, 0.0, math.pi / 2))
+    x, y = (hand.joints_2d[:, 9] - hand.joints_2d[:, 0]).unbind(-1)  # wrist to middle knuckle
+    assert (y < -5 * x.abs()).all()
 
 
 def test_a_negative_scale_is_as_good_as_a_positive_one(mano):

@@ -1,4 +1,4 @@
-"""Masks, schedule and confidence-guided sampling, on a stub and on the true network."""
+"""Schedule and confidence-guided sampling, on a stub and on the true network."""
 
 import math
 
@@ -14,7 +14,6 @@ from hand_pipeline.models.token_sampling import (
     draw,
     expected_codes,
     mask_counts,
-    random_mask,
     sample_tokens,
 )
 
@@ -84,21 +83,6 @@ def test_the_schedule_is_the_cosine_rounded_up(tokens, iterations, counts):
 def test_a_schedule_of_nothing_is_refused(tokens, iterations):
     with pytest.raises(ValueError, match="at least 1"):
         mask_counts(tokens, iterations)
-
-
-def test_training_masks_hide_as_many_tokens_as_the_cosine_says():
-    tau = torch.tensor([0.0, 0.25, 0.5, 2 / 3, 0.9, 1.0])
-    mask = random_mask(tau, 64, torch.Generator().manual_seed(0))
-    expected = [64, *(math.ceil(math.cos(math.pi * t / 2) * 64) for t in (0.25, 0.5)), 32, 11, 1]
-    assert mask.sum(1).tolist() == expected
-
-
-def test_training_masks_hide_every_token_equally_often_and_repeat_with_their_seed():
-    tau = torch.full((4000,), 0.5)
-    mask = random_mask(tau, 8, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(mask.float().mean(0), torch.full((8,), 6 / 8), atol=0.03, rtol=0)
-    torch.testing.assert_close(mask, random_mask(tau, 8, torch.Generator().manual_seed(0)))
-    assert (mask != random_mask(tau, 8, torch.Generator().manual_seed(1))).any()
 
 
 def test_one_argmax_pass_is_one_shot(network, photos):

@@ -39,6 +39,19 @@ def test_where_nothing_has_been_run_the_page_says_so(tmp_path: Path, shipped: Cl
     assert "data:image" not in page
 
 
+def test_a_page_of_the_smoke_profile_says_first_that_it_means_nothing(tmp_path: Path) -> None:
+    runs = [{"member": "all", "seed": 0, "status": "finished", "PA-MPVPE mm": 8.0, "reason": ""}]
+    pd.DataFrame(runs).to_csv(tmp_path / "ablations_runs_table.csv", index=False)
+    smoke, base = (ClaimsConfig(**parameters(profile)["claims"]) for profile in ("smoke", "base"))
+    page, claims, compared, _ = write_claims(tmp_path, smoke)
+    warning = page.index("The figures on this page mean nothing")
+    assert warning < page.index("Our figures were measured on") < page.index("<h2>")
+    assert "ours (open hand, smoke profile: means nothing)</th>" in page
+    assert claims["measured_on"].str.endswith("means nothing").all()
+    assert compared["measured_on"].str.endswith("means nothing").all()
+    assert "mean nothing" not in write_claims(tmp_path, base)[0]
+
+
 def test_a_sweep_fills_its_tables_claims_and_curves(tmp_path: Path, shipped: ClaimsConfig) -> None:
     rows = [
         {"member": member, "seed": seed, "status": "finished", "PA-MPVPE mm": value + seed / 100}

@@ -145,13 +145,15 @@ def test_maskhand_is_trained_scored_and_drawn(finished: Path) -> None:
     reporting = finished / "08_reporting"
     table = pd.read_csv(reporting / "maskhand_table.csv")
     assert table["model"].tolist() == [
-        "mean hand", "HandMIM, then fine-tuned", "MaskHand, T = 1", "MaskHand, T = 2",
-        "MaskHand, T = 2, likeliest codes", "MaskHand, T = 2, surest of 3 drawn",
+        "mean hand", "HandMIM, then fine-tuned", "MaskHand, T = 1", "MaskHand, T = 3",
+        "MaskHand, T = 5", "MaskHand, T = 5, likeliest codes", "MaskHand, T = 2, surest of 3 drawn",
     ]  # fmt: skip
     assert table["num_samples"].eq(8).all()
     checks = json.loads((reporting / "maskhand_sampling_metrics.json").read_text())
     assert checks["caching_equal"] == 1
-    assert checks["mask_counts"] == {"pass_1": 16, "pass_2": 12}
+    assert checks["mask_counts"] == {
+        f"pass_{n}": count for n, count in enumerate((16, 16, 13, 10, 5), 1)
+    }
     page = (reporting / "maskhand.html").read_text()
     assert len(re.findall(r'src="data:image/png;base64,', page)) == 4
     assert len(pd.read_csv(reporting / "occlusion_table.csv")) == 6

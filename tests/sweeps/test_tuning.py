@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from hand_pipeline.sweeps import tuning
 from hand_pipeline.sweeps.declaration import SweepError
+from hand_pipeline.sweeps.study import open_storage
 from hand_pipeline.viz.tuning import study_picture
 
 from .test_tuning_config import LR
@@ -168,6 +170,8 @@ def test_of_two_workers_on_postgresql_one_is_killed_and_no_trial_is_lost_or_doub
         cfg = declare(
             {"learn.lr": LR}, trials=8, fixed={"learn.seconds": 1.5}, heartbeat=1, storage=url
         )
+        with ThreadPoolExecutor(8) as pool:  # all find it empty, and each would make the tables
+            assert len(list(pool.map(lambda _: open_storage(url, cfg), range(8)))) == 8
         check_none_lost_or_doubled(kill_one_of_two(project, machine, cfg, url), 8)
     finally:
         server.communicate(b"")  # the script stops the server when its command ends

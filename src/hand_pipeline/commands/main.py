@@ -19,6 +19,7 @@ class _LazyGroup(click.Group):
         "mano": "Convert a licensed MANO model file.",
         "check-data": "Say whether a copy of a data set is whole and reads right.",
         "upload-records": "Send records that were kept while MLflow was away.",
+        "sweeps": "Run the papers' experiments, all or some, with a line each.",
         "show": "Print the scores of the last run.",
         "dvcgen": "Write dvc.yaml from the Kedro pipelines.",
     }

@@ -37,6 +37,22 @@ class HandAugmentationConfig(Config):
         "border", description="what lies outside the photo; our choice"
     )
 
+    def check_size(self, image_size: int, network: str) -> None:
+        """Check that the images are as large as a network takes them.
+
+        Args:
+            image_size: side of the network's input, px.
+            network: what to call it in the message.
+
+        Raises:
+            ValueError: they are not.
+        """
+        if image_size != self.image_size:
+            raise ValueError(
+                f"expected one input size, got image_size {image_size} of the {network} and "
+                f"{self.image_size} of the augmentation; set both to the same"
+            )
+
 
 class ResizedImages(NamedTuple):
     """The network's input: normalised images and the camera that goes with their size."""
@@ -89,6 +105,30 @@ class HandAugmentation(nn.Module):
             matrix = self.whole_image(images)
             warped = self._warp(images, matrix)
             return ResizedImages(imagenet_normalize(warped), matrix @ intrinsics)
+
+    def network_input(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+    ) -> ResizedImages:
+        """What a network sees of the images it is to predict from, with the camera of that size.
+
+        Args:
+            images: uint8 square crops of any size, or normalised images of the input size.
+            intrinsics: camera of `images`.
+
+        Raises:
+            ValueError: float images of another size than the network's input.
+        """
+        if not images.is_floating_point():
+            return self.resize(images, intrinsics)
+        side = self.cfg.image_size
+        if images.shape[-2:] != (side, side):
+            raise ValueError(
+                f"expected normalised images of {side} x {side} px, got "
+                f"{images.shape[-2]} x {images.shape[-1]}; give uint8 images to have them resized"
+            )
+        return ResizedImages(images, intrinsics)
 
     def draw_matrices(
         self, images: Shaped[Tensor, "batch 3 height width"]

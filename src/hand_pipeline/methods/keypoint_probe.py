@@ -87,11 +87,7 @@ class KeypointProbe(Method):
         self, cfg: KeypointProbeConfig, vit: VitConfig, augmentation: HandAugmentationConfig
     ) -> None:
         super().__init__()
-        if vit.image_size != augmentation.image_size:
-            raise ValueError(
-                f"expected one input size, got image_size {vit.image_size} of the backbone and "
-                f"{augmentation.image_size} of the augmentation; set both to the same"
-            )
+        augmentation.check_size(vit.image_size, "backbone")
         self.cfg, self.image_size = cfg, vit.image_size
         self.augmentation = HandAugmentation(augmentation)
         self.encoder = build_encoder(vit, cfg.resnet)
@@ -190,14 +186,7 @@ class KeypointProbe(Method):
         Raises:
             ValueError: float images of another size than the network's input.
         """
-        if not images.is_floating_point():
-            images, intrinsics = self.augmentation.resize(images, intrinsics)
-        side = self.image_size
-        if images.shape[-2:] != (side, side):
-            raise ValueError(
-                f"expected normalised images of {side} x {side} px, got "
-                f"{images.shape[-2]} x {images.shape[-1]}; give uint8 images to have them resized"
-            )
+        images, intrinsics = self.augmentation.network_input(images, intrinsics)
         points, depths = self.estimate(images)
         if lengths is None:
             lengths = self.bone_length.expand(len(images))

@@ -30,12 +30,8 @@ from hand_pipeline.models.context_synthesizer import ContextSynthesizer, Context
 from hand_pipeline.models.pose_tokenizer import PoseTokenizer, PoseTokenizerConfig, tokenizer_state
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.models.text_encoder import TextEncoderConfig
-from hand_pipeline.models.token_sampling import (
-    SamplingConfig,
-    expected_codes,
-    random_mask,
-    sample_tokens,
-)
+from hand_pipeline.models.token_masking import random_mask
+from hand_pipeline.models.token_sampling import SamplingConfig, expected_codes, sample_tokens
 from hand_pipeline.training.method import Method, parameter_groups
 
 _ROWS = 512  # hands drawn at once: with 2048 codes 250 MB of logits

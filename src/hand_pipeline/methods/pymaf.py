@@ -92,11 +92,7 @@ class PyMAF(Method):
         self, cfg: PyMAFConfig, vit: VitConfig, augmentation: HandAugmentationConfig
     ) -> None:
         super().__init__()
-        if vit.image_size != augmentation.image_size:
-            raise ValueError(
-                f"expected one input size, got image_size {vit.image_size} of the ViT and "
-                f"{augmentation.image_size} of the augmentation; set both to the same"
-            )
+        augmentation.check_size(vit.image_size, "ViT")
         self.cfg = cfg
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.augmentation = HandAugmentation(augmentation)
@@ -180,14 +176,7 @@ class PyMAF(Method):
         Raises:
             ValueError: float images of another size than the network's input.
         """
-        if not images.is_floating_point():
-            images, intrinsics = self.augmentation.resize(images, intrinsics)
-        side = self.head.image_size
-        if images.shape[-2:] != (side, side):
-            raise ValueError(
-                f"expected normalised images of {side} x {side} px, got "
-                f"{images.shape[-2]} x {images.shape[-1]}; give uint8 images to have them resized"
-            )
+        images, intrinsics = self.augmentation.network_input(images, intrinsics)
         hand = self.estimate(images, intrinsics)[-1]
         return HandPrediction(
             ids=ids,

@@ -93,19 +93,15 @@ class S2Hand(Method):
         self, cfg: S2HandConfig, encoder: EfficientNetConfig, augmentation: HandAugmentationConfig
     ) -> None:
         super().__init__()
-        if encoder.image_size != augmentation.image_size:
-            raise ValueError(
-                f"expected one input size, got image_size {encoder.image_size} of the encoder and "
-                f"{augmentation.image_size} of the augmentation; set both to the same"
-            )
+        augmentation.check_size(encoder.image_size, "encoder")
         self.cfg, self.image_size = cfg, encoder.image_size
         self.normalized = encoder.imagenet_normalization
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.augmentation = HandAugmentation(augmentation)
         self.encoder = EfficientNetEncoder(encoder)
         self.geometry = GeometryHeads(
-            self.encoder.num_features, cfg.pose_components, cfg.pooling, cfg.initial_scale,
-            cfg.initial_depth, cfg.start_std,
+            self.encoder.num_features, self.encoder.side, cfg.pose_components, cfg.pooling,
+            cfg.initial_scale, cfg.initial_depth, cfg.start_std,
         )  # fmt: skip
         places = len(self.mano.template if cfg.texture == "vertex" else self.mano.faces)
         self.appearance = AppearanceHeads(
@@ -209,7 +205,7 @@ class S2Hand(Method):
         Raises:
             ValueError: float images of another size than the network's input.
         """
-        images, intrinsics = self._input(images, intrinsics)
+        images, intrinsics = self.augmentation.network_input(images, intrinsics)
         hand = self._hand(self._encode(images).features, intrinsics)
         return HandPrediction(
             ids=ids,
@@ -227,7 +223,7 @@ class S2Hand(Method):
         intrinsics: Float[Tensor, "batch 3 3"],
     ) -> Float[Tensor, "batch 21 2"]:
         """Joints as the 2D branch sees them, px of the network's input; images as for `predict`."""
-        images, _ = self._input(images, intrinsics)
+        images, _ = self.augmentation.network_input(images, intrinsics)
         return self.hourglass(imagenet_denormalize(images))[-1]
 
     def textured(
@@ -236,7 +232,7 @@ class S2Hand(Method):
         intrinsics: Float[Tensor, "batch 3 3"],
     ) -> TexturedHands:
         """Hands with their colours and light; images and cameras as `predict` takes them."""
-        images, intrinsics = self._input(images, intrinsics)
+        images, intrinsics = self.augmentation.network_input(images, intrinsics)
         encoded = self._encode(images)
         hand, look = self._hand(encoded.features, intrinsics), self.appearance(encoded.low)
         drawn = self._draw(hand, look, intrinsics)
@@ -277,7 +273,10 @@ class S2Hand(Method):
         code = self.geometry(features)
         if self.cfg.mean_shape:
             code = code._replace(betas=torch.zeros_like(code.betas))
-        return pose_hand(code, intrinsics, self.image_size, self.mano, self.cfg.translation)
+        cfg = self.cfg
+        return pose_hand(
+            code, intrinsics, self.image_size, self.mano, cfg.translation, cfg.initial_rotation
+        )
 
     def _colour_terms(
         self,
@@ -298,15 +297,3 @@ class S2Hand(Method):
     def _draw(self, hand: S2Estimate, look: Appearance, intrinsics: Tensor) -> Rendered:
         size = (self.image_size, self.image_size)
         return self.renderer(hand.vertices, look.colours.tanh(), look.light, intrinsics, size)
-
-    def _input(
-        self, images: Tensor, intrinsics: Tensor
-    ) -> tuple[Float[Tensor, "batch 3 size size"], Float[Tensor, "batch 3 3"]]:
-        if not images.is_floating_point():
-            images, intrinsics = self.augmentation.resize(images, intrinsics)
-        if images.shape[-2:] != (self.image_size, self.image_size):
-            raise ValueError(
-                f"expected normalised images of {self.image_size} x {self.image_size} px, got "
-                f"{images.shape[-2]} x {images.shape[-1]}; give uint8 images to have them resized"
-            )
-        return images, intrinsics

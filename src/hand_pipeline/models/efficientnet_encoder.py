@@ -1,9 +1,11 @@
 """timm's EfficientNet with the two feature maps S2HAND reads: the last one and that of stride 4."""
 
 import difflib
+import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
@@ -29,6 +31,11 @@ class EfficientNetConfig(Config):
         "b3 alone (1536 features, 32 channels at stride 4), which its code builds",
     )
     image_size: int = Field(224, ge=32, description="side of the square input, px; S2HAND: 224")
+    stride: Literal[8, 16, 32] = Field(
+        32,
+        description="px of the input to one of the last map; S2HAND: 32, which leaves small inputs "
+        "a map of 2 x 2. Below 32 the last stages are dilated in place of striding",
+    )
     init: str = Field(
         "random",
         description="'random' (S2HAND's code), 'imagenet' (a download) or a local file",
@@ -44,7 +51,7 @@ class EncodedImage(NamedTuple):
     """What the encoder sees in images.
 
     Attributes:
-        features: of the last layer, a square map (7 x 7 of a 224 px image).
+        features: of the last layer, a square map (7 x 7 of a 224 px image at stride 32).
         low: output of the last block of stride 4 (56 x 56).
     """
 
@@ -60,6 +67,7 @@ class EfficientNetEncoder(nn.Module):
 
     Attributes:
         num_features: channels of the last map.
+        side: of the last map of an image of `image_size`.
         num_low: channels of the map of stride 4.
 
     Raises:
@@ -70,9 +78,10 @@ class EfficientNetEncoder(nn.Module):
 
     def __init__(self, cfg: EfficientNetConfig) -> None:
         super().__init__()
-        self.trunk = _build(cfg.name, pretrained=cfg.init == "imagenet")
+        self.trunk = _build(cfg.name, cfg.stride, pretrained=cfg.init == "imagenet")
         low = [info for info in self.trunk.feature_info if info["reduction"] == _LOW_STRIDE][-1]
         self.num_features: int = self.trunk.num_features
+        self.side = math.ceil(cfg.image_size / cfg.stride)
         self.num_low: int = low["num_chs"]
         self._low_stage = int(low["module"].rpartition(".")[2])
         if cfg.init not in ("random", "imagenet"):
@@ -86,6 +95,8 @@ class EfficientNetEncoder(nn.Module):
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> EncodedImage:
         """Encode images, RGB from 0 to 1 or as `imagenet_normalization` asks."""
         trunk = self.trunk
+        # half the time of the default layout, where depthwise convolutions have no fast kernel
+        images = images.contiguous(memory_format=torch.channels_last)
         values: Tensor = trunk.bn1(trunk.conv_stem(images))
         low = values
         for number, stage in enumerate(trunk.blocks):
@@ -95,13 +106,15 @@ class EfficientNetEncoder(nn.Module):
         return EncodedImage(trunk.bn2(trunk.conv_head(values)), low)
 
 
-def _build(name: str, pretrained: bool) -> TimmEfficientNet:
+def _build(name: str, stride: int, pretrained: bool) -> TimmEfficientNet:
     if not timm.is_model(name):
         known = timm.list_models("*efficientnet*")
         near = ", ".join(difflib.get_close_matches(name, known, n=5)) or "none"
         raise ValueError(f"timm has no model {name!r}; near it: {near}")
     try:
-        network = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        network = timm.create_model(
+            name, pretrained=pretrained, num_classes=0, output_stride=stride
+        )
     except Exception as error:  # any failure of the hub client, whose error types are its own
         if not pretrained:
             raise

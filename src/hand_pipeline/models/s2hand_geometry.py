@@ -32,8 +32,15 @@ class HandCodeConfig(Config):
         description="leave the shape at the mean (betas 0), as S2HAND's code does by default; "
         "the paper estimates it",
     )
-    pooling: Literal["mean", "max"] = Field(
-        "mean", description="of the last feature map: the code's mean, or the paper's max"
+    pooling: Literal["mean", "max", "grid"] = Field(
+        "mean",
+        description="of the last feature map: the code's mean, the paper's max, or none: the whole "
+        "map with 64 channels, which short trainings of small inputs need",
+    )
+    initial_rotation: tuple[float, float, float] = Field(
+        (0.0, 0.0, 0.0),
+        description="axis-angle of the wrist that a regressed rotation of 0 stands for, rad; "
+        "S2HAND: 0, fingers to the left, the back of the hand up. Hands held up: 0, 0, pi/2",
     )
     translation: Literal["camera", "crop"] = Field(
         "crop",
@@ -76,6 +83,7 @@ def pose_hand(
     image_size: int,
     mano: ManoHand,
     translation: Literal["camera", "crop"],
+    initial_rotation: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> S2Estimate:
     """The hand of a code: `t + |s| R M(theta, beta)`, R about the model's origin, not the wrist.
 
@@ -87,12 +95,17 @@ def pose_hand(
     the viewing ray; the paper's FreiHAND photos all have about that camera, crops do not, and
     nothing in a crop tells which camera saw it.
 
+    Deviation: R is the regressed rotation after `initial_rotation`, which the paper lacks. Where
+    all hands point the same way, a rotation counted from there stays clear of half a turn, where
+    axis-angles jump.
+
     Args:
         code: as regressed.
         intrinsics: camera of the image.
         image_size: its side, px.
         mano: the hand model.
         translation: how `code.translation` is meant.
+        initial_rotation: R of a regressed rotation of 0, axis-angle, radians.
     """
     components = mano.hands_components[: code.pose.shape[1]]
     fingers = mano.hands_mean + (code.pose @ components).unflatten(1, (15, 3))
@@ -100,6 +113,7 @@ def pose_hand(
     local = torch.cat([root, axis_angle_to_matrix(fingers)], dim=1)
     hand = mano(local, code.betas)
     turn = axis_angle_to_matrix(code.rotation)
+    turn = turn @ axis_angle_to_matrix(turn.new_tensor(initial_rotation))
     place = code.translation
     if translation == "crop":
         place = _in_true_camera(place, intrinsics, image_size)

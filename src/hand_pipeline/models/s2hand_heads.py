@@ -18,6 +18,7 @@ LIGHT = (
     "ambient", "directional", "ambient_r", "ambient_g", "ambient_b", "directional_r",
     "directional_g", "directional_b", "direction_x", "direction_y", "direction_z",
 )  # fmt: skip
+_GRID_CHANNELS = 64
 _LOW_SIDE = 56  # of the early map that table 8's convolutions are made for: a 224 px input's
 
 
@@ -45,7 +46,10 @@ class GeometryHeads(nn.Module):
     Args:
         num_features: channels of the last feature map.
         pose_components: principal components of the pose.
-        pooling: over the map; the paper's text says max, its code takes the mean.
+        side: of the last feature map.
+        pooling: over the map; the paper's text says max, its code takes the mean. Deviation:
+            "grid" keeps the map, with fewer channels, so that a network which trains for minutes
+            need not learn first to tell places through padding alone.
         initial_scale, initial_depth: what scale and z start from; the code's are 0.95 and 0.65 m.
         start_std: of the first weights of translation and scale; the code's are 0.001.
     """
@@ -53,14 +57,20 @@ class GeometryHeads(nn.Module):
     def __init__(
         self,
         num_features: int,
+        side: int = 7,
         pose_components: int = 30,
-        pooling: Literal["mean", "max"] = "mean",
+        pooling: Literal["mean", "max", "grid"] = "mean",
         initial_scale: float = 0.95,
         initial_depth: float = 0.65,
         start_std: float = 0.001,
     ) -> None:
         super().__init__()
-        self.pooling = pooling
+        self.pool: nn.Module
+        if pooling == "grid":
+            self.pool = nn.Conv2d(num_features, _GRID_CHANNELS, 1)
+            num_features = _GRID_CHANNELS * side**2
+        else:
+            self.pool = nn.AdaptiveAvgPool2d(1) if pooling == "mean" else nn.AdaptiveMaxPool2d(1)
         self.base = nn.Sequential(
             nn.Linear(num_features, 1024), nn.BatchNorm1d(1024), nn.ReLU(),
             nn.Linear(1024, 512), nn.BatchNorm1d(512), nn.ReLU(),
@@ -78,8 +88,7 @@ class GeometryHeads(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch channels rows columns"]) -> HandCode:
         """The code of each hand, in float32 at least."""
-        pool = F.adaptive_avg_pool2d if self.pooling == "mean" else F.adaptive_max_pool2d
-        base = self.base(pool(features, 1).flatten(1))
+        base = self.base(self.pool(features).flatten(1))
         return HandCode(
             *(
                 head(base).float()

@@ -1,4 +1,4 @@
-"""Masking for training, and confidence-guided iterative sampling of pose tokens.
+"""Confidence-guided iterative sampling of pose tokens.
 
 MaskHand (arXiv 2412.13393), section 3; the rule is MaskGIT's (Chang et al. 2022): all tokens start
 masked, each pass draws all masked ones, the surest are kept for good, the others are masked again,
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -101,22 +101,6 @@ def mask_counts(num_tokens: int, iterations: int) -> list[int]:
         )
     shares = (math.cos(math.pi * t / (2 * iterations)) for t in range(iterations))
     return [max(1, math.ceil(share * num_tokens - _ROUNDING)) for share in shares]
-
-
-def random_mask(
-    tau: Float[Tensor, " batch"], num_tokens: int, generator: torch.Generator | None = None
-) -> Bool[Tensor, "batch tokens"]:
-    """Training masks, True where hidden: ceil(cos(pi tau / 2) L) random tokens, at least one.
-
-    Args:
-        tau: 0 (all hidden) to 1; MaskHand draws it from U(0, 1), its ablation from parts of that.
-        num_tokens: L.
-        generator: of the device of `tau`; None: torch's global one.
-    """
-    noise = torch.rand(len(tau), num_tokens, device=tau.device, generator=generator)
-    rank = noise.argsort(1).argsort(1)
-    hidden = (torch.cos(tau.float() * (math.pi / 2)) * num_tokens - 1e-4).ceil().clamp(min=1)
-    return rank < hidden[:, None]
 
 
 def expected_codes(

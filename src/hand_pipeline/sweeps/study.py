@@ -15,13 +15,14 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hand_pipeline.sweeps.declaration import SweepError
 from hand_pipeline.sweeps.tuning_config import TuningConfig
 
 QUESTION = "question"
 _PATIENCE = 60.0  # seconds that another worker may take to fill the queue
+_TRIES = 10  # at opening a database in which others make the tables at the same moment
 
 
 @contextmanager
@@ -74,18 +75,30 @@ def open_storage(url: str, cfg: TuningConfig) -> RDBStorage:
     """
     with _no_warnings():
         retry = RetryHeartbeatStaleTrialCallback(max_retry=cfg.retries)
-        try:
-            return RDBStorage(
-                url, heartbeat_interval=cfg.heartbeat, grace_period=3 * cfg.heartbeat,
-                heartbeat_stale_trial_callback=retry,
-            )  # fmt: skip
-        except (SQLAlchemyError, ImportError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise SweepError(
-                f"the study's database {_without_password(url)} cannot be opened: {reason}. Is the "
-                "server up, the database made, and its driver installed "
-                "(pip install 'hand-pipeline[postgres]')?"
-            ) from error
+        for left in reversed(range(_TRIES)):
+            try:
+                return RDBStorage(
+                    url, heartbeat_interval=cfg.heartbeat, grace_period=3 * cfg.heartbeat,
+                    heartbeat_stale_trial_callback=retry,
+                )  # fmt: skip
+            except (SQLAlchemyError, ImportError, ValueError) as error:
+                if not (left and _is_race(error)):
+                    raise SweepError(_closed(url, error)) from error
+                time.sleep(0.5)
+    raise AssertionError("the last try returns or raises")
+
+
+def _is_race(error: Exception) -> bool:
+    """Whether another worker has just made the tables: Optuna looks first and makes them then."""
+    return isinstance(error, IntegrityError) or "already exists" in str(error)
+
+
+def _closed(url: str, error: Exception) -> str:
+    return (
+        f"the study's database {_without_password(url)} cannot be opened: "
+        f"{str(error).splitlines()[0]}. Is the server up, the database made, and its driver "
+        "installed (pip install 'hand-pipeline[postgres]')?"
+    )
 
 
 def _without_password(url: str) -> str:

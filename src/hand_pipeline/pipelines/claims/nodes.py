@@ -39,11 +39,18 @@ _OPEN_HAND = (
 )
 
 
+_TRIAL = (
+    "The figures on this page mean nothing. {why} They show that the runs, the tables and this page"
+    " work; no verdict below is a result."
+)
+
+
 class ClaimsConfig(Config):
     """What the page compares, and how claims are judged."""
 
     data: str = Field(description="what our figures were measured on, as the page calls it")
     open_hand: bool = Field(description="say that they are no reproduction of a paper")
+    trial: str = Field("", description="why our figures mean nothing; empty where they do")
     alpha: float = Field(0.05, gt=0, lt=1, description="largest p that shows a step; our choice")
     tables: tuple[ComparedTable, ...] = Field(description="the papers' tables, in order")
     claims: tuple[ClaimConfig, ...] = Field(description="what the papers say, in order")
@@ -68,6 +75,7 @@ def write_claims(
     }
     words = {"alpha": f"{cfg.alpha:g}", "fewest": FEWEST_SEEDS}
     notes = [
+        *([_TRIAL.format(why=cfg.trial)] if cfg.trial else []),
         _WHERE.format(data=cfg.data) + (_OPEN_HAND if cfg.open_hand else ""),
         _HOW.format(**words, count=len(cfg.claims), chance=cfg.alpha * len(cfg.claims)),
     ]
@@ -83,6 +91,7 @@ def write_claims(
         _missing(cfg, found, drawn),
         notes,
     )
+    claims, compared = (table.assign(measured_on=cfg.data) for table in (claims, compared))
     stand = Counter(claims["verdict"])
     counts = {verdict.name.lower(): stand[verdict.value] for verdict in Verdict}
     return page, claims, compared.drop(columns="shown"), counts

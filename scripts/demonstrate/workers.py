@@ -1,0 +1,125 @@
+"""Two Optuna workers on one PostgreSQL; one is killed with -9 in the middle of a trial."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+from mlflow import MlflowClient
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.pool import NullPool
+
+from scripts.demonstrate.stage import ROOT, Stage, kill, say
+
+TRIALS = 8
+STUDY = "tokenizer"
+PARENT = "mlflow.parentRunId"
+
+
+def has_database() -> bool:
+    """Whether scripts/postgres_tuning.sh, or the user, has said where it is."""
+    return "STORAGE" in os.environ
+
+
+def beside_a_database() -> int:
+    """Run this demonstration again under scripts/postgres_tuning.sh."""
+    script = ROOT / "scripts/postgres_tuning.sh"
+    again = [sys.executable, "-m", "scripts.demonstrate", "killed-worker"]
+    return subprocess.call([str(script), *again])
+
+
+def killed_worker(stage: Stage) -> None:
+    """All trials end once: the dead worker's is told from a busy one's and run again."""
+    url = os.environ["STORAGE"]
+    stage.finish(stage.kedro("synthesize", "synthesize"), "synthesize")
+    parameters = (
+        f"tuning.storage={url}", f"tuning.trials={TRIALS}", "tuning.pruning.warmup_steps=50",
+        "tokenizer.training.steps=150", "tokenizer.training.checkpoint_every=50",
+    )  # fmt: skip
+    workers = {name: stage.kedro("tuning", name, *parameters) for name in ("A", "B")}
+    say(f"study of {TRIALS} trials in {url.partition(':')[0]}, two workers: kedro run ... tuning")
+    for name, worker in workers.items():  # its tables are not to be looked at half made
+        stage.wait_for(lambda log=name: bool(stage.said(log, f"study {STUDY} in")), worker, name)
+    stage.wait_for(lambda: _in_the_middle(url), workers["A"], "A")
+    kill(workers["A"])
+    at_kill = _trials(url)
+    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING):
+        numbers = [t.number for t in at_kill if t.state == state]
+        say(f"  {state.name.lower():9} {', '.join(map(str, numbers)) or '-'}")
+    say("worker A killed with -9 in that moment; B goes on")
+    stage.finish(workers["B"], "B")
+
+    trials, owners = _trials(url), _owners(stage, {w.pid: name for name, w in workers.items()})
+    say(f"\n  {'trial':6} {'worker':7} {'state':9} {'PA-MPJPE mm':12} again as")
+    again = {t.system_attrs["failed_trial"]: t for t in trials if _is_retry(t)}
+    for t in trials:
+        value = f"{t.value:.2f}" if t.state == TrialState.COMPLETE else "-"
+        retry = str(again[t.number].number) if t.number in again else ""
+        worker = "+".join(owners.get(t.number, ["none"]))
+        say(f"  {t.number:<6} {worker:7} {t.state.name.lower():9} {value:12} {retry}")
+    say("")
+    _check(stage, trials, again, owners)
+
+
+def _check(
+    stage: Stage,
+    trials: list[FrozenTrial],
+    again: dict[int, FrozenTrial],
+    owners: dict[int, list[str]],
+) -> None:
+    done = (TrialState.COMPLETE, TrialState.PRUNED)
+    ended = [t.system_attrs.get("failed_trial", t.number) for t in trials if t.state in done]
+    stage.check(
+        sorted(set(ended)) == list(range(TRIALS)), f"each of the {TRIALS} trials ended: none lost"
+    )
+    stage.check(len(ended) == len(set(ended)), "none ended twice: none doubled")
+    lost = [t for t in trials if t.state == TrialState.FAIL]
+    stage.check(
+        len(lost) == 1 and list(again) == [lost[0].number] and len(trials) == TRIALS + 1,
+        "one trial was queued again, that of the dead worker",
+    )
+    stage.check(
+        all(t.params == trials[number].params for number, t in again.items()),
+        "it was run again with the same parameters",
+    )
+    stage.check(
+        all(owners.get(number) == ["A"] and owners[t.number] == ["B"] for number, t in again.items())
+        and sorted(owners) == [t.number for t in trials]
+        and all(len(names) == 1 for names in owners.values()),
+        "MLflow: each trial is the child of one worker's run; A's last trial was done by B",
+    )
+
+
+def _is_retry(trial: FrozenTrial) -> bool:
+    return "failed_trial" in trial.system_attrs
+
+
+def _in_the_middle(url: str) -> bool:
+    """Both workers have a trial, and a first one has ended."""
+    trials = _trials(url)
+    running = [t for t in trials if t.state == TrialState.RUNNING]
+    return len(running) == 2 and any(t.state.is_finished() for t in trials)
+
+
+def _trials(url: str) -> list[FrozenTrial]:
+    """As the database has them."""
+    storage = RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+    return optuna.load_study(study_name=STUDY, storage=storage).get_trials()
+
+
+def _owners(stage: Stage, names: dict[int, str]) -> dict[int, list[str]]:
+    """Workers by trial, as MLflow's children and their parents tell."""
+    client = MlflowClient(f"sqlite:///{Path(stage.root)}/mlflow/mlflow.db")
+    experiment = client.get_experiment_by_name("hand_pipeline")
+    assert experiment is not None
+    runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+    found: dict[int, list[str]] = {}
+    for run in runs.values():
+        kind, _, number = (run.info.run_name or "").partition("_")
+        if kind == "trial":
+            parent = runs[run.data.tags[PARENT]].data.tags
+            name = names[int(parent["process"].rpartition(":")[2])]
+            found.setdefault(int(number), []).append(name)
+    return {number: sorted(set(found[number])) for number in sorted(found)}

@@ -1,0 +1,128 @@
+"""`python -m hand_pipeline sweeps`: all sweeps one after the other, a line each with its time."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pandas as pd
+import yaml
+
+GROUND = ("synthesize", "collect", "detect", "pretrain", "finetune")
+"""Stages whose results the sweeps stand on: crops, labelled hands, keypoints, a fine-tuned ViT."""
+DECLARED = Path("conf/base/parameters_sweeps.yml")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a `kedro run` or `dvc repro` ended: its exit status, and how long it took."""
+
+    status: int
+    seconds: float
+
+
+@click.command("sweeps")
+@click.argument("names", nargs=-1)
+@click.option("--env", "profile", default="smoke", show_default=True, help="Profile: conf/NAME.")
+@click.option(
+    "--ground/--no-ground", default=True, show_default=True,
+    help="First run what sweeps stand on: hands, crops, keypoints, a fine-tuned model.",
+)  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), help="Members side by side.")
+def sweeps(names: tuple[str, ...], profile: str, ground: bool, workers: int | None) -> None:
+    """Run the sweeps NAMES (all), then the page of the papers' claims; ends with 1 if one failed.
+
+    What is done already is not done again. Of every sweep the output is kept in
+    DATA/sweeps/NAME/output.txt.
+    """
+    chosen = _chosen(names)
+    data = _data_root(profile)
+    if ground:
+        _print_line("what they stand on", _lay_ground(profile, data))
+    options = ["--params", f"machine.sweep_workers={workers}"] if workers else []
+    ended: dict[str, Ended] = {}
+    for name in chosen:
+        ended[name] = _call([*_kedro(profile, name), *options], _output(data, name))
+        _print_line(name, ended[name], _members(data, name) if not ended[name].status else "")
+    failed = [name for name, end in ended.items() if end.status]
+    click.echo(f"{len(chosen)} sweeps: {_clock(sum(end.seconds for end in ended.values()))}")
+    claims = _call(_kedro(profile, "claims"), _output(data, "claims"))
+    _print_line("claims", claims, str((data / "08_reporting/claims.html").resolve()))
+    for name in [*failed, *(["claims"] if claims.status else [])]:
+        click.echo(f"\n{name} failed:\n{_end_of(_output(data, name))}")
+    if failed or claims.status:
+        raise SystemExit(1)
+
+
+def _chosen(names: tuple[str, ...]) -> list[str]:
+    if not DECLARED.is_file():
+        raise click.ClickException(f"no {DECLARED} here: call it in the project's folder")
+    known = list(yaml.safe_load(DECLARED.read_text())["sweeps"])
+    if unknown := set(names) - set(known):
+        raise click.ClickException(f"no sweep {sorted(unknown)}; there are {', '.join(known)}")
+    return list(dict.fromkeys(names)) or known
+
+
+def _data_root(profile: str) -> Path:
+    file = Path("conf") / profile / "globals.yml"
+    if not file.is_file():
+        profiles = sorted(path.parent.name for path in Path("conf").glob("*/globals.yml"))
+        raise click.ClickException(f"no profile {profile!r}; there are {', '.join(profiles)}")
+    return Path(yaml.safe_load(file.read_text())["data"])
+
+
+def _lay_ground(profile: str, data: Path) -> Ended:
+    """DVC knows what is there in the base profile; in others each stage runs, and resumes."""
+    command = _kedro(profile, ",".join(GROUND))
+    if profile == "base":
+        command = [str(Path(sys.executable).with_name("dvc")), "repro", *GROUND]
+    end = _call(command, _output(data, "ground"))
+    if end.status:
+        said = _end_of(_output(data, "ground"))
+        raise click.ClickException(f"what the sweeps stand on could not be made:\n{said}")
+    return end
+
+
+def _kedro(profile: str, pipelines: str) -> list[str]:
+    return [sys.executable, "-m", "kedro", "run", "--env", profile, "--pipelines", pipelines]
+
+
+def _call(command: list[str], output: Path) -> Ended:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with output.open("w") as file:
+        status = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, check=False,
+            env=os.environ | {"TQDM_DISABLE": "1"},
+        ).returncode  # fmt: skip
+    return Ended(status, time.monotonic() - started)
+
+
+def _output(data: Path, name: str) -> Path:
+    return data / "sweeps" / name / "output.txt"
+
+
+def _end_of(file: Path) -> str:
+    return "\n".join([*file.read_text(errors="replace").splitlines()[-12:], f"({file})"])
+
+
+def _members(data: Path, name: str) -> str:
+    """Members, runs and failures of a finished sweep, in words."""
+    runs = pd.read_csv(data / "08_reporting" / f"{name}_runs_table.csv")
+    bad = runs[runs["status"] != "finished"]
+    words = f"{runs['member'].nunique()} members, {len(runs)} runs, {len(bad)} failed"
+    return "\n".join(
+        [words, *(f"    {r.member} seed {r.seed}: {r.reason}" for r in bad.itertuples())]
+    )
+
+
+def _print_line(name: str, end: Ended, words: str = "") -> None:
+    click.echo(f"{name:22} {_clock(end.seconds):>12}  {words if not end.status else 'FAILED'}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:2} s" if minutes else f"{rest} s"
