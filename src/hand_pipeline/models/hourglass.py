@@ -68,6 +68,7 @@ class StackedHourglass(nn.Module):
         height, width = images.shape[-2:]
         more = [-width % self.multiple, -height % self.multiple]
         padded = F.pad(images - 0.5, (0, more[0], 0, more[1]))
+        padded = padded.contiguous(memory_format=torch.channels_last)  # a quarter faster on CPUs
         values = self.stem(padded)
         found = []
         for number, (hourglass, neck, to_maps) in enumerate(
