@@ -16,6 +16,17 @@ def test_import_contracts_are_kept() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
+def test_a_pipeline_that_trains_is_loaded_without_fabric() -> None:
+    look = "import sys, hand_pipeline.pipelines.pretrain.pipeline; print(*sorted(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = result.stdout.split()
+    assert "hand_pipeline.training.loop" in loaded
+    assert not {"lightning_fabric", "torchmetrics", "mlflow"} & set(loaded)
+
+
 def test_the_hooks_of_every_kedro_run_load_no_torch_and_no_mlflow() -> None:
     look = (
         "import sys, hand_pipeline.hooks\n"

@@ -1,5 +1,7 @@
 """The sweeps and the study that are shipped are in order, in every profile."""
 
+import json
+import re
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -7,10 +9,12 @@ from typing import Any
 import pytest
 from kedro.config import OmegaConfigLoader
 
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.fixtures.write import write_fixture
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 from hand_pipeline.sweeps.declaration import SweepConfig
-from hand_pipeline.sweeps.project import load_chain, override, typed_parameters
-from hand_pipeline.sweeps.run import requests
+from hand_pipeline.sweeps.project import Project, load_chain, override, typed_parameters
+from hand_pipeline.sweeps.run import requests, run_sweep
 from hand_pipeline.sweeps.tuning_config import TuningConfig
 
 ROOT = Path(__file__).parents[2]
@@ -54,3 +58,31 @@ def test_the_shipped_study_is_in_order() -> None:
     whole = reduce(lambda a, b: a + b, load_chain(cfg.chain).values())
     lows = {path: one.choices[0] if one.choices else one.low for path, one in cfg.space.items()}
     typed_parameters(whole.nodes, override(values, lows, whole))
+
+
+@pytest.mark.slow
+def test_a_real_training_that_diverges_is_told_and_the_other_member_is_scored(
+    tmp_path: Path,
+) -> None:
+    loader = OmegaConfigLoader(
+        str(ROOT / "conf"), env="smoke", base_env="base",
+        merge_strategy=CONFIG_LOADER_ARGS["merge_strategy"],
+    )  # fmt: skip
+    data = loader["globals"]["data"]
+    catalog = json.loads(json.dumps(loader["catalog"]).replace(f'"{data}/', f'"{tmp_path}/'))
+    for split in ("training", "evaluation"):
+        write_fixture("freihand", tmp_path / "02_intermediate/synthetic_hands", split, 4)
+    project = Project(tmp_path, tmp_path, "smoke", loader["parameters"], catalog)
+    sweep = SweepConfig(
+        title="rates",
+        chain=["tokenizer"],
+        columns={"PA-MPJPE mm": "tokenizer_scores_metrics:pa_mpjpe_mm"},
+        members=[
+            {"name": "wild", "overrides": {"tokenizer.training.lr": 1e30}},
+            {"name": "tame"},
+        ],
+    )
+    wild, tame = run_sweep("rates", project, sweep, MachineConfig(accelerator="cpu"))
+    assert (wild.status, tame.status) == ("failed", "finished")
+    assert re.match(r"train_tokenizer: NonFiniteLossError: .* is (nan|inf) at step \d", wild.reason)
+    assert tame.figures["PA-MPJPE mm"] > 0

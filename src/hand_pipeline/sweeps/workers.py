@@ -14,8 +14,9 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.sweeps.plan import Unit
 from hand_pipeline.sweeps.work import Outcome, Surroundings, work_in_process
 
-_SERVER_MODULES = ["hand_pipeline.sweeps.work", "mlflow.tracking.client"]
-"""Imported once by the process that all others are forked from; it touches no GPU."""
+_SERVER_MODULES = ["hand_pipeline.sweeps.work", "mlflow.tracking.client", "lightning_fabric"]
+"""Imported once by the process that all others are forked from; it touches no GPU. The last two are
+loaded by what uses them, so no module of ours brings them."""
 
 
 @dataclass(frozen=True)

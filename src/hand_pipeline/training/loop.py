@@ -4,11 +4,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -19,6 +17,9 @@ from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_
 from hand_pipeline.training.method import Method
 from hand_pipeline.training.schedules import cosine, warmup_cosine, warmup_steps_down
 from hand_pipeline.training.seeding import seed_everything
+
+if TYPE_CHECKING:
+    from lightning_fabric.wrappers import _FabricModule
 
 BatchesFrom = Callable[[int], Iterator[Batch]]
 """Batches from a given step on: data is a function of (seed, step), hence resumable."""
@@ -220,6 +221,10 @@ class _Loop:
         checkpoint: Path | None,
         validate: Callable[[Method], dict[str, float]] | None,
     ):
+        # Seconds to load, with torchmetrics: only where something is trained, not at each start.
+        from lightning_fabric import Fabric
+        from lightning_fabric.wrappers import _FabricOptimizer
+
         self.method, self.cfg, self.checkpoint, self.validate = method, cfg, checkpoint, validate
         self.fabric = Fabric(
             accelerator=machine.accelerator,
@@ -235,7 +240,7 @@ class _Loop:
             self._restore(load_checkpoint(checkpoint))
         if machine.compile:
             method.compile_networks()
-        self.module: _FabricModule = self.fabric.setup_module(_Losses(method))
+        self.module: "_FabricModule" = self.fabric.setup_module(_Losses(method))
         wrapped = self.fabric.setup_optimizers(self.optimizer)
         assert isinstance(wrapped, _FabricOptimizer)  # one optimizer in, one out
         self.wrapped = wrapped
