@@ -85,7 +85,7 @@ def _check(
         "it was run again with the same parameters",
     )
     stage.check(
-        all(owners.get(number) == ["A"] and owners[t.number] == ["B"] for number, t in again.items())
+        all((owners.get(n), owners.get(t.number)) == (["A"], ["B"]) for n, t in again.items())
         and sorted(owners) == [t.number for t in trials]
         and all(len(names) == 1 for names in owners.values()),
         "MLflow: each trial is the child of one worker's run; A's last trial was done by B",
