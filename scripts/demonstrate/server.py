@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from hand_pipeline.spool import Spool
 from scripts.demonstrate.stage import Stage, kill, say
 
-STEPS, EVERY = 5000, 10
+STEPS, EVERY = 3000, 10
 PARAMETERS = (
     f"tokenizer.training.steps={STEPS}", f"tokenizer.training.log_every={EVERY}",
     "tokenizer.training.checkpoint_every=500",

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from scripts.demonstrate.stage import ROOT, Stage, kill, say
 
-TRIALS = 8
+TRIALS = 6
 STUDY = "tokenizer"
 PARENT = "mlflow.parentRunId"
 
@@ -36,7 +36,7 @@ def killed_worker(stage: Stage) -> None:
     stage.finish(stage.kedro("synthesize", "synthesize"), "synthesize")
     parameters = (
         f"tuning.storage={url}", f"tuning.trials={TRIALS}", "tuning.pruning.warmup_steps=50",
-        "tokenizer.training.steps=150", "tokenizer.training.checkpoint_every=50",
+        "tokenizer.training.steps=100", "tokenizer.training.checkpoint_every=50",
     )  # fmt: skip
     workers = {name: stage.kedro("tuning", name, *parameters) for name in ("A", "B")}
     say(f"study of {TRIALS} trials in {url.partition(':')[0]}, two workers: kedro run ... tuning")
@@ -85,7 +85,7 @@ def _check(
         "it was run again with the same parameters",
     )
     stage.check(
-        all(owners.get(number) == ["A"] and owners[t.number] == ["B"] for number, t in again.items())
+        all((owners.get(n), owners.get(t.number)) == (["A"], ["B"]) for n, t in again.items())
         and sorted(owners) == [t.number for t in trials]
         and all(len(names) == 1 for names in owners.values()),
         "MLflow: each trial is the child of one worker's run; A's last trial was done by B",
@@ -117,7 +117,7 @@ def _owners(stage: Stage, names: dict[int, str]) -> dict[int, list[str]]:
     runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
     found: dict[int, list[str]] = {}
     for run in runs.values():
-        kind, _, number = (run.info.run_name or "").partition("_")
+        kind, _, number = run.data.tags.get("member", "").partition("_")
         if kind == "trial":
             parent = runs[run.data.tags[PARENT]].data.tags
             name = names[int(parent["process"].rpartition(":")[2])]
