@@ -48,7 +48,8 @@ def sweeps(names: tuple[str, ...], profile: str, ground: bool, workers: int | No
         ended[name] = _call([*_kedro(profile, name), *options], _output(data, name))
         _print_line(name, ended[name], _members(data, name) if not ended[name].status else "")
     failed = [name for name, end in ended.items() if end.status]
-    click.echo(f"{len(chosen)} sweeps: {_clock(sum(end.seconds for end in ended.values()))}")
+    count = "1 sweep" if len(chosen) == 1 else f"{len(chosen)} sweeps"
+    click.echo(f"{count}: {_clock(sum(end.seconds for end in ended.values()))}")
     claims = _call(_kedro(profile, "claims"), _output(data, "claims"))
     _print_line("claims", claims, str((data / "08_reporting/claims.html").resolve()))
     for name in [*failed, *(["claims"] if claims.status else [])]:
