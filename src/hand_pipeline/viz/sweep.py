@@ -64,15 +64,12 @@ def _bars(axes: Axes, table: pd.DataFrame, column: str) -> None:
     places = np.arange(len(table))
     spread = table[f"{column} std"].fillna(0.0)
     colours = [COLOURS[i % len(COLOURS)] for i in places]
-    axes.bar(places, table[column].fillna(0.0), yerr=spread, capsize=3, color=colours)
+    bars = axes.bar(places, table[column].fillna(0.0), yerr=spread, capsize=3, color=colours)
+    # bars start at 0, where differences of a few per cent are hard to see: hence the figures
+    axes.bar_label(bars, ["" if pd.isna(v) else f"{v:.3g}" for v in table[column]], fontsize=8)
     failed = table[column].isna()
     labels = [f"{name}\n(failed)" if bad else name for name, bad in zip(table["member"], failed)]
     axes.set_xticks(places, labels, rotation=30, ha="right", fontsize=8)
-    means = table[column].dropna()
-    if len(means) and means.min() > 0:  # differences of a few per cent should be seen
-        low = float((means - spread[means.index]).min())
-        high = float((means + spread[means.index]).max())
-        axes.set_ylim(max(0.0, low - max(high - low, 0.02 * high)), high + 0.3 * (high - low))
 
 
 def _lines(
