@@ -122,7 +122,8 @@ def kill_one_of_two(project, machine, cfg, url: str) -> optuna.Study:
             assert killed.poll() is None
             time.sleep(0.2)
             continue
-        running = [t for t in trials if t.state == optuna.trial.TrialState.RUNNING]
+        # with values: a trial killed before it drew them has none to be run again with
+        running = [t for t in trials if t.state == optuna.trial.TrialState.RUNNING and t.params]
         if len(running) == 2 and any(t.state.is_finished() for t in trials):
             break
         time.sleep(0.05)
