@@ -26,3 +26,10 @@ class MachineConfig(Config):
     sweep_workers: int = Field(1, gt=0, description="members of a sweep side by side")
     compile: bool = Field(False, description="torch.compile the networks")
     workspace: Path = Field(Path("data/.checkpoints"), description="unfinished work, to resume")
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where a trained model runs."""
+        import torch  # not at the top: every `kedro run` loads this module, and torch takes seconds
+
+        return "cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu"

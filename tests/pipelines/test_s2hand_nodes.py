@@ -213,9 +213,9 @@ def test_the_page_shows_every_table_and_picture(world, folders):
         assert text in page
 
 
-def test_a_checkpoint_of_another_method_is_refused(untrained_pymaf):
-    with pytest.raises(TypeError, match="s2hand is no S2HAND: PyMAF"):
-        scoring.s2hand_of(untrained_pymaf, "s2hand")
+def test_a_checkpoint_of_another_method_is_refused(untrained_pymaf, world):
+    with pytest.raises(TypeError, match="the checkpoint of s2hand holds no S2Hand: PyMAF"):
+        scoring.draw_textured(world.hands, untrained_pymaf, CFG, world.machine)
 
 
 @pytest.fixture(scope="module")

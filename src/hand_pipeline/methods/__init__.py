@@ -4,11 +4,13 @@ import inspect
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from hand_pipeline.training.method import Method
+
+M = TypeVar("M", bound=Method)
 
 
 def method_classes() -> dict[str, type[Method]]:
@@ -54,6 +56,18 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
     method = known[name](**configs)
     load_strictly(method, checkpoint.tensors, origin)
     return method.eval()
+
+
+def restore_as(kind: type[M], checkpoint: Checkpoint, origin: str) -> M:
+    """`restore_method` where only one method will do.
+
+    Raises:
+        TypeError: the checkpoint holds another one.
+    """
+    method = restore_method(checkpoint, origin)
+    if not isinstance(method, kind):
+        raise TypeError(f"{origin} holds no {kind.__name__}: {type(method).__name__}")
+    return method
 
 
 def _without_starting_weights(values: Mapping[str, Any]) -> dict[str, Any]:

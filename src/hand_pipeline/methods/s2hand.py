@@ -25,7 +25,6 @@ from hand_pipeline.data.colour import imagenet_denormalize
 from hand_pipeline.data.detected_keypoints import true_keypoints
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.geometry.topology import vertex_normals
 from hand_pipeline.losses.hand_prior import texture_loss
 from hand_pipeline.losses.joint_limits import joint_axes
 from hand_pipeline.losses.s2hand_weights import PICTURE_TERMS
@@ -35,7 +34,7 @@ from hand_pipeline.models.efficientnet_encoder import (
     EfficientNetEncoder,
     EncodedImage,
 )
-from hand_pipeline.models.hand_renderer import HandRenderer, Rendered, illumination
+from hand_pipeline.models.hand_renderer import HandRenderer, Rendered
 from hand_pipeline.models.hourglass import StackedHourglass
 from hand_pipeline.models.s2hand_geometry import S2Estimate, pose_hand
 from hand_pipeline.models.s2hand_heads import Appearance, AppearanceHeads, GeometryHeads
@@ -53,23 +52,17 @@ from hand_pipeline.training.s2hand_terms import (
 
 
 class TexturedHands(NamedTuple):
-    """Reconstructed hands with their colours; camera and pixels are the network's input's.
+    """Reconstructed hands with their colours, in the camera of the network's input.
 
     Attributes:
         vertices: camera frame, metres.
         colours: reflectance of the vertices, 0 to 1 (half of what the picture shows is light).
-        lit: colours of the vertices as the light shows them, 0 to 1.
         light: `s2hand_heads.LIGHT`.
-        picture: the render, premultiplied: over a photo it is `picture + (1 - alpha) * photo`.
-        alpha: coverage.
     """
 
     vertices: Float[Tensor, "batch 778 3"]
     colours: Float[Tensor, "batch 778 3"]
-    lit: Float[Tensor, "batch 778 3"]
     light: Float[Tensor, "batch 11"]
-    picture: Float[Tensor, "batch 3 height width"]
-    alpha: Float[Tensor, "batch height width"]
 
 
 class S2Hand(Method):
@@ -235,13 +228,8 @@ class S2Hand(Method):
         images, intrinsics = self.augmentation.network_input(images, intrinsics)
         encoded = self._encode(images)
         hand, look = self._hand(encoded.features, intrinsics), self.appearance(encoded.low)
-        drawn = self._draw(hand, look, intrinsics)
         colours = self.renderer.vertex_colours(look.colours.tanh(), hand.vertices.shape[1])
-        lit = colours * illumination(vertex_normals(hand.vertices, self.mano.faces), look.light)
-        return TexturedHands(
-            hand.vertices, colours.clamp(0, 1), lit.clamp(0, 1), look.light,
-            drawn.colours.clamp(0, 1), drawn.alpha,
-        )  # fmt: skip
+        return TexturedHands(hand.vertices, colours.clamp(0, 1), look.light)
 
     def _freeze(self) -> None:
         trained = self.cfg.trained_parts()

@@ -112,7 +112,7 @@ def _train(job: TrainJob) -> TrainResult:
         num_workers=job.machine.num_workers,
         rank=rank,
         world_size=torch.distributed.get_world_size() if distributed else 1,
-        pin_memory=job.machine.accelerator != "cpu" and torch.cuda.is_available(),
+        pin_memory=job.machine.device == "cuda",
     )
     history, resumed_from = list[Record](), 0
     records = fit(job.method, stream, job.cfg, job.machine, job.checkpoint, job.validate)

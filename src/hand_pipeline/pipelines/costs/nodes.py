@@ -1,7 +1,6 @@
 """Nodes of the `costs` pipeline."""
 
 import pandas as pd
-import torch
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
@@ -45,7 +44,7 @@ def inference_cost(
     method = restore_method(model, "the fine-tuned model")
     if not isinstance(method, PyMAF):
         raise TypeError(f"expected a model that reconstructs hands, got {type(method).__name__}")
-    device = "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    device = machine.device
     method.to(device)
     side, how = method.head.image_size, (device, cfg.repeats, cfg.warmup)
     one = seconds_a_batch(method.predict, side, 1, *how)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from PIL import Image
 from pydantic import Field
 
@@ -75,7 +74,7 @@ def predict_other_hands(
     other = cfg.other or OtherSetConfig(hand_set="freihand", path=drawn, split="evaluation")
     folder = machine.workspace / "cross_evaluate" / "predicted_hands"
     shutil.rmtree(folder, ignore_errors=True)
-    device = "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    device = machine.device
     how = (folder, cfg.batch_size, device, machine.num_workers)
     for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
         model = _pymaf(checkpoint, name).to(device)

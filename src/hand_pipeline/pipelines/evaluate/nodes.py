@@ -49,7 +49,7 @@ def predict_held_out(
     """Every held-out hand as the mean hand and as each model sees it: one npz a model."""
     folder = machine.workspace / "evaluate" / "predicted_hands"
     shutil.rmtree(folder, ignore_errors=True)
-    device = "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    device = machine.device
     how = (folder, cfg.batch_size, device, machine.num_workers)
     for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
         method = _pymaf(checkpoint, name).to(device)

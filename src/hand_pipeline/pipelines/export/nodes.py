@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import Field, field_validator
 
 from hand_pipeline.config import MachineConfig
@@ -57,8 +56,7 @@ def export_submissions(
         model = restore_method(trained, origin)
     if not isinstance(model, HandModel):
         raise TypeError(f"{origin} is no model that reconstructs hands: {type(model).__name__}")
-    on_gpu = machine.accelerator != "cpu" and torch.cuda.is_available()
-    device = "cuda" if on_gpu else "cpu"
+    device = machine.device
     model.to(device)
     metrics: dict[str, Any] = {}
     for name, place in cfg.benchmarks.items():

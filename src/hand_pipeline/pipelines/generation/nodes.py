@@ -24,7 +24,7 @@ from hand_pipeline.evaluation.text_to_mesh import (
 )
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand import MaskHand
 from hand_pipeline.methods.maskhand_text import TextMaskHand, TextMaskHandConfig
 from hand_pipeline.models.pose_tokenizer import sizes_of
@@ -120,11 +120,9 @@ def score_text(
     how much real ones differ; the same after the tokenizer, which no token can beat; held-out
     hands that claim to be another letter.
     """
-    method = restore_method(model, "maskhand_text_method")
-    if not isinstance(method, TextMaskHand):
-        raise TypeError(f"maskhand_text_method holds no TextMaskHand: {type(method).__name__}")
+    method = restore_as(TextMaskHand, model, "maskhand_text_method")
     training, held_out = load_letters(letters / LETTERS_FILE).split(poses.held_out)
-    device = _device(machine)
+    device = machine.device
     generator = torch.Generator(device).manual_seed(cfg.seed)
     names = tuple(dict.fromkeys(held_out.letters))
     drawn = method.to(device).generate(names, cfg.per_prompt, generator=generator).cpu()
@@ -189,10 +187,8 @@ def score_unconditional(
     Beside them poses drawn from the principal components of MaskHand's training poses, and
     held-out poses. Wrists are not turned: principal components know fingers only.
     """
-    method = restore_method(model, "maskhand_method")
-    if not isinstance(method, MaskHand):
-        raise TypeError(f"maskhand_method holds no MaskHand: {type(method).__name__}")
-    device = _device(machine)
+    method = restore_as(MaskHand, model, "maskhand_method")
+    device = machine.device
     generator = torch.Generator(device).manual_seed(cfg.seed)
     method.to(device)
     drawn = torch.cat([
@@ -251,7 +247,3 @@ def _parts(count: int) -> list[int]:
     """`count` in parts that fit into memory."""
     most = 512
     return [min(most, count - start) for start in range(0, count, most)]
-
-
-def _device(machine: MachineConfig) -> str:
-    return "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"

@@ -23,7 +23,7 @@ from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.evaluation.predict import Predict
 from hand_pipeline.evaluation.text_to_mesh import pose_hands
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand import MaskHand
 from hand_pipeline.methods.maskhand_text import TextMaskHandConfig
 from hand_pipeline.training.checkpoint import Checkpoint
@@ -71,12 +71,9 @@ def _photographed(
     manifest = manifest.select(_first_of_each(manifest, cfg))
     if manifest.has_mano.any():
         return letters_of(manifest, mano)
-    method = restore_method(maskhand, "maskhand_method")
-    if not isinstance(method, MaskHand):
-        raise TypeError(f"maskhand_method holds no MaskHand: {type(method).__name__}")
+    method = restore_as(MaskHand, maskhand, "maskhand_method")
     logger.info("pseudo labels of %d photos by MaskHand, without keypoints", len(manifest))
-    on_gpu = machine.accelerator != "cpu" and torch.cuda.is_available()
-    device = "cuda" if on_gpu else "cpu"
+    device = machine.device
     return predict_letters(method.to(device).predict, manifest, mano, device)
 
 

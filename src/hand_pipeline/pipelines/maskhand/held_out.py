@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
@@ -14,7 +13,7 @@ from hand_pipeline.data.detected_keypoints import WithKeypoints, read_keypoints,
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.evaluation.reconstruct import HandModel
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as, restore_method
 from hand_pipeline.methods.maskhand import MaskHand
 from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.training.checkpoint import Checkpoint
@@ -74,15 +73,7 @@ def restore_maskhand(checkpoint: Checkpoint, device: str) -> MaskHand:
     Raises:
         TypeError: another method.
     """
-    method = restore_method(checkpoint, "the checkpoint of maskhand")
-    if not isinstance(method, MaskHand):
-        raise TypeError(f"expected MaskHand, got {type(method).__name__}")
-    return method.to(device)
-
-
-def device_of(machine: MachineConfig) -> str:
-    """Where models run."""
-    return "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    return restore_as(MaskHand, checkpoint, "the checkpoint of maskhand").to(device)
 
 
 def open_held_out(hands: Path, keypoints: Path, model: HandModel) -> WithKeypoints:

@@ -24,7 +24,6 @@ from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.pipelines.maskhand.held_out import (
     MaskHandEvaluationConfig,
     Source,
-    device_of,
     given,
     held_out_batches,
     restore_maskhand,
@@ -98,7 +97,7 @@ def predict_held_out(
     """Every held-out hand as each model sees it, and what MaskHand thinks of its hypotheses."""
     folder = machine.workspace / "maskhand" / "predicted_hands"
     shutil.rmtree(folder, ignore_errors=True)
-    device = device_of(machine)
+    device = machine.device
     model = restore_maskhand(maskhand, device)
     mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
     for name, baseline in (("mean_hand", mean), ("handmim", restore_model(handmim, device))):

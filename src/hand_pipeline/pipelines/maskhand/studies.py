@@ -28,7 +28,6 @@ from hand_pipeline.models.token_sampling import (
 )
 from hand_pipeline.pipelines.maskhand.held_out import (
     MaskHandEvaluationConfig,
-    device_of,
     held_out_batches,
     open_held_out,
     restore_maskhand,
@@ -55,7 +54,7 @@ def check_sampling(
     `caching_equal` is 1 if tokens, probabilities and mean codes are the same to the last bit when
     the photo is encoded anew in every pass, both for the likeliest tokens and for drawn ones.
     """
-    device = device_of(machine)
+    device = machine.device
     model = restore_maskhand(maskhand, device)
     held_out = open_held_out(hands, keypoints, model)
     rows = range(min(_CHECKED, len(held_out)))
@@ -135,7 +134,7 @@ def study_occlusion(
     those that the detector saw of the joints that stay visible, which is more than it could see in
     the black picture.
     """
-    device = device_of(machine)
+    device = machine.device
     model, other = restore_maskhand(maskhand, device), restore_model(handmim, device)
     rows: list[tuple[str, Predict, bool]] = [
         ("MaskHand, no 2D keypoints", model.predict, False),
@@ -198,7 +197,7 @@ def draw_hypotheses(
     machine: MachineConfig,
 ) -> Image.Image:
     """Some held-out hands, each with its surest hypotheses in the order of their confidence."""
-    device = device_of(machine)
+    device = machine.device
     model = restore_maskhand(maskhand, device)
     _, batch = _shown(open_held_out(hands, keypoints, model), cfg)
     seen = batch.to(device)

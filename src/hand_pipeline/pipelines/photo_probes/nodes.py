@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 from pydantic import Field
 
@@ -71,7 +70,7 @@ def score_probes(pretrained: Checkpoint, cfg: PhotoProbesConfig, machine: Machin
             "kedro run --pipelines photo_probes --params photo_probes.folder=DIR", told,
         )  # fmt: skip
         return {"backbones": 0}, pd.DataFrame(columns=["features"])
-    device = "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    device = machine.device
     metrics: dict[str, Any] = {}
     rows = []
     for name, checkpoint in _checkpoints(pretrained, cfg).items():

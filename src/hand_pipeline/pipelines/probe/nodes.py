@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import torch
 from PIL import Image
 from pydantic import Field
 
@@ -22,7 +21,7 @@ from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_joints
 from hand_pipeline.evaluation.predict import predict_joints
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.scaled_depth import bone_lengths
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.models.image_encoder import ResNetConfig
 from hand_pipeline.models.vit import VitConfig
@@ -119,10 +118,8 @@ def score_probe(
     `known_size` is FreiHAND's protocol, which tells a bone's length for each held-out hand;
     `mean_size` takes the mean training hand's. They differ in `mpjpe_mm` and `rr_mpjpe_mm` alone.
     """
-    probe = restore_method(model, "the probe's checkpoint")
-    if not isinstance(probe, KeypointProbe):
-        raise TypeError(f"expected a keypoint probe, got {type(probe).__name__}")
-    device = "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    probe = restore_as(KeypointProbe, model, "the probe's checkpoint")
+    device = machine.device
     probe.to(device)
     mano = ManoHand(labels.mano_model, tips="freihand")
     held_out = HandImages(read_hands("freihand", hands, "evaluation", mano), mano)

@@ -13,7 +13,9 @@ from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.evaluation.keypoint_auc import score_joints_2d
-from hand_pipeline.pipelines.s2hand.scoring import S2HandEvaluationConfig, device_of, s2hand_of
+from hand_pipeline.methods import restore_as
+from hand_pipeline.methods.s2hand import S2Hand
+from hand_pipeline.pipelines.s2hand.scoring import S2HandEvaluationConfig
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.s2hand_config import REFERENCE_SIZE
 from hand_pipeline.viz.curves import pck_curves
@@ -35,8 +37,8 @@ def score_keypoints_2d(
     machine: MachineConfig,
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
     """2D joints of the held-out hands: figures by source, the same as a table, and the curves."""
-    device = device_of(machine)
-    model = s2hand_of(joint, "s2hand").to(device)
+    device = machine.device
+    model = restore_as(S2Hand, joint, "the checkpoint of s2hand").to(device)
     held_out = open_labelled_hands(hands, "evaluation", model.mano)
     seen = WithKeypoints(held_out, keypoints_of(keypoints, held_out, "evaluation"))
     rows: dict[str, list[torch.Tensor]] = {}

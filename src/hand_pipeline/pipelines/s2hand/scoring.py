@@ -22,7 +22,7 @@ from hand_pipeline.evaluation.predict import (
     save_predictions,
 )
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.s2hand import S2Hand
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
@@ -57,13 +57,12 @@ def predict_self_supervised(
     machine: MachineConfig,
 ) -> Path:
     """Every held-out hand as the mean hand and as the models without labels see it: npz files."""
-    folder = _emptied(machine, "predicted_hands")
-    mean = mean_hand_of(open_labelled_hands(hands, "training", s2hand_of(joint, "s2hand").mano))
-    _predict("mean_hand", mean.predict, mean.mano, folder, hands, cfg, machine)
-    for name, checkpoint in {"s2hand_3d": geometry, "s2hand": joint}.items():
-        model = s2hand_of(checkpoint, name).to(device_of(machine))
-        _predict(name, model.predict, model.mano, folder, hands, cfg, machine)
-    return folder
+    models = _models({"s2hand_3d": geometry, "s2hand": joint}, machine)
+    mano = models["s2hand"].mano
+    mean = mean_hand_of(open_labelled_hands(hands, "training", mano))
+    predictors: dict[str, Predict] = {"mean_hand": mean.predict}
+    predictors |= {name: model.predict for name, model in models.items()}
+    return _predicted("predicted_hands", predictors, mano, hands, cfg, machine)
 
 
 def predict_supervised(
@@ -74,11 +73,10 @@ def predict_supervised(
     machine: MachineConfig,
 ) -> Path:
     """The same hands as the models that learnt from labels see them."""
-    folder = _emptied(machine, "supervised_predicted_hands")
-    for name, checkpoint in {"s2hand_weak": weak, "s2hand_full": full}.items():
-        model = s2hand_of(checkpoint, name).to(device_of(machine))
-        _predict(name, model.predict, model.mano, folder, hands, cfg, machine)
-    return folder
+    models = _models({"s2hand_weak": weak, "s2hand_full": full}, machine)
+    predictors: dict[str, Predict] = {name: model.predict for name, model in models.items()}
+    mano = models["s2hand_full"].mano
+    return _predicted("supervised_predicted_hands", predictors, mano, hands, cfg, machine)
 
 
 def score_self_supervised(predicted: Path, cfg: S2HandEvaluationConfig) -> dict[str, Any]:
@@ -104,8 +102,8 @@ def draw_textured(
     hands: Path, joint: Checkpoint, cfg: S2HandEvaluationConfig, machine: MachineConfig
 ) -> Image.Image:
     """Some held-out hands, drawn at random, with the colours that the model gives them."""
-    device = device_of(machine)
-    model = s2hand_of(joint, "s2hand").to(device)
+    device = machine.device
+    model = restore_as(S2Hand, joint, "the checkpoint of s2hand").to(device)
     held_out = open_labelled_hands(hands, "evaluation", model.mano)
     rng = np.random.default_rng(cfg.seed)
     count = min(cfg.shown, len(held_out))
@@ -118,43 +116,31 @@ def draw_textured(
     )
 
 
-def s2hand_of(checkpoint: Checkpoint, name: str) -> S2Hand:
-    """The model in a checkpoint.
-
-    Raises:
-        TypeError: it is of another method.
-    """
-    method = restore_method(checkpoint, f"the checkpoint of {name}")
-    if not isinstance(method, S2Hand):
-        raise TypeError(f"{name} is no S2HAND: {type(method).__name__}")
-    return method
+def _models(checkpoints: dict[str, Checkpoint], machine: MachineConfig) -> dict[str, S2Hand]:
+    return {
+        name: restore_as(S2Hand, checkpoint, f"the checkpoint of {name}").to(machine.device)
+        for name, checkpoint in checkpoints.items()
+    }
 
 
-def device_of(machine: MachineConfig) -> str:
-    """Where models run."""
-    return "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def _emptied(machine: MachineConfig, name: str) -> Path:
-    folder = machine.workspace / "s2hand" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder
-
-
-def _predict(
-    name: str,
-    predict: Predict,
+def _predicted(
+    folder_name: str,
+    predictors: dict[str, Predict],
     mano: ManoHand,
-    folder: Path,
     hands: Path,
     cfg: S2HandEvaluationConfig,
     machine: MachineConfig,
-) -> None:
+) -> Path:
+    """A folder with a file of the held-out hands for each model, and nothing of an earlier run."""
+    folder = machine.workspace / "s2hand" / folder_name
+    shutil.rmtree(folder, ignore_errors=True)
     held_out = open_labelled_hands(hands, "evaluation", mano)
     total = -(-len(held_out) // cfg.batch_size)
-    batches = batches_in_order(held_out, held_out.collate, cfg.batch_size, machine.num_workers)
-    found = predict_hands(predict, batches, device_of(machine), total, f"predict {name}")
-    save_predictions(folder / f"{name}.npz", found)
+    for name, predict in predictors.items():
+        batches = batches_in_order(held_out, held_out.collate, cfg.batch_size, machine.num_workers)
+        found = predict_hands(predict, batches, machine.device, total, f"predict {name}")
+        save_predictions(folder / f"{name}.npz", found)
+    return folder
 
 
 def _score(path: Path, cfg: S2HandEvaluationConfig) -> HandEvaluation:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.photo_hands import PhotoHands, PhotoHandsConfig
 from hand_pipeline.data.shards import ShardReader
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.s2hand import S2Hand
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint, tensors_hash
@@ -43,7 +42,7 @@ def train_on_photos(
         ValueError: its model learns from labels, which photos lack.
         DataSetError: no photos to learn from, or none to measure on.
     """
-    model = s2hand_of(start)
+    model = restore_as(S2Hand, start, "the checkpoint to start from")
     if model.cfg.supervision != "self":
         raise ValueError(
             f"photos have no labels, but the model to start from has supervision "
@@ -79,20 +78,3 @@ def train_on_photos(
 def draw_curves(history: pd.DataFrame) -> Image.Image:
     """Losses and distances over the steps."""
     return to_image(training_curves(history, title="S2HAND on photos without labels"))
-
-
-def s2hand_of(checkpoint: Checkpoint) -> S2Hand:
-    """The model in a checkpoint.
-
-    Raises:
-        TypeError: it is of another method.
-    """
-    method = restore_method(checkpoint, "the checkpoint to start from")
-    if not isinstance(method, S2Hand):
-        raise TypeError(f"expected an S2HAND, the checkpoint holds {type(method).__name__}")
-    return method
-
-
-def device_of(machine: MachineConfig) -> str:
-    """Where models run."""
-    return "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"

@@ -21,8 +21,8 @@ from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.photo_hands import PhotoHands, PhotoHandsConfig
 from hand_pipeline.data.shards import ShardReader
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.s2hand import S2Hand
-from hand_pipeline.pipelines.s2hand_photos.nodes import device_of, s2hand_of
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.s2hand_config import REFERENCE_SIZE
 from hand_pipeline.viz.textured import textured_sheet
@@ -68,7 +68,9 @@ def compare_on_photos(
         "skipped": dict(sorted(photos.skipped.items())),
     }  # fmt: skip
     for name, checkpoint in {"before": before, "after": after}.items():
-        distances, seen = _distances(s2hand_of(checkpoint), photos, evaluation, machine)
+        distances, seen = _distances(
+            restore_as(S2Hand, checkpoint, f"the checkpoint {name}"), photos, evaluation, machine
+        )
         errors = (distances * seen).sum(1) / seen.sum(1)
         rows[f"{name}_px"] = errors
         metrics[name] = {
@@ -96,8 +98,8 @@ def draw_photos(
     Where fewer were held out than are to be shown, hands that were learnt from follow, and say so.
     """
     reader = ShardReader(crops)
-    device = device_of(machine)
-    model = s2hand_of(after).to(device)
+    device = machine.device
+    model = restore_as(S2Hand, after, "the checkpoint after").to(device)
     held_out = PhotoHands(reader, cfg, held_out=True)
     chosen = _some(held_out, evaluation.shown, evaluation.seed)
     errors = samples.set_index("id")
@@ -140,7 +142,7 @@ def _distances(
 
     Joints outside the photo do not.
     """
-    device = device_of(machine)
+    device = machine.device
     model.to(device)
     unit = REFERENCE_SIZE / model.image_size
     distances, seen = [], []

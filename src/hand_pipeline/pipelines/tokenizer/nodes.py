@@ -13,7 +13,7 @@ from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.pose_set import PosesConfig, PoseSet, open_training_poses, read_poses
 from hand_pipeline.evaluation.tokens import score_tokens
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.vq_mano import VqMano, VqManoConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method
@@ -66,10 +66,8 @@ def evaluate_tokenizer(
     hands: Path, model: Checkpoint, cfg: TokenizerEvaluationConfig, machine: MachineConfig
 ) -> tuple[dict[str, float], Image.Image, Image.Image]:
     """Held-out poses after the tokens: errors and use of codes; some hands; each code's share."""
-    method = restore_method(model, "the tokenizer's checkpoint")
-    if not isinstance(method, VqMano):
-        raise TypeError(f"expected VQ-MANO, got {type(method).__name__}")
-    device = "cuda" if machine.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    method = restore_as(VqMano, model, "the tokenizer's checkpoint")
+    device = machine.device
     held_out = read_poses("freihand", hands, "evaluation", method.cfg.mano_model)
     poses = PoseSet({"held_out": held_out}, {"held_out": 1.0})
     batches = batches_in_order(poses, poses.collate, cfg.batch_size)
