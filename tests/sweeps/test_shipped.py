@@ -35,7 +35,7 @@ def parameters(profile: str) -> dict[str, Any]:
 def test_every_declared_sweep_is_a_pipeline() -> None:
     assert set(parameters("base")["sweeps"]) == set(NAMES)
     for name in NAMES:
-        (node,) = load_chain([name])[name].nodes
+        node, *_ = load_chain([name])[name].nodes
         assert f"params:sweeps.{name}" in node.inputs
 
 

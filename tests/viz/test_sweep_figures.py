@@ -35,6 +35,18 @@ def test_members_with_a_place_are_lines_and_the_others_levels():
     assert list(level.get_ydata()) == [4.0, 4.0]
 
 
+def test_a_trade_off_shows_what_each_member_costs_and_gives():
+    table = TABLE.assign(error=[5.0, 4.0, 3.0], ms=[20.0, 80.0, 40.0], **{"ms std": float("nan")})
+    places = {"a": ("ours", 1.0), "c": ("ours", 2.0), "b": ("theirs", 1.0)}
+    drawn = sweep_picture(table, ["error"], "toy", places, trade_offs=[("ms", "error")])
+    axes = drawn.get_axes()[1]
+    lines = {bar.get_label(): bar.lines[0].get_xydata().tolist() for bar in axes.containers}
+    assert lines == {"ours": [[20.0, 5.0], [40.0, 3.0]], "theirs": [[80.0, 4.0]]}
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("ms", "log")
+    with pytest.raises(ValueError, match="expected some of member"):
+        sweep_picture(table, ["error"], "toy", trade_offs=[("px", "error")])
+
+
 def test_an_unknown_column_is_an_error():
     with pytest.raises(ValueError, match="expected some of member, error, error std, got"):
         sweep_picture(TABLE, ["eror"], "toy")

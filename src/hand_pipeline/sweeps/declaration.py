@@ -33,6 +33,10 @@ class SweepPictureConfig(Config):
     columns: list[str] = Field([], description="headings to draw; empty: all")
     x_label: str = ""
     log_x: bool = False
+    trade_offs: list[tuple[str, str]] = Field(
+        [], description="pairs of headings: what a member costs, and what it gives for it"
+    )
+    shown: int = Field(6, gt=0, description="hands in the grid, of the sweeps that draw one")
 
 
 class SweepConfig(Config):
@@ -58,7 +62,8 @@ class SweepConfig(Config):
             raise ValueError(f"several seeds are {doubled}")
         if len(self.seeds) > 1 and not self.seed_paths:
             raise ValueError("several seeds but no `seed_paths`: every seed would give the same")
-        if unknown := set(self.picture.columns) - set(self.columns):
+        drawn = {*self.picture.columns, *(h for pair in self.picture.trade_offs for h in pair)}
+        if unknown := drawn - set(self.columns):
             raise ValueError(f"the picture's columns {sorted(unknown)} are not among `columns`")
         for member in self.members:
             if unknown := set(member.columns) - set(self.columns):

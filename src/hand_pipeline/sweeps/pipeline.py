@@ -41,6 +41,7 @@ def draw(sweep: SweepConfig, members: pd.DataFrame) -> Image.Image:
     places = {m.name: (m.group, m.x) for m in sweep.members if m.x is not None}
     columns = picture.columns or list(sweep.columns)
     figure = sweep_picture(
-        members, columns, sweep.title, places or None, picture.x_label, picture.log_x
-    )
+        members, columns, sweep.title, places or None, picture.x_label, picture.log_x,
+        picture.trade_offs,
+    )  # fmt: skip
     return to_image(figure)

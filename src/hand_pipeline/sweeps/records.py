@@ -48,6 +48,11 @@ def read_record(folder: Path, run: Run) -> RunRecord | None:
     return record if record.key == key_of(run) else None
 
 
+def record_of(folder: Path, member: str, seed: int) -> RunRecord:
+    """The latest record of a member with a seed, below its sweep's folder."""
+    return RunRecord.model_validate_json(_file(folder, member, seed).read_text())
+
+
 def _file(folder: Path, member: str, seed: int) -> Path:
     return folder / member / f"seed_{seed}.json"
 

@@ -21,8 +21,9 @@ def sweep_picture(
     places: Mapping[str, tuple[str, float]] | None = None,
     x_label: str = "",
     log_x: bool = False,
+    trade_offs: Sequence[tuple[str, str]] = (),
 ) -> Figure:
-    """A panel a column: mean over seeds, with one standard deviation up and down.
+    """A panel a column, then one a trade-off: mean over seeds, with one standard deviation.
 
     Args:
         table: a row a member: `member`, each column and `COLUMN std` (NaN for one seed). Members
@@ -33,14 +34,17 @@ def sweep_picture(
             others as level dashed lines. None: bars.
         x_label: of the axis of places.
         log_x: draw that axis in powers of two.
+        trade_offs: pairs of columns: what a member costs, to the right, and what it gives, upwards.
 
     Raises:
         ValueError: no columns, or one that the table lacks.
     """
-    if not columns or not set(columns) <= set(table.columns):
-        raise ValueError(f"expected some of {', '.join(table.columns)}, got {list(columns)}")
-    wide = min(_PANELS_A_ROW, len(columns))
-    rows = math.ceil(len(columns) / wide)
+    named = [*columns, *(column for pair in trade_offs for column in pair)]
+    if not columns or not set(named) <= set(table.columns):
+        raise ValueError(f"expected some of {', '.join(table.columns)}, got {named}")
+    count = len(columns) + len(trade_offs)
+    wide = min(_PANELS_A_ROW, count)
+    rows = math.ceil(count / wide)
     width = 4.4 if places else max(4.0, 1.5 + 0.55 * len(table))
     figure = Figure(figsize=(width * wide, 3.6 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, wide, squeeze=False).ravel()
@@ -54,7 +58,11 @@ def sweep_picture(
             _bars(axes, table, column)
         axes.set_title(column, fontsize=10)
         plain_axes(axes)
-    for axes in panels[len(columns) :]:
+    for axes, (cost, gain) in zip(panels[len(columns) :], trade_offs):
+        _trade_off(axes, table, cost, gain, places or {})
+        axes.set_title(f"{gain} by {cost}", fontsize=10)
+        plain_axes(axes)
+    for axes in panels[count:]:
         axes.set_axis_off()
     figure.suptitle(title)
     return figure
@@ -90,5 +98,29 @@ def _lines(
     level = found[~found["member"].isin(list(places))]
     for index, (name, value) in enumerate(zip(level["member"], level[column])):
         axes.axhline(float(value), linestyle="--", color=COLOURS[index % 2], label=str(name))
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def _trade_off(
+    axes: Axes,
+    table: pd.DataFrame,
+    cost: str,
+    gain: str,
+    places: Mapping[str, tuple[str, float]],
+) -> None:
+    """Members by both columns; those of one line of the other panels are joined here too."""
+    found = table.dropna(subset=[cost, gain])
+    groups = found["member"].map(lambda name: places[name][0] if name in places else name)
+    for index, (group, rows) in enumerate(found.groupby(groups, sort=False)):
+        rows = rows.sort_values(cost)
+        colour = COLOURS[(index + 2) % len(COLOURS)]
+        axes.errorbar(
+            rows[cost], rows[gain], xerr=rows[f"{cost} std"].fillna(0.0),
+            yerr=rows[f"{gain} std"].fillna(0.0), marker="o", capsize=3, color=colour,
+            label=str(group) or None,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlabel(cost)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize=8)
