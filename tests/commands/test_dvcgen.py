@@ -1,4 +1,4 @@
-"""dvc.yaml is generated: it agrees with the pipelines, and both graphs are the same."""
+"""DVC's files are generated: they agree with the pipelines, and both graphs are the same."""
 
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,64 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def built() -> dict[str, dict[str, Any]]:
+def files() -> dict[str, dict[str, dict[str, Any]]]:
     return dvcgen.build_stages(ROOT)
 
 
-def test_dvc_yaml_is_current(built: dict[str, dict[str, Any]]) -> None:
-    assert yaml.safe_load((ROOT / "dvc.yaml").read_text()) == {"stages": built}
+@pytest.fixture(scope="module")
+def built(files: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    return files["dvc.yaml"]
+
+
+@pytest.fixture(scope="module")
+def sweeps(files: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    return files["sweeps/dvc.yaml"]
+
+
+def test_the_files_are_current(files: dict[str, dict[str, dict[str, Any]]]) -> None:
+    for name, stages in files.items():
+        assert yaml.safe_load((ROOT / name).read_text()) == {"stages": stages}, name
+
+
+def test_every_declared_sweep_is_a_stage_and_a_plain_repro_leaves_it_alone(
+    sweeps: dict[str, dict[str, Any]], built: dict[str, dict[str, Any]]
+) -> None:
+    declared = yaml.safe_load((ROOT / "conf/base/parameters_sweeps.yml").read_text())["sweeps"]
+    assert set(sweeps) == {*declared, "tuning"}
+    assert not set(sweeps) & set(built)
+
+
+def test_a_sweep_depends_on_what_its_chain_reads_and_leaves_its_tables(
+    sweeps: dict[str, dict[str, Any]], built: dict[str, dict[str, Any]]
+) -> None:
+    stage = sweeps["scalability"]
+    parameters = {key for file in stage["params"] for keys in file.values() for key in keys}
+    assert {"sweeps.scalability", "pretrain.training", "finetune.labels", "backbone"} <= parameters
+    assert not {"machine", "sweeps.ablations"} & parameters
+    assert {"data/03_primary/hand_crops", "data/02_intermediate/synthetic_hands"} <= set(
+        stage["deps"]
+    )
+    for name in ("pretrain", "finetune", "evaluate"):
+        code = {d for d in built[name]["deps"] if d.startswith("src/")}
+        assert code <= set(stage["deps"]), name
+    assert not [d for d in stage["deps"] if "06_models" in d]  # made by the sweep itself
+    assert "data/08_reporting/scalability_table.csv" in stage["outs"]
+    assert stage["wdir"] == ".."
+
+
+def test_a_member_with_a_chain_of_its_own_counts() -> None:
+    parameters = {
+        "sweeps": {
+            "one": {
+                "title": "t",
+                "chain": ["pretrain"],
+                "columns": {"a": "b:c"},
+                "members": [{"name": "m", "chain": ["tokenizer", "pretrain"]}],
+            }
+        },
+        "tuning": yaml.safe_load((ROOT / "conf/base/parameters_tuning.yml").read_text())["tuning"],
+    }
+    assert dvcgen._chains(parameters)["one"] == ["pretrain", "tokenizer"]
 
 
 def test_dvc_and_kedro_have_the_same_graph(built: dict[str, dict[str, Any]]) -> None:

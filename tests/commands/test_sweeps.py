@@ -61,6 +61,18 @@ def test_a_failed_sweep_is_told_with_its_last_words_and_the_others_run(
     assert "SweepError: nothing was run" in result.output
 
 
+def test_in_the_base_profile_dvc_is_told_of_each_finished_sweep(
+    calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed: list[str] = []
+    monkeypatch.setattr(command, "_commit", committed.append)
+    CliRunner().invoke(command.sweeps, ["--no-ground"])
+    assert committed == []
+    Path("conf/base/globals.yml").write_text("data: data/smoke\n")
+    CliRunner().invoke(command.sweeps, ["--no-ground", "--env", "base"])
+    assert committed == ["good", "late"]
+
+
 def test_unknown_sweeps_and_profiles_are_refused_before_anything_runs(
     calls: list[list[str]],
 ) -> None:

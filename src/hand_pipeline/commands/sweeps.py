@@ -14,6 +14,7 @@ import yaml
 GROUND = ("synthesize", "collect", "detect", "pretrain", "finetune")
 """Stages whose results the sweeps stand on: crops, labelled hands, keypoints, a fine-tuned ViT."""
 DECLARED = Path("conf/base/parameters_sweeps.yml")
+STAGES = "sweeps/dvc.yaml"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def sweeps(names: tuple[str, ...], profile: str, ground: bool, workers: int | No
     """Run the sweeps NAMES (all), then the page of the papers' claims; ends with 1 if one failed.
 
     What is done already is not done again. Of every sweep the output is kept in
-    DATA/sweeps/NAME/output.txt.
+    DATA/sweeps/NAME/output.txt. In the base profile DVC takes note of the results.
     """
     chosen = _chosen(names)
     data = _data_root(profile)
@@ -47,6 +48,8 @@ def sweeps(names: tuple[str, ...], profile: str, ground: bool, workers: int | No
     for name in chosen:
         ended[name] = _call([*_kedro(profile, name), *options], _output(data, name))
         _print_line(name, ended[name], _members(data, name) if not ended[name].status else "")
+        if profile == "base" and not ended[name].status:
+            _commit(name)
     failed = [name for name, end in ended.items() if end.status]
     count = "1 sweep" if len(chosen) == 1 else f"{len(chosen)} sweeps"
     click.echo(f"{count}: {_clock(sum(end.seconds for end in ended.values()))}")
@@ -79,12 +82,26 @@ def _lay_ground(profile: str, data: Path) -> Ended:
     """DVC knows what is there in the base profile; in others each stage runs, and resumes."""
     command = _kedro(profile, ",".join(GROUND))
     if profile == "base":
-        command = [str(Path(sys.executable).with_name("dvc")), "repro", *GROUND]
+        command = [*_dvc(), "repro", *GROUND]
     end = _call(command, _output(data, "ground"))
     if end.status:
         said = _end_of(_output(data, "ground"))
         raise click.ClickException(f"what the sweeps stand on could not be made:\n{said}")
     return end
+
+
+def _commit(name: str) -> None:
+    """Kedro runs the sweep, not DVC, which would not pass `--workers` on: so tell it of the end."""
+    stage = f"{STAGES}:{name}"
+    told = subprocess.run(
+        [*_dvc(), "commit", "--force", stage], capture_output=True, text=True, check=False
+    )
+    if told.returncode:
+        click.echo(f"{stage} is not recorded; dvc commit said: {told.stderr.strip()}", err=True)
+
+
+def _dvc() -> list[str]:
+    return [str(Path(sys.executable).with_name("dvc"))]
 
 
 def _kedro(profile: str, pipelines: str) -> list[str]:
