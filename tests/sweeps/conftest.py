@@ -47,6 +47,7 @@ def learn(prepared: dict, cfg: LearnConfig, machine: MachineConfig) -> dict[str,
         raise FloatingPointError("loss term 'pose' is nan at step 3")
     if cfg.ends == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    print("a bar of learn")
     time.sleep(cfg.seconds)
     log = RecordLogger("learn")
     for step in range(3):

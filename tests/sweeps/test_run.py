@@ -39,6 +39,14 @@ def test_a_sweep_ends_as_a_table_with_mean_and_spread(project, sweep, machine):
     assert draw(declared, table.reset_index()).width > 300
 
 
+def test_units_side_by_side_print_into_files_of_their_own(project, sweep, machine, capfd):
+    members = [{"name": "a", "overrides": {"learn.lr": 1.0}}, {"name": "b"}]
+    run_sweep("toy", project, sweep(*members), machine.model_copy(update={"sweep_workers": 2}))
+    files = list((project.sweeps / "work/learn").glob("*/output.txt"))
+    assert [file.read_text().count("a bar of learn") for file in files] == [1, 1]
+    assert "a bar of learn" not in "".join(capfd.readouterr())
+
+
 def test_finished_members_are_never_run_again_and_new_ones_are(project, sweep, machine):
     first = {"name": "a"}
     run_sweep("toy", project, sweep(first), machine)

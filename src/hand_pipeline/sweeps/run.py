@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,8 +107,6 @@ def run_plan(
         for run in plan.runs:
             watch.settle(run)
         modules = {node.func.__module__ for unit in todo for node in unit.nodes}
-        if machine.sweep_workers > 1:
-            os.environ.setdefault("TQDM_DISABLE", "1")  # of the workers: their bars would mix
         try:
             run_units(todo, Workers(machine, modules), watch.task, watch.wanted, watch.ended)
         finally:

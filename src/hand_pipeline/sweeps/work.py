@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import threading
 import time
 import traceback
@@ -39,15 +40,20 @@ class Surroundings:
     Attributes:
         environment: variables: the MLflow run to log to, the GPUs to see.
         threads: of torch; 0 leaves them.
+        apart: what it prints goes to `output.txt` in the unit's folder, because the progress bars
+            of several units would mix on one terminal.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     threads: int = 0
+    apart: bool = False
 
 
 def work_in_process(unit: Unit, around: Surroundings, reply: connection.Connection) -> None:
     """Run `unit` in this process and send its outcome; an error is an outcome too."""
     _end_with_parent()
+    if around.apart:
+        _print_to(unit.folder / "output.txt")
     logging.getLogger("kedro").setLevel(
         logging.CRITICAL
     )  # the sweep says what runs and what failed
@@ -85,6 +91,14 @@ def run_unit(unit: Unit) -> None:
             "seconds": round(time.perf_counter() - started, 2),
         }
         atomic_write_text(unit.folder / DONE, json.dumps(record, indent=1, default=str))
+
+
+def _print_to(file: Path) -> None:
+    """From here on, in this process and in those that it starts."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as opened:  # a unit taken up again goes on in it
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(opened.fileno(), stream.fileno())
 
 
 @contextmanager

@@ -63,7 +63,8 @@ class Workers:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         receive, send = self.context.Pipe(duplex=False)
         process = self.context.Process(
-            target=work_in_process, args=(task.unit, Surroundings(environment, threads), send)
+            target=work_in_process,
+            args=(task.unit, Surroundings(environment, threads, apart=self.size > 1), send),
         )
         process.start()
         send.close()
