@@ -130,16 +130,15 @@ class TrackingHook:
 
     def _data_tags(self, names: str) -> dict[str, str]:
         """DVC's md5 of each data input (upstream entries of dvc.lock are current by then)."""
-        lock, stages = self.root / "dvc.lock", self.root / "dvc.yaml"
-        if not (lock.exists() and stages.exists()):
-            return {}
-        locked = (yaml.safe_load(lock.read_text()) or {}).get("stages", {}).values()
-        known = {
-            e["path"]: e.get("md5", "")
-            for s in locked
-            for e in s.get("outs", []) + s.get("deps", [])
+        folders = (self.root, self.root / "sweeps")
+        locked = [s for f in folders for s in _stages_in(f / "dvc.lock").values()]
+        declared = {n: s for f in folders for n, s in _stages_in(f / "dvc.yaml").items()}
+        known = {  # what made the data has the last word, not what once read it
+            entry["path"]: entry.get("md5", "")
+            for kind in ("deps", "outs")
+            for stage in locked
+            for entry in stage.get(kind, [])
         }
-        declared = yaml.safe_load(stages.read_text())["stages"]
         inputs = [d for n in names.split("+") for d in declared.get(n, {}).get("deps", [])]
         return {f"dvc.{d}": known[d] for d in inputs if d in known and not d.startswith("src/")}
 
@@ -157,6 +156,13 @@ class TrackingHook:
                     [experiment], f"attributes.status = 'RUNNING' and {below}"
                 ):
                     client.set_terminated(child.info.run_id, "KILLED")
+
+
+def _stages_in(file: Path) -> dict[str, Any]:
+    """The stages of one of DVC's files; its paths are relative to the project's folder."""
+    if not file.exists():
+        return {}
+    return (yaml.safe_load(file.read_text()) or {}).get("stages", {})
 
 
 def _git_tags(root: Path) -> dict[str, str]:
