@@ -109,6 +109,65 @@ def test_a_run_without_an_end_is_sent_only_when_asked(away, monkeypatch):
     assert found.info.status == "KILLED"
 
 
+def test_a_finished_member_of_a_sweep_that_goes_on_stays_finished(away, monkeypatch):
+    monkeypatch.chdir(away)
+    uri = f"sqlite:///{away}/mlflow.db"
+    monkeypatch.setenv(tracking.URI, uri)
+    tracking.start_run("ablations", "hand_pipeline", None, {})
+    child = tracking.start_child("all seed 0")
+    tracking.end_run(child, "FINISHED")
+    monkeypatch.setenv(tracking.URI, NOWHERE)  # the sweep is started again, and the server is away
+    parent = tracking.start_run("ablations", "hand_pipeline", None, {})
+    tracking.adopt(child)
+    said = upload(away)  # while the sweep goes on
+    assert f"{child}: belongs to a run that is not sent yet\n" in said
+    assert f"{parent}: has no end" in said
+    tracking.end_run(parent, "FINISHED")
+    monkeypatch.setenv(tracking.URI, uri)
+    tracking.adopt(child)  # the server is back, but the parent still waits on disk
+    assert upload(away).count("sent as") == 2
+    client = MlflowClient(uri)
+    found = client.get_run(child)
+    assert found.info.status == "FINISHED"
+    above = client.get_run(found.data.tags[tracking.PARENT])
+    assert (above.info.run_name, above.info.status) == ("ablations", "FINISHED")
+    assert parent.startswith(spool.OFFLINE)
+    assert above.info.run_id != parent
+
+
+def test_a_finished_member_waits_for_its_killed_sweep(away, monkeypatch):
+    monkeypatch.chdir(away)
+    tracking.start_run("ablations", "hand_pipeline", None, {})
+    child = tracking.start_child("all seed 0")
+    tracking.end_run(child, "FINISHED")
+    assert "sent as" not in upload(away)
+    assert upload(away, "--unfinished").count("sent as") == 2
+    client = MlflowClient(f"sqlite:///{away}/mlflow.db")
+    experiment = client.get_experiment_by_name("hand_pipeline")
+    runs = client.search_runs([experiment.experiment_id])
+    status = {run.info.run_name: run.info.status for run in runs}
+    assert status == {"ablations": "KILLED", "all seed 0": "FINISHED"}
+
+
+def test_what_follows_an_upload_goes_to_the_run_at_the_server(away, monkeypatch):
+    monkeypatch.chdir(away)
+    uri = f"sqlite:///{away}/mlflow.db"
+    parent = tracking.start_run("ablations", "hand_pipeline", None, {})
+    child = tracking.start_child("all seed 0")
+    tracking.end_run(child, "FINISHED")
+    upload(away, "--unfinished")
+    monkeypatch.setenv(tracking.URI, uri)
+    monkeypatch.setenv(tracking.RUN, parent)  # still the name by which its processes know it
+    tracking.log_metrics({"loss": 1.0})
+    tracking.adopt(child)
+    later = tracking.start_child("all seed 1")
+    assert not list((away / "spool").glob("*.jsonl"))
+    client = MlflowClient(uri)
+    above = client.get_run(client.get_run(later).data.tags[tracking.PARENT])
+    assert above.data.metrics == {"loss": 1.0}
+    assert not above.info.run_id.startswith(spool.OFFLINE)
+
+
 def test_a_server_that_goes_away_in_the_middle_loses_nothing(away, monkeypatch):
     monkeypatch.chdir(away)
     uri = f"sqlite:///{away}/mlflow.db"

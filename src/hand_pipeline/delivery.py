@@ -1,12 +1,10 @@
 """Events to MLflow: as they happen, or later from the spool."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hand_pipeline.files import atomic_write_text
-from hand_pipeline.spool import Event, Spool
+from hand_pipeline.spool import OFFLINE, Event, Spool
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,33 +61,57 @@ def _upload(client: "MlflowClient", run: str, event: Event) -> None:
     )
 
 
-def upload(client: "MlflowClient", spool: Spool, unfinished: bool) -> Iterator[tuple[str, str]]:
+class Sent(NamedTuple):
+    """What became of a run's waiting records.
+
+    Attributes:
+        run: as the spool names it.
+        place: its id at the server; empty where it was left alone.
+        why: why it was.
+    """
+
+    run: str
+    place: str
+    why: str = ""
+
+
+def upload(client: "MlflowClient", spool: Spool, unfinished: bool) -> Iterator[Sent]:
     """Send what waits in the spool, run by run; interrupted, it can be called again.
 
     Args:
-        unfinished: also runs whose end is not recorded (killed, or still going on).
-
-    Yields:
-        Each run as the spool names it, and its id at the server; empty where it was left alone.
+        unfinished: also runs that nobody has ended (killed, or still going on); they are closed.
     """
-    names = spool.folder / "uploaded.json"
-    known: dict[str, str] = json.loads(names.read_text()) if names.exists() else {}
+    known = spool.uploaded()
     for run in spool.runs():
         events = list(spool.events(run))
-        if not (unfinished or any(event["do"] == "end" for event in events)):
-            yield run, ""
+        place = known.get(run, run)
+        # a run that the server has may have ended there before these records were kept
+        ended = any(event["do"] == "end" for event in events) or (
+            not place.startswith(OFFLINE) and client.get_run(place).info.status != "RUNNING"
+        )
+        if not (unfinished or ended):
+            yield Sent(run, "", "has no end: running, or killed (--unfinished)")
+            continue
+        if _runs_named_in(events) - {run} - known.keys():
+            yield Sent(run, "", "belongs to a run that is not sent yet")
             continue
         if events[0]["do"] == "create" and run not in known:
-            known[run] = create(client, _renamed(events[0], known))
-            atomic_write_text(names, json.dumps(known))  # never made twice
-        place = known.get(run, run)
+            place = known[run] = create(client, _renamed(events[0], known))
+            spool.remember(known)
         for event in events:
             if event["do"] != "create":
                 perform(client, place, _renamed(event, known))
-        if not any(event["do"] == "end" for event in events):
+        if not ended:
             client.set_terminated(place, "KILLED")
         spool.forget(run)
-        yield run, place
+        yield Sent(run, place)
+
+
+def _runs_named_in(events: list[Event]) -> set[str]:
+    """Runs of the spool that these events refer to."""
+    named = {event.get("parent", "") for event in events}
+    named.update(value for event in events for value in event.get("tags", {}).values())
+    return {name for name in named if name.startswith(OFFLINE)}
 
 
 def _renamed(event: Event, known: Mapping[str, str]) -> Event:

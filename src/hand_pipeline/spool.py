@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hand_pipeline.files import atomic_write_text
+
 FOLDER = "HAND_PIPELINE_SPOOL"
 """Variable that names the folder; child processes inherit it."""
 OFFLINE = "offline-"
@@ -32,6 +34,21 @@ class Spool:
     def holds(self, run: str) -> bool:
         """Whether records of `run` wait here; those that follow must wait behind them."""
         return run.startswith(OFFLINE) or self.file(run).exists()
+
+    def uploaded(self) -> dict[str, str]:
+        """The server's id of each run that was begun here and has been sent."""
+        names = self.folder / "uploaded.json"
+        return json.loads(names.read_text()) if names.exists() else {}
+
+    def remember(self, uploaded: dict[str, str]) -> None:
+        """Note the server's ids, so that no run is made twice and what follows finds its run."""
+        atomic_write_text(self.folder / "uploaded.json", json.dumps(uploaded))
+
+    def name_of(self, run: str) -> str:
+        """What to call a run now: by the server's id, once all of it has been sent."""
+        if not run.startswith(OFFLINE) or self.file(run).exists():
+            return run
+        return self.uploaded().get(run, run)
 
     def file(self, run: str) -> Path:
         """Where a run's events are."""

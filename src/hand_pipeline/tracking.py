@@ -165,9 +165,15 @@ def start_child(name: str, tags: Mapping[str, Any] | None = None) -> str | None:
     """A run below the current one (a sweep's member, a trial); without a current run, none."""
     if (parent := run_id()) is None:
         return None
+    parent = _name_now(parent)
     all_tags = {PARENT: parent, "mlflow.runName": name} | dict(tags or {})
     plain_tags = {k: str(v) for k, v in all_tags.items()}
     return _create({"do": "create", "parent": parent, "time": _now(), "tags": plain_tags})
+
+
+def _name_now(run: str) -> str:
+    kept = spool.Spool.current()
+    return run if kept is None else kept.name_of(run)
 
 
 def _create(event: spool.Event) -> str:
@@ -187,7 +193,9 @@ def _create(event: spool.Event) -> str:
 def _send(run: str, event: spool.Event) -> None:
     """Do it at the server, or keep it on disk while the server is away."""
     kept = spool.Spool.current()
-    if kept is None or not kept.holds(run):
+    run = _name_now(run)
+    waits = kept is not None and any(kept.holds(name) for name in (run, event.get("below", run)))
+    if kept is None or not waits:
         try:
             delivery.perform(client(), run, event)
             return
@@ -227,7 +235,9 @@ def end_run(run: str | None, status: str, reason: str = "") -> None:
 def adopt(run: str | None) -> None:
     """Show a finished run below the current one: a sweep that goes on shows all its members."""
     if run is not None and (parent := run_id()) is not None:
-        _send(run, {"do": "tags", "tags": {PARENT: parent}})
+        parent = _name_now(parent)
+        # with its time, so that it is sent after a parent that waits on disk
+        _send(run, {"do": "tags", "tags": {PARENT: parent}, "time": _now(), "below": parent})
 
 
 def environment(run: str | None) -> dict[str, str]:

@@ -29,9 +29,8 @@ def upload_records(folder: Path, uri: str | None, unfinished: bool) -> None:
     os.environ[tracking.URI] = uri or _configured()
     client = tracking.client()
     try:
-        for run, place in delivery.upload(client, spool, unfinished):
-            note = f"sent as {place}" if place else "has no end: running, or killed (--unfinished)"
-            click.echo(f"{run}: {note}")
+        for sent in delivery.upload(client, spool, unfinished):
+            click.echo(f"{sent.run}: {sent.why or f'sent as {sent.place}'}")
     except Exception as error:
         if not delivery.is_away(error):
             raise
