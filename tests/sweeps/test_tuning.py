@@ -72,6 +72,35 @@ def test_a_stored_study_with_another_space_is_refused(project, machine):
         tuning.tune(project, declare({"learn.lr": LR}, trials=1), machine)
 
 
+def test_a_stored_study_of_other_code_is_refused(project, machine, monkeypatch):
+    cfg = declare({"learn.lr": LR}, trials=1)
+    tuning.tune(project, cfg, machine)
+    monkeypatch.setattr("hand_pipeline.sweeps.plan.code_hash", lambda module: "changed")
+    with pytest.raises(SweepError, match=r"another question.*code learn was \w+, is changed"):
+        tuning.tune(project, cfg, machine)
+
+
+def test_an_interrupted_trial_is_run_again_and_counts_once(project, machine, monkeypatch):
+    run_plan, calls = tuning.run_plan, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) <= 2:
+            raise KeyboardInterrupt
+        return run_plan(*arguments)
+
+    monkeypatch.setattr(tuning, "run_plan", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tuning.tune(project, declare({"learn.lr": LR}, trials=2), machine)
+    table = tuning.trials_table(tuning.tune(project, declare({"learn.lr": LR}, trials=3), machine))
+    assert table["state"].value_counts().to_dict() == {"complete": 3, "fail": 2}
+    stands_in = table.dropna(subset=["retry of"])
+    assert len(stands_in) == 2
+    for number, lr in zip(stands_in["retry of"], stands_in["learn.lr"]):
+        assert lr == table["learn.lr"][number]
+
+
 def test_trials_worse_than_the_median_are_stopped(project, machine):
     cfg = declare(
         {"learn.lr": LR},

@@ -21,6 +21,8 @@ from hand_pipeline.sweeps.declaration import SweepError
 from hand_pipeline.sweeps.tuning_config import TuningConfig
 
 QUESTION = "question"
+AGAIN = "again"
+"""Attribute of a trial that stands in for an interrupted one: its number."""
 _PATIENCE = 60.0  # seconds that another worker may take to fill the queue
 _TRIES = 10  # at opening a database in which others make the tables at the same moment
 
@@ -156,7 +158,13 @@ def _wait_for(study: optuna.Study, attribute: str) -> None:
 
 
 def _originals(study: optuna.Study) -> list[FrozenTrial]:
-    return [t for t in study.get_trials(deepcopy=False) if "failed_trial" not in t.system_attrs]
+    return [t for t in study.get_trials(deepcopy=False) if retried(t) is None]
+
+
+def retried(trial: FrozenTrial) -> int | None:
+    """The trial that this one is run in place of: its worker died, or was interrupted."""
+    number: int | None = trial.system_attrs.get("failed_trial", trial.user_attrs.get(AGAIN))
+    return number
 
 
 def _check_question(study: optuna.Study, question: dict[str, Any], cfg: TuningConfig) -> None:

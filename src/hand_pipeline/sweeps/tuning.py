@@ -18,7 +18,15 @@ from hand_pipeline.sweeps.declaration import ParameterRange, SweepError
 from hand_pipeline.sweeps.plan import Plan, Request, make_plan
 from hand_pipeline.sweeps.project import MACHINE, Project
 from hand_pipeline.sweeps.run import run_plan
-from hand_pipeline.sweeps.study import claim, heartbeat, open_storage, open_study, running
+from hand_pipeline.sweeps.study import (
+    AGAIN,
+    claim,
+    heartbeat,
+    open_storage,
+    open_study,
+    retried,
+    running,
+)
 from hand_pipeline.sweeps.tuning_config import TuningConfig, as_list
 
 logger = logging.getLogger(__name__)
@@ -56,7 +64,7 @@ def check_space(project: Project, cfg: TuningConfig) -> dict[str, Any]:
 
     Returns:
         What the study asks, so that a stored one can be compared: space, objective, the fixed
-        parameters and the hashes of the data.
+        parameters and the hashes of data and code.
 
     Raises:
         SweepError: every fault at once.
@@ -78,6 +86,7 @@ def check_space(project: Project, cfg: TuningConfig) -> dict[str, Any]:
         "objective": f"{cfg.direction} {cfg.objective}",
         "parameters": fixed,
         "data": plan.inputs,
+        "code": {name: code for key in plan.runs[0].units for name, code in plan.units[key].code},
     }
 
 
@@ -143,7 +152,8 @@ def _run_trial(
         return
     except BaseException:
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)  # interrupted, not failed: it is run again
+        # interrupted, not failed: it is run again
+        study.enqueue_trial(trial.params, user_attrs={AGAIN: trial.number})
         raise
     trial.set_user_attr("mlflow_run", record.mlflow_run)
     told = storage.get_trial(trial._trial_id).user_attrs  # by the process that trained
@@ -205,7 +215,7 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
                 "state": t.state.name.lower(),
                 "objective": t.value if t.state == TrialState.COMPLETE else None,
                 "seconds": t.duration.total_seconds() if t.duration else None,
-                "retry of": t.system_attrs.get("failed_trial"),
+                "retry of": retried(t),
                 **t.params,
                 "reason": t.user_attrs.get("reason", ""),
             }
