@@ -66,4 +66,5 @@ benchmarks: setup
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf data/.checkpoints data/0[2-8]_*/[!.]* mlflow/mlflow.db* mlflow/artifacts dvc.lock .dvc/tmp .dvc/cache
+	rm -rf data/.checkpoints data/0[2-8]_*/[!.]* data/sweeps data/smoke mlflow/mlflow.db* mlflow/artifacts \
+	  dvc.lock sweeps/dvc.lock .dvc/tmp .dvc/cache

@@ -186,6 +186,19 @@ def test_a_server_that_goes_away_in_the_middle_loses_nothing(away, monkeypatch):
     assert client.get_run(run).info.status == "FINISHED"
 
 
+def test_no_password_is_recorded(away, monkeypatch):
+    uri = f"sqlite:///{away}/mlflow.db"
+    monkeypatch.setenv(tracking.URI, uri)
+    monkeypatch.chdir(away)
+    run = tracking.start_run("tuning", "hand_pipeline", None, {})
+    address = "postgresql+psycopg://me:se:cret@host:5432/optuna"
+    tracking.log_params({"tuning": {"storage": address, "source": "https://host/a:b@c"}})
+    assert MlflowClient(uri).get_run(run).data.params == {
+        "tuning.storage": "postgresql+psycopg://me:***@host:5432/optuna",
+        "tuning.source": "https://host/a:b@c",
+    }
+
+
 def test_a_request_that_the_server_refuses_is_an_error(away, monkeypatch):
     monkeypatch.chdir(away)
     monkeypatch.setenv(tracking.URI, f"sqlite:///{away}/mlflow.db")

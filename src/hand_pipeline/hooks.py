@@ -114,12 +114,13 @@ class TrackingHook:
         return uri
 
     def _tags(self, run_params: dict[str, Any], names: str) -> dict[str, str]:
+        profile = run_params.get("env") or "base"
         tags = {
             "kedro.pipeline": names,
-            "kedro.env": run_params.get("env") or "base",
+            "kedro.env": profile,
             "process": f"{socket.gethostname()}:{os.getpid()}",
             **_git_tags(self.root),
-            **self._data_tags(names),
+            **(self._data_tags(names) if profile == "base" else {}),  # DVC knows no other's data
         }
         if run_params.get("runtime_params"):  # bypasses DVC: right for a try, wrong for a result
             tags["kedro.runtime_params"] = str(run_params["runtime_params"])

@@ -55,7 +55,7 @@ def log_params(parameters: Mapping[str, Any], prefix: str = "") -> None:
     """Log nested parameters under dotted names (`pretrain.train.lr`)."""
     if (run := run_id()) is None:
         return
-    flat = [[_name(n), str(value)[:_MAX_VALUE]] for n, value in _flatten(parameters, prefix)]
+    flat = [[_name(n), _text(value)] for n, value in _flatten(parameters, prefix)]
     for start in range(0, len(flat), 100):
         _send(run, {"do": "params", "rows": flat[start : start + 100]})
 
@@ -66,6 +66,11 @@ def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
             yield from _flatten(inner, f"{name}.{key}" if name else str(key))
     else:
         yield name, value
+
+
+def _text(value: Any) -> str:
+    """A value as MLflow takes it, without the password of an address (`tuning.storage`)."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", str(value))[:_MAX_VALUE]
 
 
 def _name(name: str) -> str:

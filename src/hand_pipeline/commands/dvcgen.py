@@ -27,9 +27,7 @@ HEADER = """\
 """
 PACKAGE = "hand_pipeline"
 ENVIRONMENT = "base"
-LOGGING_ONLY = frozenset(
-    f"hand_pipeline.{name}" for name in ("tracking", "delivery", "spool", "sweeps")
-)
+LOGGING_ONLY = frozenset(f"hand_pipeline.{name}" for name in ("tracking", "delivery", "spool"))
 """Modules that cannot change an output: an edit there must not retrain."""
 STAGES_FILE = "dvc.yaml"
 SWEEPS_FILE = "sweeps/dvc.yaml"
