@@ -1,6 +1,5 @@
 """Nodes of the `maskhand` pipeline that train."""
 
-import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,20 +11,17 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
-from hand_pipeline.data.hand_images import read_bad_photos
 from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
 from hand_pipeline.methods.maskhand import MaskHand, MaskHandConfig
 from hand_pipeline.models.pose_tokenizer import sizes_of
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method
+from hand_pipeline.training.hands_run import bad_photos_of, train_on_hands
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import TrainJob, running_checkpoint, train
 from hand_pipeline.training.seeding import seed_everything
 from hand_pipeline.viz.curves import training_curves
 from hand_pipeline.viz.figure import to_image
-
-logger = logging.getLogger(__name__)
 
 
 def train_maskhand(
@@ -59,30 +55,14 @@ def train_maskhand(
     maskhand.load_tokenizer(tokenizer.tensors, "tokenizer_method")
     if start == "finetuned":
         maskhand.load_backbone(backbone_of(finetuned), "the backbone of handmim_method")
-    bad_photos = machine.workspace / "maskhand" / "bad_photos.jsonl"
+    bad_photos = bad_photos_of(machine, "maskhand")
     dataset = open_training_hands(hands, mix, labels, method.mano_model, bad_photos)
     guided = WithKeypoints(dataset, keypoints_of(keypoints, dataset))
     maskhand.crop_scale.fill_(dataset.crop_scale)
     configs = {"cfg": method, "vit": vit, "augmentation": augmentation}
-    checkpoint = running_checkpoint(
-        machine, "maskhand", training, data=guided.fingerprint,
-        start=tensors_hash(maskhand.state_dict()), **configs,
-    )  # fmt: skip
-    if not checkpoint.exists():
-        bad_photos.unlink(missing_ok=True)  # of another run
-    result = train(
-        TrainJob(
-            "maskhand", maskhand, guided, guided.collate, training, machine, checkpoint,
-            sink=RecordLogger("maskhand"),
-        )
-    )  # fmt: skip
-    bad = read_bad_photos(bad_photos)
-    for row in bad:
-        logger.warning("left out %(file)s: %(reason)s, %(detail)s", row)
-    metrics = {
-        "hands": len(guided), "steps": training.steps, "unreadable_photos": len(bad),
-        **result.final_figures(),
-    }  # fmt: skip
+    result, metrics = train_on_hands(
+        "maskhand", maskhand, guided, training, machine, configs, RecordLogger("maskhand")
+    )
     return pack_method("maskhand", result.tensors, **configs), metrics, result.table()
 
 

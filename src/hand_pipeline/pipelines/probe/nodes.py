@@ -1,6 +1,5 @@
 """Nodes of the `probe` pipeline."""
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.batch import HandBatch, JointPrediction
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
-from hand_pipeline.data.hand_images import HandImages, read_bad_photos
+from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
 from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.loader import batches_in_order
@@ -26,14 +25,12 @@ from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeCon
 from hand_pipeline.models.image_encoder import ResNetConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method
+from hand_pipeline.training.hands_run import bad_photos_of, train_on_hands
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import TrainJob, running_checkpoint, train
 from hand_pipeline.training.seeding import seed_everything
 from hand_pipeline.viz.curves import pck_curves, training_curves
 from hand_pipeline.viz.figure import to_image
-
-logger = logging.getLogger(__name__)
 
 
 class ProbeLabelsConfig(LabelsConfig):
@@ -76,28 +73,12 @@ def train_probe(
     probe = KeypointProbe(method, backbone, augmentation)
     if start == "pretrained":
         probe.load_backbone(pretrained.tensors, "the pretrained backbone")
-    bad_photos = machine.workspace / "probe" / "bad_photos.jsonl"
+    bad_photos = bad_photos_of(machine, "probe")
     dataset = open_training_hands(hands, mix, labels, labels.mano_model, bad_photos)
     configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
-    checkpoint = running_checkpoint(
-        machine, "probe", training, data=dataset.fingerprint,
-        start=tensors_hash(probe.state_dict()), **configs,
-    )  # fmt: skip
-    if not checkpoint.exists():
-        bad_photos.unlink(missing_ok=True)  # of another run
-    result = train(
-        TrainJob(
-            "probe", probe, dataset, dataset.collate, training, machine, checkpoint,
-            sink=RecordLogger("probe"),
-        )
-    )  # fmt: skip
-    bad = read_bad_photos(bad_photos)
-    for row in bad:
-        logger.warning("left out %(file)s: %(reason)s, %(detail)s", row)
-    metrics = {
-        "hands": len(dataset), "steps": training.steps, "unreadable_photos": len(bad),
-        **result.final_figures(),
-    }  # fmt: skip
+    result, metrics = train_on_hands(
+        "probe", probe, dataset, training, machine, configs, RecordLogger("probe")
+    )
     return pack_method("keypoint_probe", result.tensors, **configs), metrics, result.table()
 
 
