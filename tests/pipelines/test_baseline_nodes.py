@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.crops import UnlabelledConfig
 from hand_pipeline.data.fixtures.freihand import write_freihand
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_mix import MixConfig
 from hand_pipeline.data.shards import ShardWriter
 from hand_pipeline.data.views import ViewConfig
@@ -20,9 +22,11 @@ from hand_pipeline.methods.handmim import HandMIMConfig
 from hand_pipeline.methods.ibot import IbotConfig
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.methods.peclr import PeclrConfig
+from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
 from hand_pipeline.models.image_encoder import ResNetConfig
 from hand_pipeline.models.state import CheckpointMismatchError
 from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.pipelines.finetune.nodes import SupervisedConfig, finetune_supervised
 from hand_pipeline.pipelines.pretrain.nodes import TITLES, draw_curves, pretrain
 from hand_pipeline.pipelines.probe.nodes import (
     ProbeEvaluationConfig,
@@ -156,3 +160,21 @@ def test_from_init_the_pretrained_backbone_is_not_looked_at(
     assert isinstance(probe, KeypointProbe)
     with pytest.raises(CheckpointMismatchError, match="the pretrained backbone holds"):
         probed(nothing, hands, tmp_path, "pretrained")
+
+
+def test_the_supervised_baseline_may_start_from_weights_of_its_own(
+    tmp_path: Path, hands: Path
+) -> None:
+    augmentation = HandAugmentationConfig(image_size=32)
+    head = PyMAFConfig(pyramid_channels=8, point_channels=(8, 4), regressor_width=8)
+    donor = PyMAF(head, VIT, augmentation).backbone.backbone_state()
+    file = tmp_path / "donor.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in donor.items()}, file)
+    still = TRAINING.model_copy(update={"lr": 1e-12, "final_lr": 0.0})
+    rest = (hands, VIT, LabelsConfig(), MixConfig(), augmentation, head, still)
+    for init, same in ((str(file), True), (None, False)):
+        machine = MachineConfig(accelerator="cpu", workspace=tmp_path / f"same_{same}")
+        checkpoint, _, _ = finetune_supervised(SupervisedConfig(init=init), *rest, machine)
+        name = next(n for n in donor if n.endswith("attn.qkv.weight"))
+        (trained,) = [t for n, t in checkpoint.tensors.items() if n.endswith(name)]
+        assert torch.allclose(trained, donor[name], atol=1e-6) == same

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from PIL import Image
+from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
@@ -25,7 +26,18 @@ from hand_pipeline.viz.figure import to_image
 Finished = tuple[Checkpoint, dict[str, Any], pd.DataFrame]
 
 
+class SupervisedConfig(Config):
+    """The baseline that no pretraining of ours precedes."""
+
+    init: str | None = Field(
+        None,
+        description="what its ViT starts from: 'random', 'imagenet' (a download) or a local file; "
+        "null: as the backbone's own `init`",
+    )
+
+
 def finetune_supervised(
+    supervised: SupervisedConfig,
     hands: Path,
     backbone: VitConfig,
     labels: LabelsConfig,
@@ -35,8 +47,10 @@ def finetune_supervised(
     training: TrainConfig,
     machine: MachineConfig,
 ) -> Finished:
-    """The baseline: start from the backbone's own `init` (random, ImageNet or a local file)."""
+    """The baseline: start at random, from ImageNet's weights or from a local file."""
     seed_everything(training.seed)
+    if supervised.init is not None:
+        backbone = backbone.model_copy(update={"init": supervised.init})
     pymaf = PyMAF(method, backbone, augmentation)
     configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
     return _finetune("supervised", pymaf, configs, hands, labels, mix, training, machine)

@@ -26,7 +26,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 finetune_supervised,
-                COMMON,
+                ["params:finetune.supervised", *COMMON],
                 ["supervised_method", "finetune_supervised_metrics", "finetune_supervised_history"],
                 name="finetune_supervised",
             ),
