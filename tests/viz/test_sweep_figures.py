@@ -31,6 +31,7 @@ def test_members_with_a_place_are_lines_and_the_others_levels():
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert sorted(legend) == ["b", "ours"]
     assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["10", "20"]
     level = next(line for line in axes.lines if line.get_linestyle() == "--")
     assert list(level.get_ydata()) == [4.0, 4.0]
 

@@ -54,6 +54,8 @@ def sweep_picture(
             axes.set_xlabel(x_label)
             if log_x:
                 axes.set_xscale("log", base=2)
+                stops = sorted({x for _, x in places.values()})
+                axes.set_xticks(stops, [f"{x:g}" for x in stops])  # not 2 to the power of 7
         else:
             _bars(axes, table, column)
         axes.set_title(column, fontsize=10)
