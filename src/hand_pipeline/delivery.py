@@ -92,7 +92,7 @@ def upload(client: "MlflowClient", spool: Spool, unfinished: bool) -> Iterator[S
         if not (unfinished or ended):
             yield Sent(run, "", "has no end: running, or killed (--unfinished)")
             continue
-        if _runs_named_in(events) - {run} - known.keys():
+        if runs_named_in(events) - {run} - known.keys():
             yield Sent(run, "", "belongs to a run that is not sent yet")
             continue
         if events[0]["do"] == "create" and run not in known:
@@ -107,8 +107,8 @@ def upload(client: "MlflowClient", spool: Spool, unfinished: bool) -> Iterator[S
         yield Sent(run, place)
 
 
-def _runs_named_in(events: list[Event]) -> set[str]:
-    """Runs of the spool that these events refer to."""
+def runs_named_in(events: list[Event]) -> set[str]:
+    """Runs that these events refer to and that the server does not know by these names."""
     named = {event.get("parent", "") for event in events}
     named.update(value for event in events for value in event.get("tags", {}).values())
     return {name for name in named if name.startswith(OFFLINE)}

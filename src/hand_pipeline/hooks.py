@@ -133,6 +133,8 @@ class TrackingHook:
         """DVC's md5 of each data input (upstream entries of dvc.lock are current by then)."""
         folders = (self.root, self.root / "sweeps")
         locked = [s for f in folders for s in _stages_in(f / "dvc.lock").values()]
+        if not locked:
+            return {}
         declared = {n: s for f in folders for n, s in _stages_in(f / "dvc.yaml").items()}
         known = {  # what made the data has the last word, not what once read it
             entry["path"]: entry.get("md5", "")

@@ -55,7 +55,10 @@ def log_params(parameters: Mapping[str, Any], prefix: str = "") -> None:
     """Log nested parameters under dotted names (`pretrain.train.lr`)."""
     if (run := run_id()) is None:
         return
-    flat = [[_name(n), _text(value)] for n, value in _flatten(parameters, prefix)]
+    flat = [
+        [_name(n), without_password(str(value))[:_MAX_VALUE]]
+        for n, value in _flatten(parameters, prefix)
+    ]
     for start in range(0, len(flat), 100):
         _send(run, {"do": "params", "rows": flat[start : start + 100]})
 
@@ -68,9 +71,9 @@ def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _text(value: Any) -> str:
-    """A value as MLflow takes it, without the password of an address (`tuning.storage`)."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", str(value))[:_MAX_VALUE]
+def without_password(text: str) -> str:
+    """`text`, with `***` in place of the password of an address (`tuning.storage`)."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", text)
 
 
 def _name(name: str) -> str:
@@ -199,8 +202,7 @@ def _send(run: str, event: spool.Event) -> None:
     """Do it at the server, or keep it on disk while the server is away."""
     kept = spool.Spool.current()
     run = _name_now(run)
-    waits = kept is not None and any(kept.holds(name) for name in (run, event.get("below", run)))
-    if kept is None or not waits:
+    if kept is None or not (kept.holds(run) or delivery.runs_named_in([event])):
         try:
             delivery.perform(client(), run, event)
             return
@@ -242,7 +244,7 @@ def adopt(run: str | None) -> None:
     if run is not None and (parent := run_id()) is not None:
         parent = _name_now(parent)
         # with its time, so that it is sent after a parent that waits on disk
-        _send(run, {"do": "tags", "tags": {PARENT: parent}, "time": _now(), "below": parent})
+        _send(run, {"do": "tags", "tags": {PARENT: parent}, "time": _now()})
 
 
 def environment(run: str | None) -> dict[str, str]:

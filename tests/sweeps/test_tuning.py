@@ -75,7 +75,7 @@ def test_a_stored_study_with_another_space_is_refused(project, machine):
 def test_a_stored_study_of_other_code_is_refused(project, machine, monkeypatch):
     cfg = declare({"learn.lr": LR}, trials=1)
     tuning.tune(project, cfg, machine)
-    monkeypatch.setattr("hand_pipeline.sweeps.plan.code_hash", lambda module: "changed")
+    monkeypatch.setattr("hand_pipeline.sweeps.tuning.code_hash", lambda module: "changed")
     with pytest.raises(SweepError, match=r"another question.*code learn was \w+, is changed"):
         tuning.tune(project, cfg, machine)
 

@@ -85,10 +85,7 @@ def build_stages(root: Path) -> dict[str, Stages]:
         assert isinstance(session, KedroSession)
         context = session.load_context()
         catalog = context.catalog
-        plain = {
-            name: _stage(name, pipelines[name], {name: pipelines[name]}, catalog, root, owners)
-            for name in STAGES
-        }
+        plain = {name: _stage(name, pipelines[name], {}, catalog, root, owners) for name in STAGES}
         sweeps = {
             name: {"wdir": ".."}
             | _stage(name, pipelines[name], load_chain(chain), catalog, root, owners)
@@ -115,7 +112,7 @@ def _stage(
     root: Path,
     owners: dict[str, str],
 ) -> dict[str, Any]:
-    """One stage; `chain` is what runs in it by name: the pipeline itself, or what a sweep runs."""
+    """One stage; `chain` is what a sweep runs, by name."""
     parameters: dict[str, list[str]] = {}
     dependencies = code_dependencies(root, [name, *chain])
     read = sum(chain.values(), Pipeline([])).inputs() | pipeline.inputs()

@@ -37,8 +37,8 @@ def sweeps(names: tuple[str, ...], profile: str, ground: bool, workers: int | No
     """Run the sweeps NAMES (all), then the page of the papers' claims; ends with 1 if one failed.
 
     What is done already is not done again. Of every sweep the output is kept in
-    DATA/sweeps/NAME/output.txt. In the base profile DVC takes note of
-    a sweep of which no run failed.
+    DATA/sweeps/NAME/output.txt. In the base profile DVC takes note of the results where no run
+    failed.
     """
     chosen = _chosen(names)
     data = _data_root(profile)
@@ -48,8 +48,13 @@ def sweeps(names: tuple[str, ...], profile: str, ground: bool, workers: int | No
     ended: dict[str, Ended] = {}
     for name in chosen:
         ended[name] = _call([*_kedro(profile, name), *options], _output(data, name))
-        _print_line(name, ended[name], _members(data, name) if not ended[name].status else "")
-        if profile == "base" and not ended[name].status and not len(_failures(data, name)):
+        if ended[name].status:
+            _print_line(name, ended[name])
+            continue
+        runs = pd.read_csv(data / "08_reporting" / f"{name}_runs_table.csv")
+        bad = runs[runs["status"] != "finished"]
+        _print_line(name, ended[name], _members(runs, bad))
+        if profile == "base" and bad.empty:
             _commit(name)
     failed = [name for name, end in ended.items() if end.status]
     count = "1 sweep" if len(chosen) == 1 else f"{len(chosen)} sweeps"
@@ -128,22 +133,12 @@ def _end_of(file: Path) -> str:
     return "\n".join([*file.read_text(errors="replace").splitlines()[-12:], f"({file})"])
 
 
-def _members(data: Path, name: str) -> str:
+def _members(runs: pd.DataFrame, bad: pd.DataFrame) -> str:
     """Members, runs and failures of a finished sweep, in words."""
-    runs, bad = _runs(data, name), _failures(data, name)
     words = f"{runs['member'].nunique()} members, {len(runs)} runs, {len(bad)} failed"
     return "\n".join(
         [words, *(f"    {r.member} seed {r.seed}: {r.reason}" for r in bad.itertuples())]
     )
-
-
-def _runs(data: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(data / "08_reporting" / f"{name}_runs_table.csv")
-
-
-def _failures(data: Path, name: str) -> pd.DataFrame:
-    runs = _runs(data, name)
-    return runs[runs["status"] != "finished"]
 
 
 def _print_line(name: str, end: Ended, words: str = "") -> None:

@@ -35,7 +35,6 @@ class Unit:
         parameters: by Kedro's name, typed.
         entries: catalog entries of what the nodes load and save.
         needs: keys of the units whose results it loads.
-        code: each node's name and the hash of the code that it runs.
     """
 
     key: str
@@ -46,7 +45,6 @@ class Unit:
     parameters: dict[str, Any]
     entries: dict[str, dict[str, Any]]
     needs: tuple[str, ...]
-    code: tuple[tuple[str, str], ...] = ()
 
     @property
     def done(self) -> bool:
@@ -176,8 +174,7 @@ class _Planner:
             entries[dataset] = {**entry, "filepath": str(folder / Path(entry["filepath"]).name)}
         needs = tuple(sorted({makers[d].key for d in loaded if d in makers}))
         name = nodes[0].name
-        own = tuple((n.name, code[n.func.__module__]) for n in nodes)
-        return Unit(key, name, pipeline, tuple(nodes), folder, parameters, entries, needs, own)
+        return Unit(key, name, pipeline, tuple(nodes), folder, parameters, entries, needs)
 
     def _entry(self, dataset: str) -> dict[str, Any]:
         return self.resolver.resolve_pattern(dataset)

@@ -17,6 +17,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from hand_pipeline import tracking
 from hand_pipeline.sweeps.declaration import SweepError
 from hand_pipeline.sweeps.tuning_config import TuningConfig
 
@@ -97,15 +98,10 @@ def _is_race(error: Exception) -> bool:
 
 def _closed(url: str, error: Exception) -> str:
     return (
-        f"the study's database {_without_password(url)} cannot be opened: "
+        f"the study's database {tracking.without_password(url)} cannot be opened: "
         f"{str(error).splitlines()[0]}. Is the server up, the database made, and its driver "
         "installed (pip install 'hand-pipeline[postgres]')?"
     )
-
-
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    return f"{head.rpartition(':')[0]}:***{at}{tail}" if head.count(":") > 1 else url
 
 
 def pruner_of(cfg: TuningConfig) -> optuna.pruners.BasePruner:

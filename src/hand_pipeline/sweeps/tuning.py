@@ -13,6 +13,7 @@ from optuna.trial import Trial, TrialState
 
 from hand_pipeline import tracking
 from hand_pipeline.config import MachineConfig
+from hand_pipeline.provenance import code_hash
 from hand_pipeline.sweeps import pruning
 from hand_pipeline.sweeps.declaration import ParameterRange, SweepError
 from hand_pipeline.sweeps.plan import Plan, Request, make_plan
@@ -73,10 +74,11 @@ def check_space(project: Project, cfg: TuningConfig) -> dict[str, Any]:
     first = {path: values[0] for path, values in ends.items()}
     requests = [_request(cfg, path, first | {path: v}) for path in ends for v in ends[path]]
     plan = make_plan(project, requests)
+    units = [plan.units[key] for key in plan.runs[0].units]
     fixed = {
         name.removeprefix("params:"): tracking.plain(value)
-        for key in plan.runs[0].units
-        for name, value in plan.units[key].parameters.items()
+        for unit in units
+        for name, value in unit.parameters.items()
         if name != MACHINE
     }
     for path in cfg.space:
@@ -86,7 +88,7 @@ def check_space(project: Project, cfg: TuningConfig) -> dict[str, Any]:
         "objective": f"{cfg.direction} {cfg.objective}",
         "parameters": fixed,
         "data": plan.inputs,
-        "code": {name: code for key in plan.runs[0].units for name, code in plan.units[key].code},
+        "code": {n.name: code_hash(n.func.__module__) for unit in units for n in unit.nodes},
     }
 
 

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.evaluation.speed import seconds_a_batch
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.pymaf import PyMAF
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
@@ -41,9 +41,7 @@ def inference_cost(
     model: Checkpoint, cfg: CostsConfig, machine: MachineConfig
 ) -> dict[str, int | float]:
     """Size and speed of a fine-tuned model: one picture at a time, and many."""
-    method = restore_method(model, "the fine-tuned model")
-    if not isinstance(method, PyMAF):
-        raise TypeError(f"expected a model that reconstructs hands, got {type(method).__name__}")
+    method = restore_as(PyMAF, model, "the fine-tuned model")
     device = machine.device
     method.to(device)
     side, how = method.head.image_size, (device, cfg.repeats, cfg.warmup)

@@ -16,7 +16,7 @@ from hand_pipeline.data.synthetic import SyntheticConfig, contact_sheet, generat
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
 from hand_pipeline.evaluation.model_scores import predict_set, score_models
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.pymaf import PyMAF
 from hand_pipeline.provenance import code_version, run_key
 from hand_pipeline.training.checkpoint import Checkpoint
@@ -86,10 +86,7 @@ def predict_other_hands(
 
 
 def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
-    method = restore_method(checkpoint, f"the checkpoint of {name}")
-    if not isinstance(method, PyMAF):
-        raise TypeError(f"{name} is no model that reconstructs hands: {type(method).__name__}")
-    return method
+    return restore_as(PyMAF, checkpoint, f"the checkpoint of {name}")
 
 
 def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:

@@ -15,7 +15,7 @@ from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
 from hand_pipeline.evaluation.model_scores import predict_set, score_models
 from hand_pipeline.evaluation.predict import load_predictions
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.pymaf import PyMAF
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
@@ -61,10 +61,7 @@ def predict_held_out(
 
 
 def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
-    method = restore_method(checkpoint, f"the checkpoint of {name}")
-    if not isinstance(method, PyMAF):
-        raise TypeError(f"{name} is no model that reconstructs hands: {type(method).__name__}")
-    return method
+    return restore_as(PyMAF, checkpoint, f"the checkpoint of {name}")
 
 
 def score(
