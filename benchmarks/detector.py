@@ -24,11 +24,11 @@ import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image
 
-from hand_pipeline.data.collect import CollectConfig, collect_crops
-from hand_pipeline.data.detector import quiet_native_logs
-from hand_pipeline.data.detector_model import resolve_model
-from hand_pipeline.data.photos import Photo, find_photos
-from hand_pipeline.data.synthetic_photos import PhotosConfig, generate_photos
+from hand_pipeline.data.photos.collect import CollectConfig, collect_crops
+from hand_pipeline.data.photos.detector import quiet_native_logs
+from hand_pipeline.data.photos.detector_model import resolve_model
+from hand_pipeline.data.photos.files import Photo, find_photos
+from hand_pipeline.data.synthetic.photos import PhotosConfig, generate_photos
 
 
 def bare_loop(paths: list[Path], model: Path) -> int:

@@ -23,7 +23,7 @@ import torch
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import cKDTree
 
-from hand_pipeline.data.hand_sets import HAND_SETS
+from hand_pipeline.data.readers.hand_sets import HAND_SETS
 from hand_pipeline.evaluation.metrics import CURVES, evaluate_hands
 from hand_pipeline.evaluation.scorers.plausibility import implausible
 from hand_pipeline.evaluation.scorers.procrustes_hands import read_evaluation_labels

@@ -23,11 +23,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.batch import ImageBatch
-from hand_pipeline.data.crops import CropDataset, collate_crops
 from hand_pipeline.data.loader import batches_from
-from hand_pipeline.data.shards import ShardWriter
+from hand_pipeline.data.shards.crops import CropDataset, collate_crops
+from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods.handmim import HandMIM, HandMIMConfig
+from hand_pipeline.methods.self_distillation.handmim import HandMIM, HandMIMConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.loop import TrainConfig, fit
 

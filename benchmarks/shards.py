@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hand_pipeline.data.shards import ShardReader, ShardWriter
+from hand_pipeline.data.shards.files import ShardReader, ShardWriter
 
 
 def make_samples(folder: Path, count: int, image_bytes: int) -> tuple[Path, list[Path]]:

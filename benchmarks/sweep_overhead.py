@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 from kedro.config import OmegaConfigLoader
+from tests.fixtures.write import write_fixture
 
 from hand_pipeline import tracking
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.fixtures.write import write_fixture
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 from hand_pipeline.sweeps.declaration import SweepConfig
 from hand_pipeline.sweeps.project import Project

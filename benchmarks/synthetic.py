@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from hand_pipeline.data.synthetic import SyntheticConfig, generate
-from hand_pipeline.data.synthetic_workers import BLOCK
+from hand_pipeline.data.synthetic.workers import BLOCK
+from hand_pipeline.data.synthetic.write import SyntheticConfig, generate
 
 GOAL = 20.0
 

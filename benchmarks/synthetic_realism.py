@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from hand_pipeline.data.detector import DetectorConfig, HandDetector
-from hand_pipeline.data.synthetic import SyntheticConfig, draw_hand, pose_block
-from hand_pipeline.data.synthetic_workers import BLOCK, Block, painter
+from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector
+from hand_pipeline.data.synthetic.workers import BLOCK, Block, painter
+from hand_pipeline.data.synthetic.write import SyntheticConfig, draw_hand, pose_block
 
 MIN_FOUND, MAX_ERROR = 0.90, 0.06
 MIDDLE_JOINTS = [1, 5, 9, 13]  # among the 21 angles

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tests.fixtures.write import write_fixture
 
-from hand_pipeline.data.fixtures.write import write_fixture
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.manifest import HandManifest
 from hand_pipeline.evaluation.joint_error import joint_errors

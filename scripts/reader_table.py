@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+from tests.fixtures.round_trip import round_trip
 
-from hand_pipeline.data.fixtures.round_trip import round_trip
-from hand_pipeline.data.hand_sets import HAND_SETS
+from hand_pipeline.data.readers.hand_sets import HAND_SETS
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from tests.fixtures.freihand import write_freihand
 
 from hand_pipeline.commands.main import main
-from hand_pipeline.data.fixtures.freihand import write_freihand
 
 
 @pytest.fixture(scope="module")

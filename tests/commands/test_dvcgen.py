@@ -118,5 +118,5 @@ def test_shared_code_is_a_dependency_of_each_stage_that_uses_it(
         "s2hand_photos",
     }
     assert {n for n in built if loop in built[n]["deps"]} == train
-    assert "src/hand_pipeline/methods/pymaf.py" not in built["pretrain"]["deps"]
+    assert "src/hand_pipeline/methods/pymaf/pymaf.py" not in built["pretrain"]["deps"]
     assert "src/hand_pipeline/tracking.py" not in built["pretrain"]["deps"]

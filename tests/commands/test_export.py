@@ -2,9 +2,9 @@
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.fixtures.write import write_fixture
 
 from hand_pipeline.commands.export import export
-from hand_pipeline.data.fixtures.write import write_fixture
 from hand_pipeline.evaluation.submission import read_submission
 
 

@@ -16,18 +16,18 @@ from torch import nn
 from hand_pipeline.commands.predict import predict
 from hand_pipeline.commands.sampling_options import SamplingOptions
 from hand_pipeline.data.batch import HandHypotheses, HandPrediction
-from hand_pipeline.data.detector import Detection, DetectorConfig
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.data.videos import write_video
+from hand_pipeline.data.photos.detector import Detection, DetectorConfig
+from hand_pipeline.data.photos.videos import write_video
 from hand_pipeline.geometry.camera import project, weak_perspective_to_translation
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
-from hand_pipeline.methods.s2hand import S2Hand
-from hand_pipeline.models.efficientnet_encoder import EfficientNetConfig
-from hand_pipeline.models.hourglass import HourglassConfig
+from hand_pipeline.methods.s2hand.config import S2HandConfig
+from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
+from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
+from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.training.checkpoint import pack_method, save_checkpoint
-from hand_pipeline.training.s2hand_config import S2HandConfig
 
 module = sys.modules["hand_pipeline.commands.predict"]
 MEDIA = Path(__file__).parents[3] / "shared" / "data" / "demo_media"

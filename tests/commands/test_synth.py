@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from hand_pipeline.commands.synth import synth
-from hand_pipeline.data.hand_sets import read_hands
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hand_pipeline.data.detector_model import DetectorModelError, resolve_model
+from hand_pipeline.data.photos.detector_model import DetectorModelError, resolve_model
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rasterizer import render
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.fixtures.asl_alphabet import write_asl_alphabet
 
 from hand_pipeline.data.asl_poses import (
     ALIKE,
@@ -18,10 +19,9 @@ from hand_pipeline.data.asl_poses import (
     load_letters,
     save_letters,
 )
-from hand_pipeline.data.fixtures.asl_alphabet import write_asl_alphabet
-from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.asl_alphabet import LETTERS
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
 MANO = ManoHand()

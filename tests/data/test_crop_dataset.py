@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from hand_pipeline.data.crops import CropDataset, UnlabelledConfig, collate_crops, open_crops
 from hand_pipeline.data.loader import batches_from
-from hand_pipeline.data.shards import ShardError, ShardWriter
+from hand_pipeline.data.shards.crops import CropDataset, UnlabelledConfig, collate_crops, open_crops
+from hand_pipeline.data.shards.files import ShardError, ShardWriter
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.freihand import write_freihand
 
 from hand_pipeline.data.detected_keypoints import (
     DetectedKeypoints,
@@ -16,7 +17,6 @@ from hand_pipeline.data.detected_keypoints import (
     true_keypoints,
     write_keypoints,
 )
-from hand_pipeline.data.fixtures.freihand import write_freihand
 from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset, LabelsConfig
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.hand_mix import HandMix

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.fixtures.scene import FixtureHands, draw, make_hands
 
-from hand_pipeline.data.fixtures.scene import FixtureHands, draw, make_hands
 from hand_pipeline.data.hand_dataset import HandDataset
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.manifest import DataSetError, HandManifest, build_manifest

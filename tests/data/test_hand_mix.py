@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.freihand import write_freihand
+from tests.fixtures.scene import draw, make_hands, save_picture
 
 from hand_pipeline.data.batch import HandBatch
-from hand_pipeline.data.fixtures.freihand import write_freihand
-from hand_pipeline.data.fixtures.scene import draw, make_hands, save_picture
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import HandDataset, LabelsConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages, read_bad_photos
@@ -16,7 +16,7 @@ from hand_pipeline.data.hand_mix import HandMix, MixConfig, open_training_hands
 from hand_pipeline.data.loader import batches_from
 from hand_pipeline.data.manifest import build_manifest
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
 from hand_pipeline.models.vit import VitConfig
 
 

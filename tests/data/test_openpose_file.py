@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.freihand import write_freihand
+from tests.fixtures.ho3d import write_ho3d
 
 from hand_pipeline.data.detected_keypoints import WithKeypoints
-from hand_pipeline.data.fixtures.freihand import write_freihand
-from hand_pipeline.data.fixtures.ho3d import write_ho3d
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.openpose_file import read_openpose

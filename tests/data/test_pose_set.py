@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.freihand import write_freihand
+from tests.fixtures.scene import make_hands
 
-from hand_pipeline.data.fixtures.freihand import write_freihand
-from hand_pipeline.data.fixtures.scene import make_hands
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.hand_mix import MixMember
-from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.loader import OrderedDataset, batches_from
 from hand_pipeline.data.manifest import DataSetError, HandManifest, build_manifest
 from hand_pipeline.data.pose_set import (
@@ -24,6 +23,7 @@ from hand_pipeline.data.pose_set import (
     read_poses,
     sample_poses,
 )
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
 DRAWN = sample_poses(300, 0, ManoHand())

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hand_pipeline.data.hand_mix import MixConfig
-from hand_pipeline.data.hand_sets import HAND_SETS
+from hand_pipeline.data.readers.hand_sets import HAND_SETS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
 ROWS = {name: line for line in TEXT.splitlines() if line.startswith("| [")

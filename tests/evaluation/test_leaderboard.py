@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.scene import FixtureHands
+from tests.fixtures.write import write_fixture
 
 from hand_pipeline.data.batch import HandPrediction
-from hand_pipeline.data.fixtures.scene import FixtureHands
-from hand_pipeline.data.fixtures.write import write_fixture
-from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.evaluation.leaderboard import (
     BENCHMARKS,
     LeaderboardConfig,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hand_pipeline.data.probe_photos import read_probe_photos
+from hand_pipeline.data.photos.probe_photos import read_probe_photos
 from hand_pipeline.evaluation.photo_probe import (
     PhotoProbeConfig,
     class_probe,

@@ -8,8 +8,8 @@ import trimesh
 from torch import nn
 
 from hand_pipeline.data.batch import HandHypotheses, HandPrediction
-from hand_pipeline.data.cropping import CropConfig
-from hand_pipeline.data.detector import Detection, DetectorConfig
+from hand_pipeline.data.photos.cropping import CropConfig
+from hand_pipeline.data.photos.detector import Detection, DetectorConfig
 from hand_pipeline.evaluation.hand_files import photo_json, write_meshes
 from hand_pipeline.evaluation.reconstruct import HandModel, HypothesesModel, PhotoReconstructor
 from hand_pipeline.geometry.camera import default_intrinsics, project, unproject

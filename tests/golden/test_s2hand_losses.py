@@ -14,10 +14,10 @@ import torch
 from hand_pipeline.data.batch import HandBatch, Keypoints
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.s2hand import S2Hand
-from hand_pipeline.models.efficientnet_encoder import EfficientNetConfig
-from hand_pipeline.models.hourglass import HourglassConfig
-from hand_pipeline.training.s2hand_config import S2HandConfig, paper_augmentation
+from hand_pipeline.methods.s2hand.config import S2HandConfig, paper_augmentation
+from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
+from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
+from hand_pipeline.methods.s2hand.s2hand import S2Hand
 
 GOLDEN = Path(__file__).with_name("s2hand_cpu.txt")
 SIZE, STEPS = 64, 10

@@ -7,7 +7,10 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from hand_pipeline.models.context_synthesizer import ContextSynthesizer, ContextSynthesizerConfig
+from hand_pipeline.methods.maskhand.context_synthesizer import (
+    ContextSynthesizer,
+    ContextSynthesizerConfig,
+)
 from hand_pipeline.models.token_sampling import (
     SampledTokens,
     SamplingConfig,

@@ -8,21 +8,21 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from tests.fixtures.freihand import write_freihand
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.crops import UnlabelledConfig
-from hand_pipeline.data.fixtures.freihand import write_freihand
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_mix import MixConfig
-from hand_pipeline.data.shards import ShardWriter
+from hand_pipeline.data.shards.crops import UnlabelledConfig
+from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.data.views import ViewConfig
 from hand_pipeline.methods import method_classes, restore_method
-from hand_pipeline.methods.handmim import HandMIMConfig
-from hand_pipeline.methods.ibot import IbotConfig
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
-from hand_pipeline.methods.peclr import PeclrConfig
-from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.peclr.peclr import PeclrConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.self_distillation.handmim import HandMIMConfig
+from hand_pipeline.methods.self_distillation.ibot import IbotConfig
 from hand_pipeline.models.image_encoder import ResNetConfig
 from hand_pipeline.models.state import CheckpointMismatchError
 from hand_pipeline.models.vit import VitConfig

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.fixtures.coco_unlabeled import write_coco_unlabeled
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.collect import CollectConfig, CollectResult
-from hand_pipeline.data.fixtures.coco_unlabeled import write_coco_unlabeled
-from hand_pipeline.data.photos import NoPhotosError
-from hand_pipeline.data.synthetic_photos import PhotosConfig
+from hand_pipeline.data.photos.collect import CollectConfig, CollectResult
+from hand_pipeline.data.photos.files import NoPhotosError
+from hand_pipeline.data.synthetic.photos import PhotosConfig
 from hand_pipeline.pipelines.collect import nodes
 
 MACHINE = MachineConfig(accelerator="cpu")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.fixtures.write import write_fixture
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.fixtures.write import write_fixture
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.synthetic import SyntheticConfig
+from hand_pipeline.data.synthetic.write import SyntheticConfig
 from hand_pipeline.evaluation.predict import load_predictions
 from hand_pipeline.pipelines.cross_evaluate.nodes import (
     ROWS,

@@ -5,23 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.asl_alphabet import write_asl_alphabet
+from tests.fixtures.freihand import write_freihand
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.asl_poses import AslPosesConfig, load_letters
 from hand_pipeline.data.batch import HandPrediction
-from hand_pipeline.data.fixtures.asl_alphabet import write_asl_alphabet
-from hand_pipeline.data.fixtures.freihand import write_freihand
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
-from hand_pipeline.methods.maskhand import MaskHand, MaskHandConfig
-from hand_pipeline.methods.maskhand_text import TextMaskHand, TextMaskHandConfig
-from hand_pipeline.methods.vq_mano import VqMano, VqManoConfig
-from hand_pipeline.models.pose_tokenizer import PoseTokenizerConfig
-from hand_pipeline.models.shape_camera_head import ShapeCameraHeadConfig
-from hand_pipeline.models.text_encoder import TextEncoderConfig
+from hand_pipeline.methods.maskhand.maskhand import MaskHand, MaskHandConfig
+from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizerConfig
+from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHeadConfig
+from hand_pipeline.methods.maskhand.text import TextMaskHand, TextMaskHandConfig
+from hand_pipeline.methods.maskhand.text_encoder import TextEncoderConfig
+from hand_pipeline.methods.maskhand.vq_mano import VqMano, VqManoConfig
 from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.pipelines.generation.nodes import (

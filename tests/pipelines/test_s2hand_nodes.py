@@ -11,21 +11,22 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from tests.fixtures.freihand import write_freihand
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.detected_keypoints import DetectedKeypoints, write_keypoints
-from hand_pipeline.data.fixtures.freihand import write_freihand
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_mix import MixConfig, open_labelled_hands
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.photo_hands import PhotoHandsConfig
-from hand_pipeline.data.shards import ShardWriter
+from hand_pipeline.data.photos.photo_hands import PhotoHandsConfig
+from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
-from hand_pipeline.methods.s2hand import S2Hand
-from hand_pipeline.models.efficientnet_encoder import EfficientNetConfig
-from hand_pipeline.models.hourglass import HourglassConfig
+from hand_pipeline.methods.s2hand.config import S2HandConfig
+from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
+from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
+from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.pipelines.s2hand import nodes, scoring
 from hand_pipeline.pipelines.s2hand.keypoints_2d import score_keypoints_2d
 from hand_pipeline.pipelines.s2hand.nodes import TermsConfig
@@ -35,7 +36,6 @@ from hand_pipeline.pipelines.s2hand_photos import page as photos_page
 from hand_pipeline.pipelines.s2hand_photos import scoring as photo_scoring
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.s2hand_config import S2HandConfig
 
 HANDS = 3
 ENCODER = EfficientNetConfig(name="mobilenetv2_035", image_size=32)

@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
-
-from hand_pipeline.data.fixtures.write import write_fixture
+from tests.fixtures.write import write_fixture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes where the machine is shared
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hand_pipeline.losses.contrastive import nt_xent_loss
-from hand_pipeline.models.equivariance import undo_view
+from hand_pipeline.methods.peclr.contrastive import nt_xent_loss
+from hand_pipeline.methods.peclr.equivariance import undo_view
 from hand_pipeline.models.torchvision_compat import ensure_torchvision
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hand_pipeline.models.deformable_attention import DeformableAttention
+from hand_pipeline.methods.maskhand.deformable_attention import DeformableAttention
 from hand_pipeline.models.torchvision_compat import ensure_torchvision
 
 ensure_torchvision()  # transformers imports it

@@ -5,8 +5,13 @@ import importlib
 import pytest
 import torch
 
-from hand_pipeline.data.masking import gather_masked, random_masks
-from hand_pipeline.losses.distillation import Center, cross_view_loss, koleo_loss, patch_loss
+from hand_pipeline.methods.self_distillation.distillation import (
+    Center,
+    cross_view_loss,
+    koleo_loss,
+    patch_loss,
+)
+from hand_pipeline.methods.self_distillation.masking import gather_masked, random_masks
 from hand_pipeline.models.torchvision_compat import ensure_torchvision
 
 ensure_torchvision()

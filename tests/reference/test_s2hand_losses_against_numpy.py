@@ -9,25 +9,25 @@ from torch import Tensor
 
 from hand_pipeline.data.batch import Keypoints
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.losses.hand_prior import scale_loss, shape_loss, texture_loss
-from hand_pipeline.losses.joint_limits import joint_axes, joint_limit_loss, limit_table
 from hand_pipeline.losses.keypoint import joint_3d_square_loss
-from hand_pipeline.losses.laplacian import laplacian_loss
-from hand_pipeline.losses.photometric import (
+from hand_pipeline.methods.s2hand.config import S2HandConfig
+from hand_pipeline.methods.s2hand.hand_prior import scale_loss, shape_loss, texture_loss
+from hand_pipeline.methods.s2hand.hourglass import integral_joints
+from hand_pipeline.methods.s2hand.joint_limits import joint_axes, joint_limit_loss, limit_table
+from hand_pipeline.methods.s2hand.laplacian import laplacian_loss
+from hand_pipeline.methods.s2hand.photometric import (
     mean_colour_loss,
     pixel_loss,
     sample_confidence,
     ssim_loss,
 )
-from hand_pipeline.losses.weighted_keypoint import (
+from hand_pipeline.methods.s2hand.terms import branch_loss
+from hand_pipeline.methods.s2hand.weighted_keypoint import (
     bone_direction_loss,
     consistency_loss,
     joint_location_loss,
     joint_weights,
 )
-from hand_pipeline.models.hourglass import integral_joints
-from hand_pipeline.training.s2hand_config import S2HandConfig
-from hand_pipeline.training.s2hand_terms import branch_loss
 
 BATCH = 4
 

@@ -10,12 +10,12 @@ import pytest
 from kedro.config import OmegaConfigLoader
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.fixtures.write import write_fixture
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 from hand_pipeline.sweeps.declaration import SweepConfig
 from hand_pipeline.sweeps.project import Project, load_chain, override, typed_parameters
 from hand_pipeline.sweeps.run import requests, run_sweep
 from hand_pipeline.sweeps.tuning_config import TuningConfig
+from tests.fixtures.write import write_fixture
 
 ROOT = Path(__file__).parents[2]
 NAMES = (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hand_pipeline.data.shards import ShardReader, ShardWriter
+from hand_pipeline.data.shards.files import ShardReader, ShardWriter
 from hand_pipeline.viz.contact_sheet import contact_sheet
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.fixtures.freihand import write_freihand
 
-from hand_pipeline.data.fixtures.freihand import write_freihand
-from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.manifest import HandManifest
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.viz.labelled_hands import label_sheet, labelled_hands
 from hand_pipeline.viz.overlay import draw_skeleton

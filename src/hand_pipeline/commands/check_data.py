@@ -6,11 +6,11 @@ from typing import Any
 import click
 import pandas as pd
 
-from hand_pipeline.data.check import SplitCheck, check_split, find_splits
-from hand_pipeline.data.check_labels import Spread
-from hand_pipeline.data.check_photos import Extent
-from hand_pipeline.data.hand_sets import HAND_SETS
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.check import SplitCheck, check_split, find_splits
+from hand_pipeline.data.readers.check_labels import Spread
+from hand_pipeline.data.readers.check_photos import Extent
+from hand_pipeline.data.readers.hand_sets import HAND_SETS
 from hand_pipeline.files import DiskFullError, atomic_write
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.viz.labelled_hands import LabelledHand, label_sheet, labelled_hands

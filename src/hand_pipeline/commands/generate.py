@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from hand_pipeline.methods.maskhand_text import TextMaskHand
+    from hand_pipeline.methods.maskhand.text import TextMaskHand
     from hand_pipeline.models.token_sampling import SamplingConfig
     from hand_pipeline.training.method import Method
 
@@ -84,7 +84,7 @@ def _learnt(method: "Method", texts: tuple[str, ...], closest: bool) -> tuple[st
     Raises:
         ValueError: the method reads no texts, or one was not learnt and `closest` is off.
     """
-    from hand_pipeline.methods.maskhand_text import TextMaskHand
+    from hand_pipeline.methods.maskhand.text import TextMaskHand
 
     if not texts:
         return ()
@@ -98,8 +98,8 @@ def _learnt(method: "Method", texts: tuple[str, ...], closest: bool) -> tuple[st
 
 
 def _closest(method: "TextMaskHand", text: str) -> str:
-    from hand_pipeline.methods.maskhand_text import UnknownPromptError
-    from hand_pipeline.models.text_encoder import build_text_encoder
+    from hand_pipeline.methods.maskhand.text import UnknownPromptError
+    from hand_pipeline.methods.maskhand.text_encoder import build_text_encoder
 
     try:
         (row,) = method.numbers_of([text])
@@ -118,8 +118,8 @@ def _draw(
     device: str,
 ) -> Tensor:
     """Poses on the CPU, those of a text in succession."""
-    from hand_pipeline.methods.maskhand import MaskHand
-    from hand_pipeline.methods.maskhand_text import TextMaskHand
+    from hand_pipeline.methods.maskhand.maskhand import MaskHand
+    from hand_pipeline.methods.maskhand.text import TextMaskHand
     from hand_pipeline.models.token_sampling import SamplingConfig
 
     generator = torch.Generator(device).manual_seed(seed)

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from hand_pipeline.data.photos import BadPhoto, load_photo
-from hand_pipeline.data.videos import (
+from hand_pipeline.data.photos.files import BadPhoto, load_photo
+from hand_pipeline.data.photos.videos import (
     VIDEO_SUFFIXES,
     BadVideo,
     read_frames,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hand_pipeline.data.photos import NoPhotosError, find_photos
+from hand_pipeline.data.photos.files import NoPhotosError, find_photos
 from hand_pipeline.files import atomic_write_text
 
 PHOTOS = Path("data/01_raw/photos")

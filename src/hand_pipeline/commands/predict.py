@@ -13,11 +13,11 @@ from hand_pipeline.commands.checkpoints import TRAINED, find_checkpoint, load_mo
 from hand_pipeline.commands.option_groups import GroupedCommand, GroupedOption
 from hand_pipeline.commands.photo_results import PhotoResults
 from hand_pipeline.commands.sampling_options import SamplingOptions, sampling_options
-from hand_pipeline.data.cropping import CropConfig
-from hand_pipeline.data.detector import DetectorConfig, HandDetector
-from hand_pipeline.data.detector_model import DetectorModelError
-from hand_pipeline.data.photos import NoPhotosError, find_photos
-from hand_pipeline.data.videos import VIDEO_SUFFIXES
+from hand_pipeline.data.photos.cropping import CropConfig
+from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector
+from hand_pipeline.data.photos.detector_model import DetectorModelError
+from hand_pipeline.data.photos.files import NoPhotosError, find_photos
+from hand_pipeline.data.photos.videos import VIDEO_SUFFIXES
 from hand_pipeline.evaluation.reconstruct import PhotoReconstructor
 
 _model_option = partial(click.option, cls=GroupedOption, group="Model")

@@ -35,7 +35,7 @@ def synth(
     Each picture follows from the seed and its number alone. Interrupted, the same command goes on
     where it stopped; with a larger --count it adds pictures to those already there.
     """
-    from hand_pipeline.data.synthetic import SyntheticConfig, generate
+    from hand_pipeline.data.synthetic.write import SyntheticConfig, generate
 
     try:
         config = SyntheticConfig(

@@ -2,7 +2,7 @@
 
 MaskHand (arXiv 2412.13393) pairs the Kaggle ASL alphabet's photos with its own predictions. Here
 are both that (`letters_of`) and an open default: the handshapes written down as the angles of the
-joints (`draw_letters`), in the anatomy of `data.synthetic_pose`, each sample varied by a few
+joints (`draw_letters`), in the anatomy of `data.synthetic.poses`, each sample varied by a few
 degrees.
 
 Deviation: paper has photos of one signer; the written handshapes are ours, after common charts of
@@ -30,7 +30,7 @@ from hand_pipeline.data.batch import PromptedPoseBatch
 from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.pose_set import poses_of
 from hand_pipeline.data.readers.asl_alphabet import LETTERS
-from hand_pipeline.data.synthetic_pose import finger_rotations, skeleton_of
+from hand_pipeline.data.synthetic.poses import finger_rotations, skeleton_of
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix

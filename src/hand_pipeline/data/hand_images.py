@@ -17,9 +17,9 @@ from torch.utils.data import Dataset
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch
-from hand_pipeline.data.cropping import cut_square, squares_around
 from hand_pipeline.data.manifest import DataSetError, HandManifest
-from hand_pipeline.data.photos import BadPhoto, load_photo
+from hand_pipeline.data.photos.cropping import cut_square, squares_around
+from hand_pipeline.data.photos.files import BadPhoto, load_photo
 from hand_pipeline.geometry.affine2d import apply_affine
 from hand_pipeline.geometry.mano import ManoHand, mirror_points
 

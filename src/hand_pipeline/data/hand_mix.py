@@ -17,7 +17,7 @@ from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch, Keypoints
 from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset, LabelsConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
-from hand_pipeline.data.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
 

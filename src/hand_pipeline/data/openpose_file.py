@@ -16,8 +16,8 @@ from jaxtyping import Float
 
 from hand_pipeline.data.detected_keypoints import DetectedKeypoints
 from hand_pipeline.data.hand_images import HandImages
-from hand_pipeline.data.json_records import load_json
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.json_records import load_json
 from hand_pipeline.files import file_hash
 from hand_pipeline.geometry.affine2d import apply_affine
 

@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 from hand_pipeline.config import Config
 from hand_pipeline.data.batch import PoseBatch
 from hand_pipeline.data.hand_mix import MixMember, mixed_order, shares_of_epoch
-from hand_pipeline.data.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.data.manifest import DataSetError, HandManifest
-from hand_pipeline.data.synthetic_pose import sample_hands, skeleton_of
+from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.synthetic.poses import sample_hands, skeleton_of
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, mirror_axis_angle
 

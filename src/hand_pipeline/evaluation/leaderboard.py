@@ -16,9 +16,9 @@ from tqdm import tqdm
 from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandPrediction
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
-from hand_pipeline.data.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.manifest import DataSetError, HandManifest
+from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.evaluation.reconstruct import HandModel
 from hand_pipeline.evaluation.submission_files import (
     dexycb_results,

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.colour import imagenet_normalize
-from hand_pipeline.data.probe_photos import ProbePhotos
+from hand_pipeline.data.photos.probe_photos import ProbePhotos
 from hand_pipeline.models.vit import VitOutput
 
 

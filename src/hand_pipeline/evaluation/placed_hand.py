@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hand_pipeline.data.detector import Detection
+from hand_pipeline.data.photos.detector import Detection
 from hand_pipeline.geometry.rotation import matrix_to_axis_angle
 
 

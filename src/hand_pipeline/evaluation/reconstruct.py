@@ -8,8 +8,8 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from hand_pipeline.data.batch import HandHypotheses, HandPrediction, Keypoints
-from hand_pipeline.data.cropping import Crop, CropConfig, cut_crop
-from hand_pipeline.data.detector import Detection, DetectorConfig, without_overlaps
+from hand_pipeline.data.photos.cropping import Crop, CropConfig, cut_crop
+from hand_pipeline.data.photos.detector import Detection, DetectorConfig, without_overlaps
 from hand_pipeline.evaluation.placed_hand import PlacedHand
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand, mirror_faces
@@ -101,7 +101,7 @@ class TexturedModel(HandModel, Protocol):
 
 @runtime_checkable
 class Detector(Protocol):
-    """What finds hands: `data.detector.HandDetector`."""
+    """What finds hands: `data.photos.detector.HandDetector`."""
 
     @property
     def cfg(self) -> DetectorConfig:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from pyarrow import csv
 
-from hand_pipeline.data.json_arrays import read_lists, read_rows
+from hand_pipeline.data.readers.json_arrays import read_lists, read_rows
 
 PRED_JSON = ((21, 3), (-1, 3))
 """Shapes of a row of `xyz_list` and of `verts_list`, whose number of vertices is the file's."""

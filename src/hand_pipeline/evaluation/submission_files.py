@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from hand_pipeline.data.json_arrays import Stream, iter_lists, iter_rows
+from hand_pipeline.data.readers.json_arrays import Stream, iter_lists, iter_rows
 from hand_pipeline.evaluation.submission import PRED_JSON, PRED_JSON_NAMES, iter_dexycb_lines
 from hand_pipeline.files import atomic_write
 

@@ -16,7 +16,7 @@ from hand_pipeline.geometry.mano import ManoHand
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """What turns poses into ids and back: `models.pose_tokenizer.PoseTokenizer`."""
+    """What turns poses into ids and back: `methods.maskhand.pose_tokenizer.PoseTokenizer`."""
 
     @property
     def num_codes(self) -> int:

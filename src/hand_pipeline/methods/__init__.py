@@ -15,15 +15,15 @@ M = TypeVar("M", bound=Method)
 
 def method_classes() -> dict[str, type[Method]]:
     """Every method by the name it has in configurations and checkpoints."""
-    from hand_pipeline.methods.handmim import HandMIM
-    from hand_pipeline.methods.ibot import Ibot
     from hand_pipeline.methods.keypoint_probe import KeypointProbe
-    from hand_pipeline.methods.maskhand import MaskHand
-    from hand_pipeline.methods.maskhand_text import TextMaskHand
-    from hand_pipeline.methods.peclr import PeCLR
-    from hand_pipeline.methods.pymaf import PyMAF
-    from hand_pipeline.methods.s2hand import S2Hand
-    from hand_pipeline.methods.vq_mano import VqMano
+    from hand_pipeline.methods.maskhand.maskhand import MaskHand
+    from hand_pipeline.methods.maskhand.text import TextMaskHand
+    from hand_pipeline.methods.maskhand.vq_mano import VqMano
+    from hand_pipeline.methods.peclr.peclr import PeCLR
+    from hand_pipeline.methods.pymaf.pymaf import PyMAF
+    from hand_pipeline.methods.s2hand.s2hand import S2Hand
+    from hand_pipeline.methods.self_distillation.handmim import HandMIM
+    from hand_pipeline.methods.self_distillation.ibot import Ibot
 
     return {
         "handmim": HandMIM,

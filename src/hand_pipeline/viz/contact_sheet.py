@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hand_pipeline.data.shards import ShardReader
+from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.viz.overlay import draw_skeleton
 
 _LABEL = 14  # px below each crop for its set
@@ -18,7 +18,7 @@ def contact_sheet(
     """Crops drawn at random, as many of each set as possible, with landmarks and set names.
 
     Args:
-        shards: crops of `data.collect`.
+        shards: crops of `data.photos.collect`.
         count: crops at most.
         columns: crops a row.
         tile: side of a crop on the sheet, px.

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from hand_pipeline.data.cropping import cut_square, squares_around
+from hand_pipeline.data.photos.cropping import cut_square, squares_around
 from hand_pipeline.viz.overlay import DrawnHand, draw_hands, side_view
 
 _CAPTION, _GAP = 18, 4

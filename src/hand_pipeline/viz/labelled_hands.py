@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from hand_pipeline.data.check_labels import right_meshes
-from hand_pipeline.data.cropping import cut_square, squares_around
 from hand_pipeline.data.manifest import HandManifest
-from hand_pipeline.data.photos import BadPhoto, load_photo
+from hand_pipeline.data.photos.cropping import cut_square, squares_around
+from hand_pipeline.data.photos.files import BadPhoto, load_photo
+from hand_pipeline.data.readers.check_labels import right_meshes
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand, mirror_faces, mirror_points
 from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, draw_skeleton

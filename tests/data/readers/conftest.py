@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.fixtures.scene import FixtureHands
 
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.geometry.mano import ManoHand
 
 

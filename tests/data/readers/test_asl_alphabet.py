@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.fixtures.asl_alphabet import write_asl_alphabet
+from tests.fixtures.scene import make_hands
 
-from hand_pipeline.data.fixtures.asl_alphabet import write_asl_alphabet
-from hand_pipeline.data.fixtures.scene import make_hands
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.asl_alphabet import CLASSES, LETTERS, read_asl_alphabet

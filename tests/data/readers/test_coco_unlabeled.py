@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tests.fixtures.coco_unlabeled import write_coco_unlabeled
+from tests.fixtures.coco_wholebody import write_coco_wholebody
 
-from hand_pipeline.data.fixtures.coco_unlabeled import write_coco_unlabeled
-from hand_pipeline.data.fixtures.coco_wholebody import write_coco_wholebody
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.coco_unlabeled import coco_listing
 

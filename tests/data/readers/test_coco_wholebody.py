@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.fixtures.coco_wholebody import write_coco_wholebody
+from tests.fixtures.scene import FixtureHands
 
-from hand_pipeline.data.fixtures.coco_wholebody import write_coco_wholebody
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.readers.coco_wholebody import read_coco_wholebody
 from hand_pipeline.geometry.mano import ManoHand

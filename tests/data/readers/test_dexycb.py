@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tests.fixtures.dexycb import write_dexycb
+from tests.fixtures.scene import FixtureHands
 
-from hand_pipeline.data.fixtures.dexycb import write_dexycb
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.dexycb import read_dexycb
 from hand_pipeline.data.readers.dexycb_layout import SERIALS, split_parts

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.fixtures.h2o3d import write_h2o3d
+from tests.fixtures.scene import FixtureHands
 
-from hand_pipeline.data.fixtures.h2o3d import write_h2o3d
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.h2o3d import read_h2o3d

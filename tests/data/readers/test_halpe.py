@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.fixtures.halpe import write_halpe
+from tests.fixtures.scene import FixtureHands
 
-from hand_pipeline.data.fixtures.halpe import write_halpe
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.halpe import LEAST_SCORE, read_halpe
 from hand_pipeline.geometry.mano import ManoHand

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.fixtures.hamer_npz import write_hamer_npz
 
-from hand_pipeline.data.fixtures.hamer_npz import write_hamer_npz
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.hamer_npz import read_hamer_npz
 from hand_pipeline.geometry.mano import ManoHand

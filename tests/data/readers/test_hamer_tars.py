@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from hand_pipeline.data.fixtures.hamer_tars import (
+from tests.fixtures.hamer_tars import (
     add_file,
     hand_record,
     pickled,
     write_hamer_tars,
 )
-from hand_pipeline.data.fixtures.scene import FixtureHands, make_hands
+from tests.fixtures.scene import FixtureHands, make_hands
+
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.photos import load_photo
+from hand_pipeline.data.photos.files import load_photo
 from hand_pipeline.data.readers.hamer_tars import read_hamer_tars
 from hand_pipeline.geometry.mano import ManoHand
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.fixtures.hint import write_hint
 
-from hand_pipeline.data.fixtures.hint import write_hint
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.hint import read_hint
 from hand_pipeline.geometry.mano import ManoHand

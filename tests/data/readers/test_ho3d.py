@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.ho3d import DEPTH_UNIT, write_ho3d
+from tests.fixtures.scene import FixtureHands
 
-from hand_pipeline.data.fixtures.ho3d import DEPTH_UNIT, write_ho3d
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.ho3d import read_ho3d

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.interhand import write_interhand
+from tests.fixtures.scene import FixtureHands
 
-from hand_pipeline.data.fixtures.interhand import write_interhand
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.interhand import read_interhand
 from hand_pipeline.geometry.mano import ManoHand

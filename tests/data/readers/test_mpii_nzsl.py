@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.fixtures.mpii_nzsl import write_mpii_nzsl
 
-from hand_pipeline.data.fixtures.mpii_nzsl import write_mpii_nzsl
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.mpii_nzsl import read_mpii_nzsl
 from hand_pipeline.geometry.mano import ManoHand

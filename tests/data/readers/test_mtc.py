@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.mtc import write_mtc
+from tests.fixtures.scene import FixtureHands
 
-from hand_pipeline.data.fixtures.mtc import write_mtc
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.mtc import read_mtc
 from hand_pipeline.geometry.camera import project

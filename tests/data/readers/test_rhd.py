@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.fixtures.rhd import write_rhd
+from tests.fixtures.scene import FixtureHands
 
-from hand_pipeline.data.fixtures.rhd import write_rhd
-from hand_pipeline.data.fixtures.scene import FixtureHands
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.rhd import read_rhd
 from hand_pipeline.geometry.mano import ManoHand

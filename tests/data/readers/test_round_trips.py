@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tests.fixtures.round_trip import round_trip
 
-from hand_pipeline.data.fixtures.round_trip import round_trip
-from hand_pipeline.data.hand_sets import HAND_SETS
+from hand_pipeline.data.readers.hand_sets import HAND_SETS
 
 READY = [
     "freihand", "ho3d_v2", "ho3d_v3", "h2o3d", "dexycb", "interhand", "mtc", "rhd",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.fixtures.youtube3d import SIZE, write_youtube3d
 
-from hand_pipeline.data.fixtures.youtube3d import SIZE, write_youtube3d
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.youtube3d import read_youtube3d
 from hand_pipeline.geometry.mano import ManoHand

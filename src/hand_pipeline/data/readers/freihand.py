@@ -19,8 +19,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from hand_pipeline.data.json_arrays import read_rows
 from hand_pipeline.data.manifest import DataSetError, HandManifest, box_around, build_manifest
+from hand_pipeline.data.readers.json_arrays import read_rows
 from hand_pipeline.files import atomic_write_text
 from hand_pipeline.geometry.mano import ManoHand
 

@@ -6,7 +6,7 @@
         <key>.detection.npz   masks, not used
 
 Pixels of the photo, metres, OpenPose's joint order, poses relative to the flat hand, left hands as
-left hands. Photos stay in the tars (`data.tar_members`); pickles pass the restricted reader.
+left hands. Photos stay in the tars (`data.shards.tar_members`); pickles pass the restricted reader.
 """
 
 import io
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest, box_around, build_manifest
 from hand_pipeline.data.readers.ho3d_frames import place_on_wrist
-from hand_pipeline.data.tar_members import TarMember, list_members, read_member
+from hand_pipeline.data.shards.tar_members import TarMember, list_members, read_member
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.pickles import read_pickle
 
@@ -48,7 +48,7 @@ class TarHands(NamedTuple):
 
     Attributes:
         ids: set, tar, key, and which hand of the photo.
-        images: photos in the tar, as `data.tar_members` names them.
+        images: photos in the tar, as `data.shards.tar_members` names them.
         numbers: `_SHAPES` side by side.
         losses: of HaMeR's authors' fit, pixels squared summed; 0 where there was none.
     """

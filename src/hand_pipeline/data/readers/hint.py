@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hand_pipeline.data.json_records import load_json, numbers
 from hand_pipeline.data.manifest import DataSetError, HandManifest, build_manifest
 from hand_pipeline.data.readers.accounting import log_left_out
+from hand_pipeline.data.readers.json_records import load_json, numbers
 
 FOLDERS = ("HInt_annotation", "HInt_annotation_partial")
 _KITCHEN = re.compile(r"P\d+_\d+")  # EPIC's participant and video

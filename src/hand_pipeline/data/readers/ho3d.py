@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hand_pipeline.data.json_arrays import read_rows
 from hand_pipeline.data.manifest import DataSetError, HandManifest, box_around, build_manifest
 from hand_pipeline.data.readers.ho3d_frames import (
     PICTURE,
@@ -29,6 +28,7 @@ from hand_pipeline.data.readers.ho3d_frames import (
     points_to_camera,
     pose_to_camera,
 )
+from hand_pipeline.data.readers.json_arrays import read_rows
 from hand_pipeline.geometry.mano import ManoHand
 
 Version = Literal["v2", "v3"]

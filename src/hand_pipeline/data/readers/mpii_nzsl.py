@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from hand_pipeline.data.json_records import field, load_json, numbers
 from hand_pipeline.data.manifest import (
     DataSetError,
     HandManifest,
@@ -22,6 +21,7 @@ from hand_pipeline.data.manifest import (
     build_manifest,
 )
 from hand_pipeline.data.readers.accounting import check_photos, log_left_out
+from hand_pipeline.data.readers.json_records import field, load_json, numbers
 
 DOME_LABELS = "hand143_panopticdb/hands_v143_14817.json"
 SYNTH = ("synth1", "synth2", "synth3", "synth4")

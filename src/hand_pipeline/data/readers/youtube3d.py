@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from hand_pipeline.data.json_records import field, numbers, stream_records
 from hand_pipeline.data.manifest import (
     DataSetError,
     HandManifest,
@@ -23,6 +22,7 @@ from hand_pipeline.data.manifest import (
     build_manifest,
 )
 from hand_pipeline.data.readers.accounting import log_left_out
+from hand_pipeline.data.readers.json_records import field, numbers, stream_records
 from hand_pipeline.geometry.joints import permutation
 from hand_pipeline.geometry.mano import TIP_VERTICES, ManoHand
 

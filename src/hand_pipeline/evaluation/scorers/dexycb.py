@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from hand_pipeline.data.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.evaluation.curves import THRESHOLDS_MM, ErrorTally
 from hand_pipeline.evaluation.joint_error import joint_errors
 from hand_pipeline.evaluation.metrics import check_finite

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.evaluation.curves import pck_by_joint
 from hand_pipeline.evaluation.metrics import check_finite
 from hand_pipeline.evaluation.scorers.plausibility_2d import implausible_2d

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hand_pipeline.data.hand_sets import HAND_SETS
-from hand_pipeline.data.json_arrays import read_rows
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.hand_sets import HAND_SETS
+from hand_pipeline.data.readers.json_arrays import read_rows
 from hand_pipeline.evaluation.metrics import CURVES, check_finite, evaluate_hands
 from hand_pipeline.evaluation.scorers.plausibility import implausible
 from hand_pipeline.evaluation.scorers.result import Score, check_counts

@@ -10,7 +10,7 @@ from PIL import Image
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.predict import PredictedHands, load_predictions
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf import PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAFConfig
 from hand_pipeline.sweeps.declaration import SweepConfig
 from hand_pipeline.sweeps.project import Project
 from hand_pipeline.sweeps.records import record_of

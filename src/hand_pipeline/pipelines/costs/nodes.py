@@ -6,7 +6,7 @@ from pydantic import Field
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.evaluation.speed import seconds_a_batch
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.pymaf import PyMAF
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
 

@@ -11,13 +11,13 @@ from pydantic import Field
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.hand_mix import open_labelled_hands
-from hand_pipeline.data.hand_sets import HAND_SETS, read_hands
-from hand_pipeline.data.synthetic import SyntheticConfig, contact_sheet, generate
+from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.synthetic.write import SyntheticConfig, contact_sheet, generate
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
 from hand_pipeline.evaluation.model_scores import predict_set, score_models
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.pymaf import PyMAF
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.provenance import code_version, run_key
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves

@@ -10,14 +10,14 @@ from PIL import Image
 from pydantic import Field, model_validator
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.detect_hands import detect_keypoints
 from hand_pipeline.data.detected_keypoints import DetectedKeypoints, write_keypoints
-from hand_pipeline.data.detector import DetectorConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.hand_mix import MixMember
-from hand_pipeline.data.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.data.openpose_file import read_openpose
-from hand_pipeline.data.photos import BadPhoto
+from hand_pipeline.data.photos.detect_hands import detect_keypoints
+from hand_pipeline.data.photos.detector import DetectorConfig
+from hand_pipeline.data.photos.files import BadPhoto
+from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.evaluation.keypoint_error import crop_joints, errors_by_hand, score_keypoints
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.provenance import code_version, run_key

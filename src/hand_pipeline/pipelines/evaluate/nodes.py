@@ -16,7 +16,7 @@ from hand_pipeline.evaluation.mean_hand import mean_hand_of
 from hand_pipeline.evaluation.model_scores import predict_set, score_models
 from hand_pipeline.evaluation.predict import load_predictions
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.pymaf import PyMAF
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
 from hand_pipeline.viz.figure import to_image

@@ -12,7 +12,7 @@ from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
-from hand_pipeline.methods.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.tracking import RecordLogger

@@ -17,15 +17,15 @@ from hand_pipeline.data.asl_poses import (
     save_letters,
 )
 from hand_pipeline.data.hand_images import HandImages
-from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.manifest import DataSetError, HandManifest
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.evaluation.predict import Predict
 from hand_pipeline.evaluation.text_to_mesh import pose_hands
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.maskhand import MaskHand
-from hand_pipeline.methods.maskhand_text import TextMaskHandConfig
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.text import TextMaskHandConfig
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.hand_sheet import hand_sheet
 from hand_pipeline.viz.hands import TRUE

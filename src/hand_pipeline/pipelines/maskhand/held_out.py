@@ -14,7 +14,7 @@ from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.evaluation.reconstruct import HandModel
 from hand_pipeline.methods import restore_as, restore_method
-from hand_pipeline.methods.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.training.checkpoint import Checkpoint
 

@@ -12,8 +12,8 @@ from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
-from hand_pipeline.methods.maskhand import MaskHand, MaskHandConfig
-from hand_pipeline.models.pose_tokenizer import sizes_of
+from hand_pipeline.methods.maskhand.maskhand import MaskHand, MaskHandConfig
+from hand_pipeline.methods.maskhand.pose_tokenizer import sizes_of
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method

@@ -19,7 +19,7 @@ from hand_pipeline.evaluation.joint_error import MM_PER_METRE, joint_errors
 from hand_pipeline.evaluation.occlusion import occluded_batches, score_occluded
 from hand_pipeline.evaluation.predict import Predict
 from hand_pipeline.geometry.camera import project
-from hand_pipeline.methods.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.models.token_sampling import (
     SampledTokens,
     SamplingConfig,

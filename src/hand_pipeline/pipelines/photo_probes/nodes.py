@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.probe_photos import ProbePhotos, read_probe_photos
+from hand_pipeline.data.photos.probe_photos import ProbePhotos, read_probe_photos
 from hand_pipeline.evaluation.photo_probe import (
     PhotoProbeConfig,
     class_probe,
@@ -38,7 +38,8 @@ class PhotoProbesConfig(Config):
     """Which photos, whose features, and how they are probed."""
 
     folder: Path | None = Field(
-        None, description="photos with a manifest.csv (data/probe_photos.py); null: nothing is done"
+        None,
+        description="photos with a manifest.csv (data/photos/probe_photos.py); null: skipped",
     )
     sets: dict[str, Literal["classes", "tips"]] = Field(
         {"sign_digits": "classes", "finger_count": "classes", "ti1k": "tips"},

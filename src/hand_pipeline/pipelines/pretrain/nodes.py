@@ -7,11 +7,11 @@ import pandas as pd
 from PIL import Image
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.crops import UnlabelledConfig, collate_crops, open_crops
+from hand_pipeline.data.shards.crops import UnlabelledConfig, collate_crops, open_crops
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods.handmim import HandMIM, HandMIMConfig
-from hand_pipeline.methods.ibot import Ibot, IbotConfig
-from hand_pipeline.methods.peclr import PeCLR, PeclrConfig
+from hand_pipeline.methods.peclr.peclr import PeCLR, PeclrConfig
+from hand_pipeline.methods.self_distillation.handmim import HandMIM, HandMIMConfig
+from hand_pipeline.methods.self_distillation.ibot import Ibot, IbotConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method

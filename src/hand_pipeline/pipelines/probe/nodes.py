@@ -14,8 +14,8 @@ from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
-from hand_pipeline.data.hand_sets import read_hands
 from hand_pipeline.data.loader import batches_in_order
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_joints
 from hand_pipeline.evaluation.predict import predict_joints
 from hand_pipeline.geometry.mano import ManoHand

@@ -14,10 +14,10 @@ from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.evaluation.keypoint_auc import score_joints_2d
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.s2hand import S2Hand
+from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE
+from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.pipelines.s2hand.scoring import S2HandEvaluationConfig
 from hand_pipeline.training.checkpoint import Checkpoint
-from hand_pipeline.training.s2hand_config import REFERENCE_SIZE
 from hand_pipeline.viz.curves import pck_curves
 from hand_pipeline.viz.figure import to_image
 

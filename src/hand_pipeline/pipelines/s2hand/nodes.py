@@ -19,13 +19,13 @@ from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_images import read_bad_photos
 from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
-from hand_pipeline.methods.s2hand import S2Hand
-from hand_pipeline.models.efficientnet_encoder import EfficientNetConfig
+from hand_pipeline.methods.s2hand.config import S2HandConfig
+from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
+from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.run import TrainJob, running_checkpoint, train
-from hand_pipeline.training.s2hand_config import S2HandConfig
 from hand_pipeline.training.seeding import seed_everything
 from hand_pipeline.viz.curves import training_curves
 from hand_pipeline.viz.figure import to_image

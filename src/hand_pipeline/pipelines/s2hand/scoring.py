@@ -23,11 +23,11 @@ from hand_pipeline.evaluation.predict import (
 )
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.s2hand import S2Hand
+from hand_pipeline.methods.s2hand.picture import textured_sheet
+from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
 from hand_pipeline.viz.figure import to_image
-from hand_pipeline.viz.textured import textured_sheet
 
 ROWS = {
     "mean_hand": "mean hand",

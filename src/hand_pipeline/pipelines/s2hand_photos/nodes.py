@@ -13,10 +13,10 @@ import pandas as pd
 from PIL import Image
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.photo_hands import PhotoHands, PhotoHandsConfig
-from hand_pipeline.data.shards import ShardReader
+from hand_pipeline.data.photos.photo_hands import PhotoHands, PhotoHandsConfig
+from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.s2hand import S2Hand
+from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint, tensors_hash
 from hand_pipeline.training.loop import TrainConfig

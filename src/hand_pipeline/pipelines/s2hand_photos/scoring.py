@@ -19,13 +19,13 @@ from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.photo_hands import PhotoHands, PhotoHandsConfig
-from hand_pipeline.data.shards import ShardReader
+from hand_pipeline.data.photos.photo_hands import PhotoHands, PhotoHandsConfig
+from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.s2hand import S2Hand
+from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE
+from hand_pipeline.methods.s2hand.picture import textured_sheet
+from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.training.checkpoint import Checkpoint
-from hand_pipeline.training.s2hand_config import REFERENCE_SIZE
-from hand_pipeline.viz.textured import textured_sheet
 
 logger = logging.getLogger(__name__)
 ROWS = {"before": "before: S2HAND as it came from s2hand", "after": "after learning on photos"}

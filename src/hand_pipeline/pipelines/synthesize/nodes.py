@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.synthetic import SyntheticConfig, contact_sheet, generate
+from hand_pipeline.data.synthetic.write import SyntheticConfig, contact_sheet, generate
 from hand_pipeline.provenance import code_version, run_key
 
 

@@ -1,0 +1,1 @@
+"""Photos of hands: found, read, detected, cropped, set aside."""

@@ -1,0 +1,188 @@
+"""MediaPipe's 2D joints of the hands of a labelled set, as a detector would give them in use."""
+
+import zipfile
+from enum import IntEnum
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from hand_pipeline.data.detected_keypoints import DetectedKeypoints
+from hand_pipeline.data.hand_images import CropSource, HandImages
+from hand_pipeline.data.photos.detector import Detection, DetectorConfig, HandDetector, overlap
+from hand_pipeline.data.photos.detector_model import resolve_model
+from hand_pipeline.data.photos.files import BadPhoto
+from hand_pipeline.data.worker_pool import run_blocks
+from hand_pipeline.files import atomic_write, file_hash
+from hand_pipeline.geometry.affine2d import apply_affine
+
+_BLOCK = 64  # pictures of a task; what is done stays done when a run is stopped
+_MACHINE = {"model_path", "model_cache", "allow_download"}  # the model's hash stands for these
+
+
+class Outcome(IntEnum):
+    """What became of a picture."""
+
+    FOUND = 0
+    NO_HAND = 1
+    ELSEWHERE = 2
+    UNREADABLE = 3
+
+
+class Looks(NamedTuple):
+    """What the detector saw in some pictures.
+
+    Attributes:
+        points: px of the pictures; zero where no hand was found.
+        confidence: 0 to 1.
+        outcomes: values of `Outcome`.
+        called_left: hands, all of them shown as right ones, that the detector took for left ones.
+    """
+
+    points: Float[np.ndarray, "hands 21 2"]
+    confidence: Float[np.ndarray, "hands 21"]
+    outcomes: Int[np.ndarray, " hands"]
+    called_left: Bool[np.ndarray, " hands"]
+
+
+class DetectedHands(NamedTuple):
+    """Keypoints of a set, and how many pictures ended in what."""
+
+    keypoints: DetectedKeypoints
+    counts: dict[str, int]
+
+
+def detect_keypoints(
+    hands: HandImages, cfg: DetectorConfig, parts: Path, workers: int
+) -> DetectedHands:
+    """Look for the hand of every picture, as the set gives it (left hands mirrored).
+
+    Of several hands the one whose box overlaps the labelled hand's most is taken; one that does not
+    touch it is another hand. A hand called left is taken all the same, and counted. A picture that
+    cannot be read is counted and has no keypoints.
+
+    Deviation: MaskHand and S2HAND use OpenPose, which has a confidence for each joint (S2HAND,
+    section 3.2); MediaPipe has one for the hand, which all its joints get that lie in the picture.
+    The others get 0.
+
+    Args:
+        hands: the set.
+        cfg: how hands are looked for.
+        parts: folder of finished blocks of pictures: with it a stopped run goes on where it was.
+            Name it by all that decides the result (`provenance.run_key`).
+        workers: processes.
+
+    Raises:
+        DetectorModelError: no model file could be had.
+        RuntimeError: a worker process died.
+    """
+    model = resolve_model(cfg.model_path, cfg.model_cache, cfg.allow_download)
+    local = cfg.model_copy(update={"model_path": model})  # fetched once, by this process
+    starts = range(0, len(hands), _BLOCK)
+    found = {first: looks for first in starts if (looks := _read_part(parts, first)) is not None}
+    boxes = crop_boxes(hands)
+    tasks = []
+    for first in starts:
+        if first not in found:
+            rows = range(first, min(first + _BLOCK, len(hands)))
+            sources = tuple(hands.source(row) for row in rows)
+            tasks.append(((first, sources, boxes[rows.start : rows.stop], local), len(rows)))
+    for arguments, looks in run_blocks(look, tasks, workers, "detect hands"):
+        first = int(str(arguments[0]))
+        _write_part(parts, first, looks)
+        found[first] = looks
+    whole = Looks(*(np.concatenate(column) for column in zip(*(found[n] for n in starts))))
+    counts = {each.name.lower(): int((whole.outcomes == each).sum()) for each in Outcome}
+    counts["called_left"] = int(whole.called_left.sum())
+    settings: dict[str, Any] = {
+        "detector": f"mediapipe {version('mediapipe')}",
+        "model": file_hash(model),
+    }
+    settings |= cfg.model_dump(mode="json", exclude=_MACHINE)
+    settings |= {"crops": hands.cfg.model_dump(mode="json")}
+    return DetectedHands(
+        DetectedKeypoints(
+            tuple(hands.ids), whole.points, whole.confidence, hands.crop_size, settings
+        ),
+        counts,
+    )
+
+
+def crop_boxes(hands: HandImages) -> Float[np.ndarray, "hands 4"]:
+    """The labelled boxes (left, top, right, bottom) in px of the crops."""
+    corners = torch.from_numpy(hands.manifest.boxes).unflatten(1, (2, 2))
+    moved = apply_affine(hands.photo_to_crop(np.arange(len(hands))), corners)
+    return torch.cat([moved.amin(1), moved.amax(1)], dim=1).numpy()
+
+
+def look(
+    first: int,
+    sources: tuple[CropSource, ...],
+    boxes: Float[np.ndarray, "hands 4"],
+    cfg: DetectorConfig,
+) -> Looks:
+    """Look for the hands of a block of pictures, in whatever process this is.
+
+    Args:
+        first: number of the block's first picture; only for the caller.
+        sources: the pictures.
+        boxes: of the labelled hands in them, px.
+        cfg: how hands are looked for, with a model that is here.
+    """
+    points = np.zeros((len(sources), 21, 2), dtype=np.float32)
+    confidence = np.zeros((len(sources), 21), dtype=np.float32)
+    outcomes = np.full(len(sources), Outcome.NO_HAND, dtype=np.int64)
+    called_left = np.zeros(len(sources), dtype=bool)
+    detector = _detector(cfg)
+    for row, (source, box) in enumerate(zip(sources, boxes)):
+        try:
+            image = source.load()
+        except BadPhoto:
+            outcomes[row] = Outcome.UNREADABLE
+            continue
+        if not (seen := detector(image)):
+            continue
+        best = max(seen, key=lambda hand: overlap(hand.box, box))
+        if overlap(best.box, box) == 0:
+            outcomes[row] = Outcome.ELSEWHERE
+            continue
+        outcomes[row] = Outcome.FOUND
+        points[row], confidence[row] = best.landmarks_2d, _confidence(best, source.size)
+        called_left[row] = best.handedness == "left"
+    return Looks(points, confidence, outcomes, called_left)
+
+
+def _confidence(hand: Detection, size: int) -> Float[np.ndarray, "21"]:
+    inside = ((hand.landmarks_2d >= 0) & (hand.landmarks_2d <= size)).all(axis=1)
+    return np.where(inside, hand.score, 0.0)
+
+
+@lru_cache(maxsize=1)
+def _detector(cfg: DetectorConfig) -> HandDetector:
+    """This process's detector; made when first asked for."""
+    cv2.setNumThreads(1)
+    return HandDetector(cfg)
+
+
+def _part(parts: Path, first: int) -> Path:
+    return parts / f"{first:08d}.npz"
+
+
+def _write_part(parts: Path, first: int, looks: Looks) -> None:
+    arrays: dict[str, Any] = looks._asdict()
+    with atomic_write(_part(parts, first)) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def _read_part(parts: Path, first: int) -> Looks | None:
+    """A finished block; None if it is not there, or is no longer readable."""
+    try:
+        with np.load(_part(parts, first), allow_pickle=False) as arrays:
+            return Looks(**{name: arrays[name] for name in arrays.files})
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
+        return None

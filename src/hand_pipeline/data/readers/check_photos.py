@@ -1,0 +1,98 @@
+"""Whether the photos that labels name are there and can be read."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tqdm import tqdm
+
+from hand_pipeline.data.manifest import HandManifest
+from hand_pipeline.data.photos.files import BadPhoto, load_photo
+
+Extent = Literal["all", "sample", "none"]
+"""Photos that are opened: all, some, or none; with "none" they are not even looked for."""
+
+
+class PhotoCheck(NamedTuple):
+    """Photos of a split.
+
+    Attributes:
+        named: distinct photos that the labels name.
+        missing: those that are not there, relative to the set's folder.
+        opened: how many were read.
+        unreadable: those of them that cannot be, with the reason.
+        sizes: width and height, px, of the others.
+    """
+
+    named: int
+    missing: tuple[str, ...]
+    opened: int
+    unreadable: dict[str, str]
+    sizes: dict[str, tuple[int, int]]
+
+
+def check_photos(
+    manifest: HandManifest, rows: Sequence[int], extent: Extent, progress: bool = False
+) -> PhotoCheck | None:
+    """Look for every photo of a manifest, and open some.
+
+    Args:
+        manifest: the labels.
+        rows: hands whose photos are opened where `extent` is "sample".
+        extent: how many are opened; "none" looks at nothing and gives None.
+        progress: whether to show a bar.
+    """
+    if extent == "none":
+        return None
+    names = list(dict.fromkeys(manifest.images))
+    there = _present(manifest.root, names)
+    missing = tuple(name for name in names if name not in there)
+    wanted = names if extent == "all" else dict.fromkeys(manifest.images[row] for row in rows)
+    found = [name for name in wanted if name in there]
+
+    def open_photo(name: str) -> tuple[int, int] | str:
+        try:
+            height, width = load_photo(manifest.root / name).shape[:2]
+        except BadPhoto as error:
+            return f"{error.reason}: {error.detail}"
+        side = manifest.image_side
+        if side is not None and (width, height) != (side, side):
+            return f"is {width} x {height} px, the set's are {side} x {side}"
+        return width, height
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        bar = tqdm(
+            pool.map(open_photo, found), desc=f"{manifest.split}: photos", unit="photo",
+            total=len(found), leave=False,
+            disable=None if progress else True,  # None: only on a terminal
+        )  # fmt: skip
+        outcomes = dict(zip(found, bar, strict=True))
+    return PhotoCheck(
+        named=len(names),
+        missing=missing,
+        opened=len(found),
+        unreadable={name: value for name, value in outcomes.items() if isinstance(value, str)},
+        sizes={name: value for name, value in outcomes.items() if not isinstance(value, str)},
+    )
+
+
+def _present(root: Path, names: Iterable[str]) -> set[str]:
+    """Those of the files that exist; each folder is listed once, which is quick also for millions.
+
+    Deviation from asking for each file: on a file system that ignores case, a name in another case
+    counts as missing, as it would be on the machine that trains.
+    """
+    folders: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        folders[os.path.dirname(name)].append(name)
+    found: set[str] = set()
+    for folder, inside in folders.items():
+        try:
+            listed = set(os.listdir(root / folder))
+        except OSError:  # no such folder, or not one that may be read: nothing in it is there
+            continue
+        found.update(name for name in inside if os.path.basename(name) in listed)
+    return found

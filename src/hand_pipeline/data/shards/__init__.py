@@ -1,0 +1,1 @@
+"""Crops in tar shards with an index."""

@@ -1,0 +1,1 @@
+"""Hands rendered with exact labels."""

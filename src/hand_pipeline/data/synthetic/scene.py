@@ -1,0 +1,271 @@
+"""One synthetic hand: where it stands before the camera, and its picture."""
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64
+from numpy import ndarray
+from pydantic import Field
+from scipy.spatial.transform import Rotation
+
+from hand_pipeline.config import Config
+from hand_pipeline.data.synthetic import look, things
+from hand_pipeline.data.synthetic.light import Drawn, Light, Skin, cast_shadow, slopes_of
+from hand_pipeline.data.synthetic.poses import Hands, sample_hands, skeleton_of
+from hand_pipeline.data.synthetic.shade import shade
+from hand_pipeline.data.synthetic.skin import Anatomy, Canvas, paint, prepare
+from hand_pipeline.data.synthetic.surface import (
+    RINGS,
+    ROUNDNESS,
+    SPLITS,
+    Arm,
+    Surface,
+    build_surface,
+    extend,
+    normals_of,
+    tessellate,
+)
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+from hand_pipeline.geometry.visibility import MIN_AREA, NEAR
+from hand_pipeline.geometry.zbuffer import fill_zbuffer
+
+TEXTURES = 6
+MIN_DEPTH = 0.28  # metres; nearer hands look distorted and may cross the near plane
+# hand frame (fingers -x, back +y, thumb +z) to a camera that sees the palm, fingers up
+_PALM_VIEW = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+class Placement(NamedTuple):
+    """A hand before a camera.
+
+    Attributes:
+        orientation: global rotation.
+        vertices, joints: camera frame, metres; joints in OpenPose order.
+        focal, centre: of the camera, pixels.
+    """
+
+    orientation: Float64[ndarray, "3 3"]
+    vertices: Float64[ndarray, "778 3"]
+    joints: Float64[ndarray, "21 3"]
+    focal: float
+    centre: tuple[float, float]
+
+    @property
+    def intrinsics(self) -> Float64[ndarray, "3 3"]:
+        """Maps camera points to pixels."""
+        x, y = self.centre
+        return np.array([[self.focal, 0.0, x], [0.0, self.focal, y], [0.0, 0.0, 1.0]])
+
+
+class Turns(Config):
+    """How hands stand before the camera, in degrees. Defaults: any way a hand is photographed."""
+
+    side_views: float = Field(0.28, ge=0, le=1, description="share seen from the side")
+    yaw: float = Field(40.0, ge=0, le=90, description="about the forearm, from palm or back, +-")
+    tilt_std: float = Field(24.0, ge=0, description="fingers towards or away from the camera")
+    roll_std: float = Field(45.0, ge=0, description="in the picture, about fingers up")
+    any_roll: float = Field(0.4, ge=0, le=1, description="share turned by any angle instead")
+
+
+def random_orientation(rng: np.random.Generator, turns: Turns) -> Float64[ndarray, "3 3"]:
+    """Palm, back or side towards the camera, tilted, and turned in the picture."""
+    front = 1 - turns.side_views
+    view = rng.choice(["palm", "back", "side"], p=[0.53 * front, 0.47 * front, turns.side_views])
+    yaw = {"palm": rng.uniform(-turns.yaw, turns.yaw),
+           "back": 180 + rng.uniform(-turns.yaw, turns.yaw),
+           "side": rng.choice([-90, 90]) + rng.uniform(-50, 50)}[view]  # fmt: skip
+    tilt = np.clip(rng.normal(0, turns.tilt_std), -65, 65)
+    upright = rng.random() < 1 - turns.any_roll
+    roll = rng.normal(0, turns.roll_std) if upright else rng.uniform(-180, 180)
+    turn = (
+        Rotation.from_euler("z", roll, degrees=True)
+        * Rotation.from_euler("x", tilt, degrees=True)
+        * Rotation.from_euler("y", yaw, degrees=True)
+    )
+    return turn.as_matrix() @ _PALM_VIEW
+
+
+def place(
+    rng: np.random.Generator,
+    vertices: Float[ndarray, "778 3"],
+    joints: Float[ndarray, "21 3"],
+    orientation: Float64[ndarray, "3 3"],
+    image_size: tuple[float, float],
+    focal: float,
+    fill: float,
+) -> Placement:
+    """Move a rotated hand so that its joints fill the picture as asked, all inside it.
+
+    Args:
+        image_size: height, width.
+        fill: longer side of the joints' box, of the picture's shorter side. Less where the hand
+            would come nearer than MIN_DEPTH.
+    """
+    height, width = image_size
+    size = min(height, width)
+    centre = (width / 2, height / 2)
+    middle = (joints.max(0) + joints.min(0)) / 2
+    local = joints - middle
+    depth = max(focal * np.ptp(local[:, :2], axis=0).max() / (fill * size), MIN_DEPTH)
+    wish = (rng.random(2) + rng.random(2)) / 2
+    offset = np.zeros(2)
+    for _ in range(6):
+        z = local[:, 2] + depth
+        pixels = (local[:, :2] + offset) * focal / z[:, None] + centre
+        low, high = pixels.min(0), pixels.max(0)
+        depth = max(depth * (high - low).max() / (fill * size), MIN_DEPTH)
+        margin = 0.04 * size
+        room = np.maximum(np.array([width, height]) - 2 * margin - (high - low), 0.0)
+        target = margin + (high - low) / 2 + wish * room
+        offset += (target - (high + low) / 2) * depth / focal
+    shift = np.array([offset[0], offset[1], depth]) - middle
+    return Placement(orientation, vertices + shift, joints + shift, focal, centre)
+
+
+class HandPainter:
+    """Draws hands; keeps what all pictures share. One for each process."""
+
+    def __init__(self, mano: ManoHand) -> None:
+        self.mano = mano
+        self.skeleton = skeleton_of(mano)
+        joints, tips = np.split(self.skeleton.joints, [16])
+        self._anatomy = Anatomy(
+            joints, tips[[1, 2, 4, 3, 0]], mano.nails.numpy().astype(np.float64)
+        )
+        self.surface = build_surface(mano.template.numpy(), mano.faces.long().numpy())
+        self._textures: dict[int, Float32[ndarray, "faces t t 6"]] = {}
+
+    @cached_property
+    def _canvas(self) -> Canvas:
+        return prepare(self.surface, self._anatomy)
+
+    def texture(self, index: int) -> Float32[ndarray, "faces t t 6"]:
+        """One of the skins' textures, painted when first asked for."""
+        if index not in self._textures:
+            self._textures[index] = paint(self._canvas, index)
+        return self._textures[index]
+
+    def pose(
+        self,
+        generators: list[np.random.Generator],
+        beta_std: float,
+        beta_limit: float,
+        turns: Turns,
+    ) -> tuple[Hands, Float64[ndarray, "b 3 3"], Float64[ndarray, "b 778 3"], ndarray]:
+        """Hands at the origin: angles and shapes, orientations, vertices, joints (OpenPose)."""
+        hands = sample_hands(generators, self.skeleton, beta_std, beta_limit)
+        orientation = np.stack([random_orientation(rng, turns) for rng in generators])
+        rotations = axis_angle_to_matrix(torch.from_numpy(hands.fingers).float())
+        first = torch.from_numpy(orientation).float()[:, None]
+        with torch.no_grad():
+            mesh = self.mano(
+                torch.cat([first, rotations], 1), torch.from_numpy(hands.betas).float()
+            )
+        return hands, orientation, mesh.vertices.double().numpy(), mesh.joints.double().numpy()
+
+    def draw(
+        self,
+        placement: Placement,
+        rng: np.random.Generator,
+        image_size: tuple[int, int],
+        supersampling: int,
+        occluded: bool,
+        light: Light | None = None,
+        skin: Skin | None = None,
+    ) -> tuple[Float32[ndarray, "h w 4"], Float32[ndarray, "h w"]]:
+        """Premultiplied linear picture of hand, forearm and things, and the hand's visible share.
+
+        Args:
+            image_size: height, width; the placement's camera looks at this picture.
+            occluded: put something in or before the hand.
+            light, skin: as given, else random.
+        """
+        arm = look.random_arm(rng)
+        skin = skin or look.random_skin(rng)
+        light = light or look.random_light(rng)
+        texture = self.texture(int(rng.integers(TEXTURES)))
+        vertices, tube = extend(self.surface, placement.vertices, placement.orientation, arm)
+        others = self._things(rng, placement, arm, tube, occluded)
+        scene = _Geometry(self.surface, vertices, others)
+        return scene.render(
+            placement, image_size, supersampling, texture, skin, light or random_lamps
+        )
+
+    def _things(
+        self,
+        rng: np.random.Generator,
+        placement: Placement,
+        arm: Arm,
+        tube: ndarray,
+        occluded: bool,
+    ) -> things.Thing:
+        found = []
+        if arm.sleeve < len(RINGS):
+            faces = self.surface.sleeve_faces[32 * arm.sleeve :]
+            normals = normals_of(tube, self.surface.sleeve_faces)
+            found.append(things.sleeve(rng, tube, faces, normals))
+        if occluded:
+            found.append(_occluder(rng, placement))
+        return things.join(found)
+
+
+def _occluder(rng: np.random.Generator, placement: Placement) -> things.Thing:
+    joints = placement.joints
+    out = placement.orientation @ np.array([0.0, -1.0, 0.0])
+    knuckles, tips = joints[[5, 9, 13, 17]], joints[[8, 12, 16, 20]]
+    across = knuckles[0] - knuckles[3]
+    across -= (across @ out) * out
+    across /= np.linalg.norm(across)
+    reach = float(((tips - knuckles) @ out).mean()) / 2
+    if reach > 0.012 and rng.random() < 0.6:
+        palm = 0.75 * knuckles.mean(0) + 0.25 * joints[0]
+        return things.held_thing(rng, palm, across, out, min(reach, 0.04))
+    target = joints[rng.integers(21)] + rng.normal(0, 0.01, 3)
+    size = float(np.ptp(joints[:, :2], axis=0).max()) * rng.uniform(0.08, 0.2)
+    return things.thing_in_front(rng, target, size)
+
+
+class _Geometry:
+    """Everything in one picture, ready to be drawn."""
+
+    def __init__(self, surface: Surface, vertices: ndarray, others: things.Thing) -> None:
+        self._surface = surface
+        self._vertices = vertices
+        self._normals = normals_of(vertices, surface.faces)
+        smooth = tessellate(vertices, self._normals, surface.faces, surface.corners, ROUNDNESS)
+        self._things = others
+        self._all = np.concatenate([smooth, others.vertices])
+        self._faces = np.concatenate([surface.split_faces, others.faces + len(smooth)])
+        coarse = np.concatenate([surface.faces, others.faces + len(vertices)])
+        self._coarse = np.concatenate([vertices, others.vertices]), coarse
+
+    def render(
+        self, placement: Placement, image_size: tuple[int, int], supersampling: int,
+        texture: ndarray, skin: Skin, light: Light,
+    ) -> tuple[Float32[ndarray, "h w 4"], Float32[ndarray, "h w"]]:  # fmt: skip
+        height, width = image_size
+        focal = placement.focal * supersampling
+        cx, cy = placement.centre[0] * supersampling, placement.centre[1] * supersampling
+        depths = np.ascontiguousarray(self._all[:, 2])
+        points = self._all[:, :2] * focal / np.maximum(depths, NEAR)[:, None] + (cx, cy)
+        large = (height * supersampling, width * supersampling)
+        face_index = np.full(large, -1, np.int32)
+        zbuffer = np.full(large, np.inf, np.float32)
+        fill_zbuffer(points, depths, self._faces, NEAR, MIN_AREA, face_index, zbuffer)
+        surface, split = self._surface, SPLITS * SPLITS
+        drawn = Drawn(
+            points, depths, self._faces, split * len(surface.faces), split * surface.hand_faces,
+            surface.faces, self._normals, slopes_of(self._vertices, surface.faces),
+            surface.corners, self._things.normals, self._things.colors, self._things.gloss,
+        )  # fmt: skip
+        shadow = cast_shadow(*self._coarse, light)
+        picture = np.zeros((height, width, 4), np.float32)
+        mask = np.zeros((height, width), np.float32)
+        shade(
+            drawn, face_index, zbuffer, texture, skin, light, shadow, focal, cx, cy,
+            supersampling, picture, mask,
+        )  # fmt: skip
+        return picture, mask

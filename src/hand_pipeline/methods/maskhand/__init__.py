@@ -1,0 +1,1 @@
+"""MaskHand: hands as tokens, filled in by a masked transformer."""

@@ -1,0 +1,304 @@
+"""MaskHand: a hand as masked tokens of its pose, filled in by looking at the photo.
+
+MaskHand, also MMHMR (arXiv 2412.13393), section 3: a ViT encodes the image; a cross-attention head
+regresses shape and camera from it; its maps at 1x and 4x and the 2D keypoints of a detector are the
+context from which a masked transformer infers the tokens of VQ-MANO, whose frozen decoder gives the
+pose. Training masks ceil(cos(pi tau / 2) L) tokens, tau ~ U(0, 1), and sums
+L = L_mask + L_MANO + L_3D + L_2D: the first is the negative log likelihood of the masked tokens,
+the others see the hand that the expectation softmax(logits) x codebook decodes to. At test time
+tokens are filled in T passes, the surest first. The parts, put together here: `network`,
+`token_masking` (training), `models.token_sampling` (the passes), `training.hand_terms` (L_MANO to
+L_2D).
+
+Deviation: weights of the terms, learning rate and most widths could not be found in print; the
+fields of `MaskHandConfig` say where each comes from.
+Deviation: the paper's camera is weak perspective with a focal length of 5000 px; ours places the
+hand in the crop's true camera (`models.crop_camera`), as everywhere here.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses, HandPrediction, Keypoints
+from hand_pipeline.data.hand_augmentation import (
+    HandAugmentation,
+    HandAugmentationConfig,
+    move_keypoints,
+)
+from hand_pipeline.losses.reduction import masked_mean
+from hand_pipeline.methods.maskhand.agreement import agreement
+from hand_pipeline.methods.maskhand.network import (
+    EncodedImages,
+    MaskHandNetwork,
+    MaskHandNetworkConfig,
+)
+from hand_pipeline.methods.maskhand.token_masking import draw_mask, hide_tokens, tokens_nearby
+from hand_pipeline.models.token_sampling import SamplingConfig, expected_codes
+from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
+from hand_pipeline.training.method import Method, parameter_groups
+
+
+class MaskHandConfig(MaskHandNetworkConfig):
+    """Architecture and sampling (inherited), masking, the losses and what is trained."""
+
+    masking: tuple[float, float] = Field(
+        (0.0, 1.0), description="range of tau, 0 masks all tokens; MaskHand: U(0, 1) and ablations"
+    )
+    corruption: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the visible tokens that are random codes, so that later passes bear "
+        "the mistakes of earlier ones; MMM 0.5, MoMask 0.1; MaskHand says nothing",
+    )
+    visible_noise: float = Field(
+        0.0,
+        ge=0,
+        description="the visible tokens are those of a pose whose joints are turned at random by "
+        "up to this standard deviation, radians, uniform over hands: mistakes as an earlier pass "
+        "makes them, which random codes are not; our addition, 0 in the paper",
+    )
+    condition_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of hands whose image and keypoints are hidden (features zeroed), so "
+        "that generation without an image is known; MoMask: 0.1",
+    )
+    keypoint_dropout: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="share of hands whose keypoints are hidden, as if none were found; our choice",
+    )
+    weight_mask: float = Field(
+        1.0,
+        ge=0,
+        description="nats a token; it must lead: with PyMAF's weights of the other terms the mean "
+        "code becomes a regressor, its tokens are not learnt, and what is drawn is no hand",
+    )
+    weight_mano_pose: float = Field(0.5, ge=0, description="squared matrix error; our choice")
+    weight_mano_betas: float = Field(0.2, ge=0, description="squared std. deviations; our choice")
+    weight_mano_camera: float = Field(10.0, ge=0, description="squared crop units; our choice")
+    weight_vertices: float = Field(4.0, ge=0, description="metres; our choice, 0 in the paper")
+    weight_local_vertices: float = Field(
+        0.0, ge=0, description="metres, in the wrist's own frame; our addition, 0 in the paper"
+    )
+    weight_joints_3d: float = Field(4.0, ge=0, description="metres; our choice")
+    weight_joints_2d: float = Field(0.5, ge=0, description="share of the image side; our choice")
+    weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
+    root: int | None = Field(
+        0, ge=0, le=20, description="joint that 3D losses are relative to; null: absolute"
+    )
+    frozen_blocks: int = Field(0, ge=0, description="first blocks of the ViT that stay as they are")
+    backbone_lr_scale: float = Field(
+        1.0, gt=0, description="learning rate of the ViT relative to the rest"
+    )
+
+    @model_validator(mode="after")
+    def _range_of_tau(self) -> "MaskHandConfig":
+        low, high = self.masking
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"masking must be a range within 0 to 1, got {low} to {high}")
+        return self
+
+
+class MaskHand(Method, MaskHandNetwork):
+    """MaskHand's network, its training losses and its hands in camera space.
+
+    Args:
+        cfg: architecture, masking, losses, sampling; `tokenizer` must be given here.
+        vit: the encoder and what it starts from.
+        augmentation: training augmentation and the input size, which must be the ViT's.
+
+    Raises:
+        ValueError: no tokenizer sizes, or another input size than the ViT's.
+    """
+
+    cfg: MaskHandConfig
+    crop_scale: Float[Tensor, ""]
+    """Side of the training pictures over the longer side of the hands in them."""
+
+    def __init__(
+        self, cfg: MaskHandConfig, vit: VitConfig, augmentation: HandAugmentationConfig
+    ) -> None:
+        super().__init__(cfg, vit)
+        augmentation.check_size(vit.image_size, "ViT")
+        self.augmentation = HandAugmentation(augmentation)
+        self.backbone.freeze_blocks(cfg.frozen_blocks)
+        terms = [name.removeprefix("weight_") for name in type(cfg).model_fields]
+        self.loss_weights = {
+            name: getattr(cfg, f"weight_{name}") for name in terms if hasattr(cfg, f"weight_{name}")
+        }
+        self.register_buffer("crop_scale", torch.tensor(2.0))
+        self._monitors: dict[str, Tensor] = {}
+
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Every term of L.
+
+        Hands without MANO labels have all tokens masked and learn from 3D and 2D; hands whose
+        condition is dropped learn the distribution of tokens alone.
+
+        Raises:
+            TypeError: a batch without labels.
+        """
+        if not isinstance(batch, HandBatch):
+            raise TypeError(f"MaskHand needs a HandBatch, got {type(batch).__name__}")
+        labels = self.augmentation(batch)
+        cfg, count, device = self.cfg, len(batch), labels.images.device
+        shown = torch.rand(count, device=device) >= cfg.condition_dropout
+        found = shown & (torch.rand(count, device=device) >= cfg.keypoint_dropout)
+        encoded = self._encode(labels.images, labels.intrinsics, labels.keypoints, shown, found)
+        targets = self.tokenizer.tokenize(labels.mano_pose)
+        hidden = draw_mask(count, targets.shape[1], cfg.masking, device)
+        hidden = hidden | ~labels.has_mano[:, None]
+        visible = targets
+        if cfg.visible_noise:
+            visible = tokens_nearby(self.tokenizer, labels.mano_pose, cfg.visible_noise)
+        masked = hide_tokens(targets, visible, hidden, cfg.corruption, self.synthesizer.mask_id)
+        logits = self.synthesizer(masked.ids, encoded.context).float()
+        asked = masked.asked & labels.has_mano[:, None]
+        codes = expected_codes(logits, self.tokenizer.codebook.embeddings)
+        known = self.tokenizer.codebook.embeddings[targets]
+        hand = self.place(torch.where(asked[..., None], codes, known), encoded)
+        likelihood = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        seen = replace(
+            labels,
+            has_mano=labels.has_mano & shown,
+            has_vertices=labels.has_vertices & shown,
+            has_joints_2d=labels.has_joints_2d & shown[:, None],
+            has_joints_3d=labels.has_joints_3d & shown[:, None],
+        )
+        correct = (logits.argmax(-1) == targets).float()
+        self._monitors = {
+            "token_accuracy": masked_mean(correct, asked).detach(),
+            **hand_monitors(hand, labels),
+        }
+        return {
+            "mask": masked_mean(likelihood.unflatten(0, targets.shape), asked),
+            **hand_terms(hand, seen, self.image_size, cfg.camera_joint, cfg.root),
+        }
+
+    def monitors(self) -> dict[str, Tensor]:
+        """Share of asked tokens that are right, and errors of the last training batch."""
+        return self._monitors
+
+    def encode(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        keypoints: Keypoints | None = None,
+    ) -> EncodedImages:
+        """Everything that does not change between passes and hypotheses.
+
+        Args:
+            images: uint8 square crops of any size, or normalised images of the input size.
+            intrinsics: camera of `images`.
+            keypoints: px of `images`; None or confidence 0: as if none were found.
+
+        Raises:
+            ValueError: float images of another size than the network's input.
+        """
+        if not images.is_floating_point():
+            keypoints = move_keypoints(keypoints, self.augmentation.whole_image(images))
+        images, intrinsics = self.augmentation.network_input(images, intrinsics)
+        return self._encode(images, intrinsics, keypoints)
+
+    @torch.no_grad()
+    def hypotheses(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
+        sampling: SamplingConfig | None = None,
+        generator: torch.Generator | None = None,
+    ) -> HandHypotheses:
+        """Possible hands of each image in camera space, the surest first; call in eval mode.
+
+        Args:
+            images: uint8 square crops of any size, or normalised images of the input size.
+            intrinsics: camera of `images`.
+            ids: names of the samples.
+            keypoints: px of `images`; without them the hand is read from the image alone.
+            sampling: None: the configuration's.
+            generator: of the method's device, for draws that repeat.
+
+        Returns:
+            Metres in the camera of `images`; `joints_2d` and `intrinsics` belong to the network's
+            input size.
+        """
+        encoded = self.encode(images, intrinsics, keypoints)
+        found, hand = self.draw(encoded, len(images), sampling, generator)
+        shape = found.ids.shape[:2]
+        result = HandHypotheses(
+            ids=ids,
+            intrinsics=encoded.intrinsics,
+            joints_2d=hand.joints_2d.unflatten(0, shape),
+            joints_3d=hand.joints.unflatten(0, shape),
+            vertices=hand.vertices.unflatten(0, shape),
+            mano_pose=hand.mano_pose.unflatten(0, shape),
+            betas=encoded.shape_camera.betas,
+            confidence=found.confidence,
+            joint_confidence=self.joint_confidence(found),
+            tokens=found.ids,
+            token_probability=found.probabilities,
+        )
+        if self.cfg.confidence != "agreement":
+            return result
+        sure = agreement(result.joints_3d, self.witnesses(encoded, len(images), generator))
+        return replace(result, confidence=sure.hands, joint_confidence=sure.joints).ranked()
+
+    @torch.no_grad()
+    def predict(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
+    ) -> HandPrediction:
+        """The surest hand of each image, as the configuration samples; see `hypotheses`."""
+        if self.cfg.sampling.hypotheses > 1:
+            return self.hypotheses(images, intrinsics, ids, keypoints).surest()
+        encoded = self.encode(images, intrinsics, keypoints)
+        _, hand = self.draw(encoded, len(images), None, None)
+        return HandPrediction(
+            ids=ids,
+            intrinsics=encoded.intrinsics,
+            joints_2d=hand.joints_2d,
+            joints_3d=hand.joints,
+            vertices=hand.vertices,
+            mano_pose=hand.mano_pose,
+            betas=hand.betas,
+        )
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """New parts and encoder, each split by weight decay; the encoder has its own `lr_scale`."""
+        new = [self.head, self.synthesizer]
+        if self.pose_to_head is not None:
+            new.append(self.pose_to_head)
+        return parameter_groups([(new, 1.0), ([self.backbone], self.cfg.backbone_lr_scale)])
+
+    def _encode(
+        self,
+        images: Tensor,
+        intrinsics: Tensor,
+        keypoints: Keypoints | None,
+        shown: Tensor | None = None,
+        found: Tensor | None = None,
+    ) -> EncodedImages:
+        """Encode; `shown`, `found` say of which hands the image and the keypoints may be used."""
+        points, confidence = None, None
+        if keypoints is not None:
+            points = keypoints.points * (2 / self.image_size) - 1
+            confidence = keypoints.confidence
+            if found is not None:
+                confidence = confidence * found[:, None]
+        return self.encode_input(images, intrinsics, points, confidence, shown)

@@ -1,0 +1,238 @@
+"""VQ-MANO's networks: from the rotations of 16 joints to a row of latents, and back.
+
+MaskHand (arXiv 2412.13393), section 3.1 and supplement: ResBlocks and 1D convolutions, a sequence
+of tokens for a MANO pose. Its layout is not printed; this is the one of TokenHMR (Dwivedi et al.
+2024), which on MANO's 16 joints gives just the paper's 16, 32, 64 and 128 tokens.
+
+How weights start is not printed; here with He et al.'s spread and with residual blocks that do
+nothing, which halves the error of a short run against torch's default.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hand_pipeline.config import Config
+from hand_pipeline.geometry.joints import MANO_JOINTS, OPENPOSE
+from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
+from hand_pipeline.methods.maskhand.codebook import Codebook, Quantized, code_likeness
+
+_JOINTS, _SIX = 16, 6
+
+
+class PoseTokenizerConfig(Config):
+    """Sizes of encoder and decoder, and the codebook between them."""
+
+    num_tokens: Literal[16, 32, 64, 128] = Field(64, description="tokens of a pose; paper: 64")
+    code_dim: int = Field(256, gt=0, description="width of a token; paper: 256")
+    width: int = Field(512, gt=0, description="channels between; TokenHMR: 512")
+    depth: int = Field(2, ge=0, description="residual blocks of each network; TokenHMR: 2")
+    dilation_growth: int = Field(3, gt=0, description="from block to block; TokenHMR: 3")
+    num_codes: int = Field(2048, gt=1, description="rows of the codebook; paper: 2048")
+    codebook_decay: float = Field(
+        0.99, ge=0, lt=1, description="of the codes' moving averages; T2M-GPT, TokenHMR: 0.99"
+    )
+    codebook_threshold: float = Field(
+        1.0, gt=0, description="latents a step below which a code is replaced; T2M-GPT: 1"
+    )
+
+
+class ResidualBlock1d(nn.Module):
+    """ReLU, dilated convolution of 3, ReLU, convolution of 1, added to the input."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.wide = _start(nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation))
+        self.narrow = _start(nn.Conv1d(width, width, 1))
+        nn.init.zeros_(self.narrow.weight)
+
+    def forward(
+        self, x: Float[Tensor, "batch width length"]
+    ) -> Float[Tensor, "batch width length"]:
+        """Same shape."""
+        return x + self.narrow(F.relu(self.wide(F.relu(x))))
+
+
+class PoseEncoder(nn.Module):
+    """Rotations to latents: stretched to twice the tokens, then halved by a strided convolution.
+
+    Deviation: the paper takes MANO's 48 axis-angle numbers; we take the 6D form of each rotation,
+    as TokenHMR does, because it does not jump at half a turn.
+    """
+
+    def __init__(self, cfg: PoseTokenizerConfig) -> None:
+        super().__init__()
+        self.stem = _conv3(_SIX, cfg.width)
+        lengths = [_JOINTS * 2**n for n in range(1, 9) if _JOINTS * 2**n <= 2 * cfg.num_tokens]
+        self.rises = nn.ModuleList(_conv3(cfg.width, cfg.width) for _ in lengths)
+        dilations = [cfg.dilation_growth**i for i in reversed(range(cfg.depth))]
+        self.halve = _start(nn.Conv1d(cfg.width, cfg.width, 4, stride=2, padding=1))
+        self.blocks = nn.Sequential(*(ResidualBlock1d(cfg.width, d) for d in dilations))
+        self.last = _conv3(cfg.width, cfg.code_dim)
+
+    def forward(
+        self, mano_pose: Float[Tensor, "batch 16 3 3"]
+    ) -> Float[Tensor, "batch tokens code_dim"]:
+        """Latents in float32, before quantisation."""
+        x = F.relu(self.stem(matrix_to_rotation_6d(mano_pose).mT))
+        for conv in self.rises:
+            x = F.relu(conv(F.interpolate(x, scale_factor=2.0)))
+        x = self.blocks(self.halve(x))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.last(x.float()).mT
+
+
+class PoseDecoder(nn.Module):
+    """Codes to rotations: brought down to 16 joints in even steps, made orthonormal at the end.
+
+    The last layer adds to the flat hand and runs in float32 (in bfloat16 its rounding alone would
+    be a tenth of a degree a joint).
+    """
+
+    flat: Float[Tensor, "6"]
+
+    def __init__(self, cfg: PoseTokenizerConfig) -> None:
+        super().__init__()
+        self.lengths = decoder_lengths(cfg.num_tokens)
+        self.stem = _conv3(cfg.code_dim, cfg.width)
+        self.falls = nn.ModuleList(_conv3(cfg.width, cfg.width) for _ in self.lengths)
+        dilations = [cfg.dilation_growth**i for i in range(cfg.depth)]
+        self.blocks = nn.Sequential(*(ResidualBlock1d(cfg.width, d) for d in dilations))
+        self.mix = _conv3(cfg.width, cfg.width)
+        self.last = _conv3(cfg.width, _SIX)
+        nn.init.normal_(self.last.weight, std=0.1 * (2 / (3 * cfg.width)) ** 0.5)
+        self.register_buffer("flat", torch.tensor([1.0, 0, 0, 0, 1, 0]), persistent=False)
+
+    def forward(
+        self, codes: Float[Tensor, "batch tokens code_dim"]
+    ) -> Float[Tensor, "batch 16 3 3"]:
+        """Rotation matrices, full pose, wrist first."""
+        x = F.relu(self.stem(codes.mT))
+        for length, conv in zip(self.lengths, self.falls):
+            x = F.relu(conv(F.interpolate(x, size=length)))
+        x = F.relu(self.mix(self.blocks(x)))
+        with torch.autocast(x.device.type, enabled=False):
+            return rotation_6d_to_matrix(self.last(x.float()).mT + self.flat)
+
+
+class PoseTokenizer(nn.Module):
+    """Encoder, codebook and decoder: poses to ids and back.
+
+    Attributes:
+        num_tokens: of a pose.
+        num_codes: values a token can have.
+        likeness: `codebook.code_likeness` of the codes as they were loaded last.
+    """
+
+    likeness: Float[Tensor, "codes codes"]
+
+    def __init__(self, cfg: PoseTokenizerConfig) -> None:
+        super().__init__()
+        self.num_tokens, self.num_codes = int(cfg.num_tokens), cfg.num_codes
+        self.encoder = PoseEncoder(cfg)
+        self.codebook = Codebook(
+            cfg.num_codes, cfg.code_dim, cfg.codebook_decay, cfg.codebook_threshold
+        )
+        self.decoder = PoseDecoder(cfg)
+        likeness = code_likeness(self.codebook.embeddings)
+        self.register_buffer("likeness", likeness, persistent=False)
+        self.register_load_state_dict_post_hook(_measure_likeness)
+
+    def quantize(self, mano_pose: Float[Tensor, "batch 16 3 3"]) -> Quantized:
+        """Codes of full poses, with a gradient; in training the codebook moves, too."""
+        return self.codebook(self.encoder(mano_pose))
+
+    @torch.no_grad()
+    def tokenize(self, mano_pose: Float[Tensor, "batch 16 3 3"]) -> Int[Tensor, "batch tokens"]:
+        """Ids of the codes nearest to a full pose's latents, int64."""
+        latents = self.encoder(mano_pose)
+        return self.codebook.nearest(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
+
+    def decode(self, codes: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch 16 3 3"]:
+        """Rotations from codes, or from any mean of codes (softmax @ `codebook.embeddings`).
+
+        Differentiable in the codes.
+        """
+        return self.decoder(codes)
+
+    def detokenize(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 16 3 3"]:
+        """Rotations from ids."""
+        return self.decode(self.codebook.embeddings[ids])
+
+
+def _measure_likeness(tokenizer: nn.Module, _: object) -> None:
+    assert isinstance(tokenizer, PoseTokenizer)
+    tokenizer.likeness.copy_(code_likeness(tokenizer.codebook.embeddings))
+
+
+def tokenizer_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The `PoseTokenizer` among the tensors of a method that has one as `tokenizer`."""
+    prefix = "tokenizer."
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def sizes_of(
+    config: Mapping[str, Any], wanted: PoseTokenizerConfig | None, origin: str
+) -> PoseTokenizerConfig:
+    """Sizes of a trained tokenizer.
+
+    Args:
+        config: what its checkpoint says it was built with.
+        wanted: the sizes it must have; None: any.
+        origin: what to call it in a message.
+
+    Raises:
+        ValueError: it has other sizes than those wanted.
+    """
+    fields = PoseTokenizerConfig.model_fields
+    found = PoseTokenizerConfig(**{name: config[name] for name in fields})
+    if wanted is not None and wanted != found:
+        ours, theirs = wanted.model_dump(), found.model_dump()
+        differ = [f"{n} {theirs[n]}, wanted {ours[n]}" for n in fields if theirs[n] != ours[n]]
+        raise ValueError(
+            f"{origin} is a tokenizer of another size ({'; '.join(differ)}): train one with the "
+            "sizes wanted, or ask for none to take it as it is"
+        )
+    return found
+
+
+def joint_tokens(num_tokens: int) -> Float[Tensor, "21 tokens"]:
+    """Weights, summing to 1, of the tokens that say where each joint is.
+
+    Tokens lie along the row of MANO's 16 rotations (the tokenizer only stretches it), and a joint
+    is moved by the rotations between it and the wrist. The wrist itself, which none of them moves
+    against the hand, has the tokens of its own rotation.
+
+    Deviation: paper reports no confidence of joints; this one is ours. Neighbouring tokens overlap
+    through the tokenizer's convolutions, so it is no probability, and is to be calibrated.
+    """
+    rotation = torch.arange(num_tokens) * len(MANO_JOINTS) // num_tokens
+    weights = torch.zeros(len(OPENPOSE), num_tokens)
+    for row, joint in enumerate(OPENPOSE):
+        finger, _, number = joint.partition("_")
+        moving = [f"{finger}_{i}" for i in range(1, int(number))] if number else []
+        for name in moving or ["wrist"]:
+            weights[row] += (rotation == MANO_JOINTS.index(name)).float()
+    return weights / weights.sum(1, keepdim=True)
+
+
+def decoder_lengths(num_tokens: int) -> list[int]:
+    """Lengths on the way from the tokens to the 16 joints: 52, 40, 28, 16 for 64 tokens."""
+    steps = num_tokens.bit_length() - 3  # 2 for 16 tokens, one more for each doubling
+    return [round(num_tokens - (num_tokens - _JOINTS) * n / steps) for n in range(1, steps + 1)]
+
+
+def _conv3(width_in: int, width_out: int) -> nn.Conv1d:
+    return _start(nn.Conv1d(width_in, width_out, 3, padding=1))
+
+
+def _start(conv: nn.Conv1d) -> nn.Conv1d:
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv

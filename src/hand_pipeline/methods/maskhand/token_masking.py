@@ -1,0 +1,90 @@
+"""What of a hand's pose tokens the masked transformer sees in training, and what it is asked for.
+
+MaskHand (arXiv 2412.13393), section 3: ceil(cos(pi tau / 2) L) of the L tokens are hidden. Some of
+the visible ones are wrong, so that passes of sampling bear the mistakes of earlier ones.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer
+
+
+class MaskedTokens(NamedTuple):
+    """Tokens as the network sees them.
+
+    Attributes:
+        ids: codes, and the mask's id where hidden.
+        asked: which the network must name: those hidden and those that are wrong.
+    """
+
+    ids: Int64[Tensor, "batch tokens"]
+    asked: Bool[Tensor, "batch tokens"]
+
+
+def draw_mask(
+    count: int, num_tokens: int, taus: tuple[float, float], device: torch.device | str
+) -> Bool[Tensor, "batch tokens"]:
+    """`random_mask` for `count` hands, each with its own tau, uniform in the range `taus`."""
+    low, high = taus
+    tau = low + (high - low) * torch.rand(count, device=device)
+    return random_mask(tau, num_tokens)
+
+
+def random_mask(
+    tau: Float[Tensor, " batch"], num_tokens: int, generator: torch.Generator | None = None
+) -> Bool[Tensor, "batch tokens"]:
+    """Training masks, True where hidden: ceil(cos(pi tau / 2) L) random tokens, at least one.
+
+    Args:
+        tau: 0 (all hidden) to 1; MaskHand draws it from U(0, 1), its ablation from parts of that.
+        num_tokens: L.
+        generator: of the device of `tau`; None: torch's global one.
+    """
+    noise = torch.rand(len(tau), num_tokens, device=tau.device, generator=generator)
+    rank = noise.argsort(1).argsort(1)
+    hidden = (torch.cos(tau.float() * (math.pi / 2)) * num_tokens - 1e-4).ceil().clamp(min=1)
+    return rank < hidden[:, None]
+
+
+def tokens_nearby(
+    tokenizer: PoseTokenizer, mano_pose: Float[Tensor, "batch 16 3 3"], spread: float
+) -> Int64[Tensor, "batch tokens"]:
+    """Tokens of a pose whose joints are turned at random, as an earlier pass errs.
+
+    Args:
+        tokenizer: the frozen one.
+        mano_pose: full pose, rotation matrices.
+        spread: radians; each hand's standard deviation is uniform in 0 to this.
+    """
+    spreads = spread * torch.rand(len(mano_pose), 1, 1, device=mano_pose.device)
+    turn = axis_angle_to_matrix(spreads * torch.randn_like(mano_pose[..., 0]))
+    return tokenizer.tokenize(turn @ mano_pose)
+
+
+def hide_tokens(
+    targets: Int64[Tensor, "batch tokens"],
+    visible: Int64[Tensor, "batch tokens"],
+    hidden: Bool[Tensor, "batch tokens"],
+    corruption: float,
+    mask_id: int,
+) -> MaskedTokens:
+    """Hide tokens and put random codes in place of some of the others.
+
+    Args:
+        targets: the true tokens.
+        visible: what is seen where nothing is hidden: the targets, or `tokens_nearby`.
+        hidden: of `random_mask`.
+        corruption: share of the visible tokens that become random codes.
+        mask_id: stands for [MASK]; the codes are the numbers below it.
+    """
+    corrupt = torch.rand(targets.shape, device=targets.device) < corruption
+    random = torch.randint_like(targets, mask_id)
+    ids = torch.where(corrupt, random, visible)
+    wrong = ~hidden & (ids != targets)
+    return MaskedTokens(torch.where(hidden, mask_id, ids), hidden | wrong)

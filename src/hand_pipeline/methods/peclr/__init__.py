@@ -1,0 +1,1 @@
+"""PeCLR: contrastive pretraining whose latents turn with the view."""

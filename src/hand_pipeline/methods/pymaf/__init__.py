@@ -1,0 +1,1 @@
+"""PyMAF: a MANO hand from a feature pyramid, corrected step by step."""

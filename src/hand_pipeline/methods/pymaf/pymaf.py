@@ -1,0 +1,194 @@
+"""Fine-tuning: a vision transformer and PyMAF's feedback head reconstruct the MANO hand.
+
+HandMIM (arXiv 2307.16061, "Fine-tuning"): the pretrained ViT regresses MANO's pose, shape and the
+hand's place with PyMAF's mesh alignment feedback loop (Zhang et al. 2021) in three corrections;
+L_FT = L_MANO + L_vert + L_kpt with L2 on parameters, L1 on vertices and 3D joints, and L1 between
+K (J + t) and the 2D joints with the true K. Here every term is taken after every correction, as in
+PyMAF, with the mean over corrections, so that weights do not depend on their number.
+
+Deviation: no loss weights are published; ours start from PyMAF's and are tuned (`PyMAFConfig`).
+Deviation: HandMIM does not say what 3D positions are relative to; we compare 3D joints and vertices
+relative to the wrist, and let the 2D term with the true camera place the hand, because one image
+tells depth only through the hand's size.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from pydantic import Field
+from torch import Tensor
+
+from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction, Keypoints
+from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods.pymaf.head import PyMAFHead, PyMAFHeadConfig
+from hand_pipeline.models.crop_camera import HandEstimate
+from hand_pipeline.models.vit import VitConfig, build_vit
+from hand_pipeline.models.vit_weights import load_into
+from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
+from hand_pipeline.training.method import Method, parameter_groups
+
+
+class PyMAFConfig(PyMAFHeadConfig):
+    """The head's architecture (inherited), the losses and what of the backbone is trained."""
+
+    weight_mano_pose: float = Field(60.0, ge=0, description="squared matrix error; PyMAF: 60")
+    weight_mano_betas: float = Field(0.06, ge=0, description="squared std. deviations; PyMAF: 0.06")
+    weight_mano_camera: float = Field(
+        30.0, ge=0, description="squared crop units (s / 10, tx, ty); our choice"
+    )
+    weight_vertices: float = Field(300.0, ge=0, description="metres; our choice")
+    weight_local_vertices: float = Field(
+        0.0,
+        ge=0,
+        description="metres; vertices in the wrist's own frame, so that fingers and shape learn "
+        "before the orientation is known; our addition, 0 in the paper",
+    )
+    weight_joints_3d: float = Field(300.0, ge=0, description="metres; PyMAF: 300")
+    weight_joints_2d: float = Field(30.0, ge=0, description="share of the image side; our choice")
+    weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
+    root: int | None = Field(
+        0,
+        ge=0,
+        le=20,
+        description="joint that 3D losses are relative to (PyMAF-X: the wrist); null: absolute",
+    )
+    frozen_blocks: int = Field(
+        0, ge=0, description="first blocks of the ViT that stay as they are (HandMIM: 0 to 12)"
+    )
+    backbone_lr_scale: float = Field(
+        1.0, gt=0, description="learning rate of the ViT relative to the head's; paper: 1"
+    )
+    mano_model: Path | None = Field(
+        None, description="converted licensed MANO file; null is the open hand"
+    )
+    tips: str = Field(
+        "freihand",
+        description="whose fingertip vertices are joints (`mano.TIP_VERTICES`): the training set's",
+    )
+
+
+class PyMAF(Method):
+    """ViT, PyMAF head and the fine-tuning losses of HandMIM.
+
+    Args:
+        cfg: head, losses and freezing.
+        vit: backbone and what it starts from: `random`, `imagenet` or a local checkpoint.
+        augmentation: training augmentation and the input size, which must be the ViT's.
+
+    Raises:
+        ValueError: the augmentation makes images of another size than the ViT takes.
+    """
+
+    mano: ManoHand
+    crop_scale: Float[Tensor, ""]
+    """Side of the training pictures over the longer side of the hands in them: to be set from the
+    data and to be cut alike in prediction."""
+
+    def __init__(
+        self, cfg: PyMAFConfig, vit: VitConfig, augmentation: HandAugmentationConfig
+    ) -> None:
+        super().__init__()
+        augmentation.check_size(vit.image_size, "ViT")
+        self.cfg = cfg
+        self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
+        self.augmentation = HandAugmentation(augmentation)
+        self.backbone = build_vit(vit)
+        self.backbone.freeze_blocks(cfg.frozen_blocks)
+        self.head = PyMAFHead(cfg, self.backbone.embed_dim, vit.image_size, self.mano)
+        self.loss_weights = {
+            "mano_pose": cfg.weight_mano_pose,
+            "mano_betas": cfg.weight_mano_betas,
+            "mano_camera": cfg.weight_mano_camera,
+            "vertices": cfg.weight_vertices,
+            "local_vertices": cfg.weight_local_vertices,
+            "joints_3d": cfg.weight_joints_3d,
+            "joints_2d": cfg.weight_joints_2d,
+            "positive_scale": cfg.weight_positive_scale,
+        }
+        self.register_buffer("crop_scale", torch.tensor(2.0))
+        self._monitors: dict[str, Tensor] = {}
+
+    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
+        """Start from pretrained ViT weights under timm's names (HandMIM's `backbone_state`).
+
+        Args:
+            weights: tensors by name.
+            origin: what to call them in a message.
+
+        Raises:
+            CheckpointMismatchError: they belong to another architecture.
+        """
+        load_into(self.backbone.trunk, weights, origin)
+
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Every term, as the mean over the corrections.
+
+        Raises:
+            TypeError: a batch without labels.
+        """
+        if not isinstance(batch, HandBatch):
+            raise TypeError(f"fine-tuning needs a HandBatch, got {type(batch).__name__}")
+        labels = self.augmentation(batch)
+        estimates = self.estimate(labels.images, labels.intrinsics)
+        size, joint, root = self.head.image_size, self.cfg.camera_joint, self.cfg.root
+        per_iteration = [hand_terms(hand, labels, size, joint, root) for hand in estimates]
+        self._monitors = hand_monitors(estimates[-1], labels)
+        return {
+            name: torch.stack([terms[name] for terms in per_iteration]).mean()
+            for name in self.loss_weights
+        }
+
+    def monitors(self) -> dict[str, Tensor]:
+        """Errors of the last training batch (meaningful where all of it is labelled)."""
+        return self._monitors
+
+    def estimate(
+        self,
+        images: Float[Tensor, "batch 3 size size"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+    ) -> list[HandEstimate]:
+        """The hand after each correction, from normalised images of the input size."""
+        return self.head(self.backbone(images).patches, intrinsics, self.mano)
+
+    def predict(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
+    ) -> HandPrediction:
+        """Hands in camera space; call in eval mode, without gradients.
+
+        Args:
+            images: uint8 square crops of any size, or normalised images of the input size.
+            intrinsics: camera of `images`.
+            ids: names of the samples.
+            keypoints: not looked at.
+
+        Returns:
+            Metres in the camera of `images`; `joints_2d` and `intrinsics` of the result belong to
+            the network's input size.
+
+        Raises:
+            ValueError: float images of another size than the network's input.
+        """
+        images, intrinsics = self.augmentation.network_input(images, intrinsics)
+        hand = self.estimate(images, intrinsics)[-1]
+        return HandPrediction(
+            ids=ids,
+            intrinsics=intrinsics,
+            joints_2d=hand.joints_2d,
+            joints_3d=hand.joints,
+            vertices=hand.vertices,
+            mano_pose=hand.mano_pose,
+            betas=hand.betas,
+        )
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Head and backbone, each split by weight decay; the backbone with its own `lr_scale`."""
+        scale = self.cfg.backbone_lr_scale
+        return parameter_groups([([self.head], 1.0), ([self.backbone], scale)])

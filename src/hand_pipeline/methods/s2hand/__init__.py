@@ -1,0 +1,1 @@
+"""S2HAND: textured hands learnt from images and noisy 2D joints."""

@@ -1,0 +1,74 @@
+"""What a hand looks like before it is seen: size, shape, colours (S2HAND, Chen et al. 2021).
+
+The regularisation of section 3.4 (E_regu), less the joints' limits (`methods.s2hand.joint_limits`).
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hand_pipeline.geometry.joints import FINGERS
+from hand_pipeline.losses.reduction import weighted_mean
+
+BONE_LENGTH = 0.0282  # metres; the middle finger's first phalanx in S2HAND's code
+OUTLIER = 2.0  # standard deviations; the paper's A, whose number its code has
+
+
+def shape_loss(betas: Float[Tensor, "batch 10"]) -> Float[Tensor, ""]:
+    """Mean squared shape coefficient, in squared standard deviations (E_beta)."""
+    return betas.square().mean()
+
+
+def scale_loss(
+    joints: Float[Tensor, "batch 21 3"], length: float = BONE_LENGTH
+) -> Float[Tensor, ""]:
+    """Mean error of the length of the middle finger's first bone, metres (E_s).
+
+    One photo does not tell a large hand from a near one; a known bone does.
+
+    Args:
+        joints: OpenPose order, metres.
+        length: that the bone has, metres.
+    """
+    first, second = FINGERS["middle"][:2]
+    return ((joints[:, first] - joints[:, second]).norm(dim=-1) - length).abs().mean()
+
+
+def texture_loss(
+    colours: Float[Tensor, "batch places 3"],
+    confidence: Float[Tensor, " batch"],
+    reference: Literal["own", "batch"] = "own",
+) -> Float[Tensor, ""]:
+    """Mean distance from the mean colour, of colours more than 2 deviations away from it (E_tex).
+
+    Mean and (unbiased) deviation are over the hand, for each channel; weighted by C_b^2.
+
+    Deviation: in the code the means broadcast against the wrong axis, so that each hand's colours
+    are compared with the mean and deviation of every hand of the batch, and the weight is 2 C_b in
+    place of C_b^2. "own" is surely what was meant; "batch" reproduces the slip.
+
+    Args:
+        colours: as regressed, before the tanh.
+        confidence: C_b.
+        reference: whose mean and deviation.
+    """
+    mean, deviation = colours.mean(1), _deviation(colours)
+    if reference == "own":
+        outlying = _outlying(colours, mean[:, None], deviation[:, None]).mean((1, 2))
+        return weighted_mean(outlying, confidence.square())
+    pairs = _outlying(colours[:, None], mean[None, :, None], deviation[None, :, None])
+    total = confidence.square().sum()
+    total = total.where(total > 0, total.new_ones(()))
+    return (2 * confidence * pairs.mean((1, 2, 3))).sum() / total
+
+
+def _outlying(colours: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    distance = (colours - mean).abs()
+    return torch.where(distance > OUTLIER * deviation, distance, 0.0)
+
+
+def _deviation(colours: Float[Tensor, "batch places 3"]) -> Float[Tensor, "batch 3"]:
+    """Without gradient, which a hand of one colour would not have: it only sets the threshold."""
+    return colours.detach().std(1)

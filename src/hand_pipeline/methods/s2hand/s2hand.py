@@ -1,0 +1,287 @@
+"""S2HAND: textured 3D hands learnt from photos and noisy detected keypoints (Chen et al. 2021).
+
+CVPR 2021, arXiv 2103.11703. An encoder regresses pose, shape, place, colours and light of a hand; a
+MANO hand is posed, projected with the photo's camera and rendered; projected joints are compared
+with what a detector saw, the render with the photo, and a 2D branch ties both (section 3).
+`methods.s2hand.weights` has the sum and its weights.
+
+`methods.s2hand.config` has the readings of paper and public code.
+
+Deviation: paper and code regress a translation in the camera; by default we regress it for a
+nominal camera and carry it to the photo's (`s2hand_geometry.pose_hand`).
+Deviation: colours are compared where the hand is drawn, and fade into the photo within the
+outline's ramp; the code takes the whole image, the render before white, the photo before black.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction, Keypoints
+from hand_pipeline.data.colour import imagenet_denormalize
+from hand_pipeline.data.detected_keypoints import true_keypoints
+from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods.s2hand.config import PARTS, REFERENCE_SIZE, S2HandConfig
+from hand_pipeline.methods.s2hand.efficientnet_encoder import (
+    EfficientNetConfig,
+    EfficientNetEncoder,
+    EncodedImage,
+)
+from hand_pipeline.methods.s2hand.geometry import S2Estimate, pose_hand
+from hand_pipeline.methods.s2hand.hand_prior import texture_loss
+from hand_pipeline.methods.s2hand.heads import Appearance, AppearanceHeads, GeometryHeads
+from hand_pipeline.methods.s2hand.hourglass import StackedHourglass
+from hand_pipeline.methods.s2hand.joint_limits import joint_axes
+from hand_pipeline.methods.s2hand.renderer import HandRenderer, Rendered
+from hand_pipeline.methods.s2hand.terms import (
+    HandPrior,
+    branch_loss,
+    geometry_terms,
+    picture_terms,
+    seen_distance,
+    trust_in_colours,
+)
+from hand_pipeline.methods.s2hand.weighted_keypoint import consistency_loss
+from hand_pipeline.methods.s2hand.weights import PICTURE_TERMS
+from hand_pipeline.models.state import load_strictly
+from hand_pipeline.training.method import Method, parameter_groups
+
+
+class TexturedHands(NamedTuple):
+    """Reconstructed hands with their colours, in the camera of the network's input.
+
+    Attributes:
+        vertices: camera frame, metres.
+        colours: reflectance of the vertices, 0 to 1 (half of what the picture shows is light).
+        light: `s2hand_heads.LIGHT`.
+    """
+
+    vertices: Float[Tensor, "batch 778 3"]
+    colours: Float[Tensor, "batch 778 3"]
+    light: Float[Tensor, "batch 11"]
+
+
+class S2Hand(Method):
+    """Encoder, regressors, hand model, renderer and 2D branch.
+
+    Args:
+        cfg: supervision, stage, readings, weights.
+        encoder: the EfficientNet and what it starts from.
+        augmentation: training augmentation and the input size, which must be the encoder's.
+
+    Raises:
+        ValueError: the augmentation makes images of another size than the encoder takes, or no
+            term has a weight in this stage.
+    """
+
+    mano: ManoHand
+    crop_scale: Float[Tensor, ""]
+    """Side of the training pictures over the longer side of the hands in them."""
+
+    def __init__(
+        self, cfg: S2HandConfig, encoder: EfficientNetConfig, augmentation: HandAugmentationConfig
+    ) -> None:
+        super().__init__()
+        augmentation.check_size(encoder.image_size, "encoder")
+        self.cfg, self.image_size = cfg, encoder.image_size
+        self.normalized = encoder.imagenet_normalization
+        self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
+        self.augmentation = HandAugmentation(augmentation)
+        self.encoder = EfficientNetEncoder(encoder)
+        self.geometry = GeometryHeads(
+            self.encoder.num_features, self.encoder.side, cfg.pose_components, cfg.pooling,
+            cfg.initial_scale, cfg.initial_depth, cfg.start_std,
+        )  # fmt: skip
+        places = len(self.mano.template if cfg.texture == "vertex" else self.mano.faces)
+        self.appearance = AppearanceHeads(
+            self.encoder.num_low, places, cfg.light_start, cfg.start_std
+        )
+        self.hourglass = StackedHourglass(cfg.hourglass)
+        self.renderer = HandRenderer(self.mano.faces, cfg.texture)
+        self.loss_weights = cfg.active_terms()
+        self._freeze()
+        self.register_buffer("crop_scale", torch.tensor(2.0))
+        self.prior = HandPrior(joint_axes(self.mano.flex_axes, self.mano.abd_axes), self.mano.faces)
+        self._monitors: dict[str, Tensor] = {}
+
+    def load_parts(
+        self, tensors: Mapping[str, Tensor], parts: tuple[str, ...], origin: str
+    ) -> None:
+        """Take some networks of another S2Hand's state: how a stage starts from the ones before.
+
+        Args:
+            tensors: its `state_dict`.
+            parts: of `PARTS`.
+            origin: what to call it in a message.
+
+        Raises:
+            ValueError: an unknown part.
+            CheckpointMismatchError: a part has other sizes.
+        """
+        if unknown := [part for part in parts if part not in PARTS]:
+            raise ValueError(f"unknown parts {unknown}; known: {', '.join(PARTS)}")
+        for part in parts:
+            own = {
+                name.removeprefix(f"{part}."): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(f"{part}.")
+            }
+            load_strictly(self.get_submodule(part), own, f"{origin} ({part})")
+
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The terms of this stage.
+
+        Images in which nothing was detected are used: their terms of supervision weigh 0, what is
+        known of any hand (shape, scale, limits, E_con, SSIM) still holds; `monitors` counts them.
+
+        Raises:
+            TypeError: a batch that holds no hands.
+            ValueError: self-supervision without detected keypoints.
+        """
+        if not isinstance(batch, HandBatch):
+            raise TypeError(f"S2HAND needs a HandBatch, got {type(batch).__name__}")
+        labels = self.augmentation(batch)
+        images = imagenet_denormalize(labels.images)
+        target = self._target(labels)
+        unit, parts = REFERENCE_SIZE / self.image_size, self.cfg.trained_parts()
+        terms: dict[str, Tensor] = {}
+        joints_2d: list[Tensor] = []
+        self._monitors = {"undetected": (target.confidence.amax(1) <= 0).float().mean()}
+        if "hourglass" in parts:
+            joints_2d = [joints * unit for joints in self.hourglass(images)]
+            terms["keypoint_2d"] = branch_loss(joints_2d, target, self.cfg)
+            self._monitors["pixels_2d_branch"] = seen_distance(joints_2d[-1], target)
+        if "geometry" in parts:
+            encoded = self._encode(labels.images)
+            hand = self._hand(encoded.features, labels.intrinsics)
+            projected = hand.joints_2d * unit
+            terms |= geometry_terms(hand, projected, labels, target, self.prior, self.cfg)
+            self._monitors["pixels_2d"] = seen_distance(projected, target)
+            if joints_2d:
+                terms["consistency"] = consistency_loss(joints_2d[-1], projected)
+            if "appearance" in parts:
+                look = self.appearance(encoded.low)
+                terms |= self._colour_terms(hand, look, images, labels.intrinsics, target)
+        return {name: terms[name] for name in self.loss_weights}
+
+    def monitors(self) -> dict[str, Tensor]:
+        """Distances from the supervision, px of a 224 px image; shares of images left out."""
+        return self._monitors
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The networks of this stage."""
+        return parameter_groups([([self.get_submodule(part) for part in PARTS], 1.0)])
+
+    def predict(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        ids: tuple[str, ...],
+        keypoints: Keypoints | None = None,
+    ) -> HandPrediction:
+        """Hands in camera space; call in eval mode, without gradients.
+
+        Args:
+            images: uint8 square crops of any size, or normalised images of the input size.
+            intrinsics: camera of `images`.
+            ids: names of the samples.
+            keypoints: not looked at; the 2D branch is for training only.
+
+        Returns:
+            Metres in the camera of `images`; `joints_2d` and `intrinsics` of the result belong to
+            the network's input size. The mesh has the regressed scale, which `betas` lacks.
+
+        Raises:
+            ValueError: float images of another size than the network's input.
+        """
+        images, intrinsics = self.augmentation.network_input(images, intrinsics)
+        hand = self._hand(self._encode(images).features, intrinsics)
+        return HandPrediction(
+            ids=ids,
+            intrinsics=intrinsics,
+            joints_2d=hand.joints_2d,
+            joints_3d=hand.joints,
+            vertices=hand.vertices,
+            mano_pose=hand.mano_pose,
+            betas=hand.betas,
+        )
+
+    def estimated_2d(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+    ) -> Float[Tensor, "batch 21 2"]:
+        """Joints as the 2D branch sees them, px of the network's input; images as for `predict`."""
+        images, _ = self.augmentation.network_input(images, intrinsics)
+        return self.hourglass(imagenet_denormalize(images))[-1]
+
+    def textured(
+        self,
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+    ) -> TexturedHands:
+        """Hands with their colours and light; images and cameras as `predict` takes them."""
+        images, intrinsics = self.augmentation.network_input(images, intrinsics)
+        encoded = self._encode(images)
+        hand, look = self._hand(encoded.features, intrinsics), self.appearance(encoded.low)
+        colours = self.renderer.vertex_colours(look.colours.tanh(), hand.vertices.shape[1])
+        return TexturedHands(hand.vertices, colours.clamp(0, 1), look.light)
+
+    def _freeze(self) -> None:
+        trained = self.cfg.trained_parts()
+        for part in PARTS:
+            self.get_submodule(part).requires_grad_(part in trained)
+        if self.cfg.mean_shape:
+            self.geometry.shape.requires_grad_(False)
+        if not set(self.loss_weights) & set(PICTURE_TERMS):
+            self.appearance.light.requires_grad_(False)
+
+    def _target(self, labels: HandBatch) -> Keypoints:
+        """What supervises the 2D terms, px of a 224 px image."""
+        unit = REFERENCE_SIZE / self.image_size
+        if self.cfg.supervision != "self":
+            seen = true_keypoints(labels)
+        elif labels.keypoints is not None:
+            seen = labels.keypoints
+        else:
+            raise ValueError(
+                "self-supervision learns from detected keypoints, but the batch has none; attach "
+                "them (data.detected_keypoints.WithKeypoints), or set supervision to weak or full"
+            )
+        return seen._replace(points=seen.points * unit)
+
+    def _encode(self, images: Float[Tensor, "batch 3 size size"]) -> EncodedImage:
+        return self.encoder(images if self.normalized else imagenet_denormalize(images))
+
+    def _hand(self, features: Tensor, intrinsics: Tensor) -> S2Estimate:
+        code = self.geometry(features)
+        if self.cfg.mean_shape:
+            code = code._replace(betas=torch.zeros_like(code.betas))
+        cfg = self.cfg
+        return pose_hand(
+            code, intrinsics, self.image_size, self.mano, cfg.translation, cfg.initial_rotation
+        )
+
+    def _colour_terms(
+        self,
+        hand: S2Estimate,
+        look: Appearance,
+        photo: Float[Tensor, "batch 3 size size"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        target: Keypoints,
+    ) -> dict[str, Tensor]:
+        trust = trust_in_colours(target, self.cfg)
+        self._monitors["colours_left_out"] = (trust <= 0).float().mean()
+        terms = {"texture": texture_loss(look.colours, trust, self.cfg.texture_reference)}
+        if set(self.loss_weights) & set(PICTURE_TERMS):
+            drawn = self._draw(hand, look, intrinsics)
+            terms |= picture_terms(drawn, photo, trust, self.cfg)
+        return terms
+
+    def _draw(self, hand: S2Estimate, look: Appearance, intrinsics: Tensor) -> Rendered:
+        size = (self.image_size, self.image_size)
+        return self.renderer(hand.vertices, look.colours.tanh(), look.light, intrinsics, size)

@@ -1,0 +1,141 @@
+"""S2HAND's terms between an estimate and what supervises it, as its configuration reads them.
+
+Everything in pixels is in those of a 224 px image. The sum is in `methods.s2hand.weights`.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hand_pipeline.data.batch import HandBatch, Keypoints
+from hand_pipeline.losses.keypoint import joint_3d_square_loss
+from hand_pipeline.losses.reduction import weighted_mean
+from hand_pipeline.methods.s2hand.config import S2HandConfig
+from hand_pipeline.methods.s2hand.geometry import S2Estimate
+from hand_pipeline.methods.s2hand.hand_prior import scale_loss, shape_loss
+from hand_pipeline.methods.s2hand.joint_limits import joint_limit_loss, limit_table
+from hand_pipeline.methods.s2hand.laplacian import laplacian_loss
+from hand_pipeline.methods.s2hand.photometric import (
+    mean_colour_loss,
+    pixel_loss,
+    sample_confidence,
+    ssim_loss,
+)
+from hand_pipeline.methods.s2hand.renderer import Rendered
+from hand_pipeline.methods.s2hand.weighted_keypoint import (
+    bone_direction_loss,
+    joint_location_loss,
+    joint_weights,
+)
+
+
+class HandPrior(nn.Module):
+    """What the terms need of the hand model, on the device; nothing of it is stored.
+
+    Args:
+        axes: of the finger joints (`joint_limits.joint_axes`).
+        faces: of the mesh.
+    """
+
+    axes: Tensor
+    faces: Tensor
+    limits: Tensor
+    joint_weights: Tensor
+
+    def __init__(self, axes: Float[Tensor, "15 3 3"], faces: Tensor) -> None:
+        super().__init__()
+        values = {
+            "axes": axes,
+            "faces": faces,
+            "limits": limit_table(),
+            "joint_weights": joint_weights(torch.ones(())),
+        }
+        for name, value in values.items():
+            self.register_buffer(name, value, persistent=False)
+
+
+def branch_loss(
+    stacks: list[Float[Tensor, "batch 21 2"]], target: Keypoints, cfg: S2HandConfig
+) -> Float[Tensor, ""]:
+    """E_2D: the sum over the 2D branch's stacks, each weighted by confidence, without k_j."""
+    smooth = cfg.keypoint_2d_distance == "smooth"
+    each = [
+        joint_location_loss(joints, target.points, target.confidence, smooth=smooth)
+        for joints in stacks
+    ]
+    return torch.stack(each).sum()
+
+
+def geometry_terms(
+    hand: S2Estimate,
+    projected: Float[Tensor, "batch 21 2"],
+    labels: HandBatch,
+    target: Keypoints,
+    prior: HandPrior,
+    cfg: S2HandConfig,
+) -> dict[str, Tensor]:
+    """E_loc, E_ori, E_beta, E_s, E_J, and where they have a weight the 3D joints and the Laplacian.
+
+    Args:
+        hand: the estimate.
+        projected: its joints, px of a 224 px image.
+        labels: looked at under full supervision only.
+        target: what supervises the 2D terms, px of a 224 px image.
+        prior: of the hand model.
+        cfg: which terms, and their readings.
+    """
+    points, confidence = target
+    weights = prior.joint_weights if cfg.keypoint_weights else None
+    terms = {
+        "joint_location": joint_location_loss(projected, points, confidence, weights),
+        "bone_direction": bone_direction_loss(projected, points, confidence),
+        "shape": shape_loss(hand.betas),
+        "scale": scale_loss(hand.joints),
+        "joint_limits": joint_limit_loss(hand.fingers, prior.limits, prior.axes),
+    }
+    if cfg.supervision == "full":
+        valid = labels.has_joints_3d
+        terms["joints_3d"] = joint_3d_square_loss(hand.joints, labels.joints_3d, valid)
+    if cfg.w_laplacian > 0:
+        terms["laplacian"] = laplacian_loss(hand.vertices, prior.faces)
+    return terms
+
+
+def trust_in_colours(target: Keypoints, cfg: S2HandConfig) -> Float[Tensor, " batch"]:
+    """C_b of each image."""
+    return sample_confidence(target.confidence, cfg.least_confidence, cfg.confidence_factor)
+
+
+def picture_terms(
+    drawn: Rendered,
+    photo: Float[Tensor, "batch 3 size size"],
+    trust: Float[Tensor, " batch"],
+    cfg: S2HandConfig,
+) -> dict[str, Tensor]:
+    """E_pixel, the mean colour's and, where it has a weight, E_SSIM.
+
+    Args:
+        drawn: the render.
+        photo: RGB, 0 to 1.
+        trust: C_b.
+        cfg: over which pixels.
+    """
+    shown = drawn.mask[:, None]
+    cut = photo * shown
+    if cfg.photo_region == "image":
+        picture, region = drawn.over(torch.ones_like(photo)), torch.ones_like(drawn.mask)
+    else:
+        picture, region = drawn.over(photo) * shown, drawn.mask
+    terms = {
+        "pixel": pixel_loss(picture, cut, region, trust),
+        "mean_colour": mean_colour_loss(picture, cut, region, trust),
+    }
+    if cfg.w_ssim > 0:
+        terms["ssim"] = ssim_loss(picture, cut)
+    return terms
+
+
+def seen_distance(joints: Float[Tensor, "batch 21 2"], target: Keypoints) -> Float[Tensor, ""]:
+    """Mean distance from the supervision's joints, each by its confidence; detached."""
+    distance = (joints - target.points).norm(dim=-1)
+    return weighted_mean(distance, target.confidence).detach()

@@ -1,0 +1,1 @@
+"""HandMIM and iBOT: a student that imitates its averaged self on masked images."""

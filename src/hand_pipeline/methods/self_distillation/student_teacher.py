@@ -1,0 +1,204 @@
+"""Self-distillation on masked views: what iBOT is and what HandMIM takes from it.
+
+Two views of every photo, a student that sees them with patches hidden, and a teacher, its moving
+average, that sees all of them. Which tokens are compared, and how, is each paper's own.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from hand_pipeline.data.batch import Batch, ImageBatch
+from hand_pipeline.data.views import ViewConfig, ViewPair, ViewSampler
+from hand_pipeline.losses.collapse import feature_spread, target_health
+from hand_pipeline.methods.self_distillation.distillation import Center, sinkhorn_targets
+from hand_pipeline.methods.self_distillation.masking import MaskConfig, MaskSampler
+from hand_pipeline.methods.self_distillation.token_encoder import TokenEncoder
+from hand_pipeline.models.projection_head import ProjectionHead, Prototypes
+from hand_pipeline.models.vit import VisionTransformer, VitConfig, VitOutput, build_vit
+from hand_pipeline.training.ema import freeze, update_teacher
+from hand_pipeline.training.method import Method
+from hand_pipeline.training.schedules import cosine, linear
+
+
+class SelfDistillationConfig(MaskConfig):
+    """Numbers that iBOT and HandMIM share; masks are `MaskConfig`'s fields."""
+
+    total_steps: int = Field(
+        86_400, gt=0, description="steps of the run; the caller fills it in (HandMIM: 400 epochs)"
+    )
+    latent_dim: int = Field(
+        256, gt=1, description="iBOT's bottleneck; 128 pseudo key points x 2 (HandMIM 3.2)"
+    )
+    head_hidden_dim: int = Field(2048, gt=0, description="iBOT")
+    head_layers: int = Field(3, gt=0, description="iBOT")
+    head_full_precision: bool = Field(
+        True, description="hidden layers in float32 too; False: autocast for them, last layer not"
+    )
+    targets: Literal["center", "sinkhorn"] = Field(
+        "center", description="against collapse: DINO's and iBOT's centre, or DINOv2's balancing"
+    )
+    center_momentum: float = Field(0.9, ge=0, lt=1, description="iBOT")
+    student_temperature: float = Field(0.1, gt=0, description="iBOT; HandMIM: 'constant'")
+    class_temperature: tuple[float, float] = Field((0.04, 0.04), description="teacher's; iBOT")
+    patch_temperature: tuple[float, float] = Field((0.04, 0.07), description="teacher's; iBOT")
+    temperature_warmup: float = Field(
+        0.075, ge=0, le=1, description="share of the run from first to second; iBOT: 30 of 400"
+    )
+    ema_momentum: tuple[float, float] = Field(
+        (0.996, 1.0), description="of the teacher, first and last step, cosine between; iBOT"
+    )
+    finetune_weights: Literal["teacher", "student"] = Field(
+        "teacher", description="which network fine-tuning starts from; iBOT: the teacher"
+    )
+
+    @model_validator(mode="after")
+    def _schedules_are_possible(self) -> "SelfDistillationConfig":
+        if min(*self.class_temperature, *self.patch_temperature) <= 0:
+            raise ValueError("teacher temperatures must be above 0")
+        if not all(0 <= m <= 1 for m in self.ema_momentum):
+            raise ValueError(f"ema_momentum must lie in [0, 1], got {self.ema_momentum}")
+        return self
+
+
+class MaskedStep(NamedTuple):
+    """What one step's terms are computed from; views are stacked, first views first."""
+
+    views: ViewPair
+    mask: Bool[Tensor, "views patches"]
+    student: VitOutput
+    teacher: VitOutput
+
+
+class SelfDistillation(Method):
+    """Student and EMA teacher over two masked views; a subclass computes the terms.
+
+    Args:
+        cfg: the method's numbers.
+        vit: backbone of both networks; the teacher never drops paths.
+        views: how views are drawn.
+        head_l2: unit-length latents.
+        prototypes: how many the encoders have; 0: none.
+        prototype_gain: see `Prototypes`.
+
+    Raises:
+        ValueError: views and backbone disagree on the image size, or the grid does not suit the
+            masks.
+    """
+
+    cfg: SelfDistillationConfig
+
+    def __init__(
+        self,
+        cfg: SelfDistillationConfig,
+        vit: VitConfig,
+        views: ViewConfig,
+        *,
+        head_l2: bool,
+        prototypes: int,
+        prototype_gain: bool = False,
+    ) -> None:
+        super().__init__()
+        if vit.image_size != views.image_size:
+            raise ValueError(
+                f"the backbone takes {vit.image_size} px, views have {views.image_size} px; "
+                "give both the same image_size"
+            )
+
+        def encoder(network: VisionTransformer) -> TokenEncoder:
+            head = ProjectionHead(
+                network.embed_dim,
+                cfg.head_hidden_dim,
+                cfg.latent_dim,
+                cfg.head_layers,
+                l2=head_l2,
+                full_precision=cfg.head_full_precision,
+            )
+            codes = Prototypes(cfg.latent_dim, prototypes, prototype_gain) if prototypes else None
+            return TokenEncoder(network, head, codes)
+
+        self.cfg = cfg
+        self.student = encoder(build_vit(vit, masking=True))
+        plain = {"init": "random", "drop_path": 0.0, "gradient_checkpointing": False}
+        self.teacher = encoder(build_vit(vit.model_copy(update=plain)))
+        update_teacher(self.teacher, self.student, momentum=0.0)
+        freeze(self.teacher)
+        self.sampler = ViewSampler(views)
+        self.masks = MaskSampler(cfg, self.student.vit.grid_size)
+        self._monitors: dict[str, Tensor] = {}
+
+    def after_step(self, step: int) -> None:
+        """Move the teacher towards the student."""
+        start, final = self.cfg.ema_momentum
+        momentum = cosine(step, self.cfg.total_steps, start, final)
+        update_teacher(self.teacher, self.student, momentum)
+
+    def monitors(self) -> dict[str, Tensor]:
+        """Signs of collapse, of the last `losses`.
+
+        `mask_ratio`: share of hidden patches. `feature_std`: `feature_spread` of the teacher's
+        class tokens. `class_*`, `patch_*`: `target_health` of the teacher's targets.
+        """
+        return dict(self._monitors)
+
+    def train(self, mode: bool = True) -> "SelfDistillation":
+        """Train or evaluate; the teacher never drops paths."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def compile_networks(self) -> None:
+        """Compile the transformers and heads; views, masks and targets stay eager."""
+        for encoder in (self.student, self.teacher):
+            encoder.vit.compile()
+            encoder.head.compile()
+
+    def backbone_state(self) -> dict[str, Tensor]:
+        """The ViT weights fine-tuning starts from, under timm's names."""
+        network = self.teacher if self.cfg.finetune_weights == "teacher" else self.student
+        return network.vit.backbone_state()
+
+    def _see(self, batch: Batch, layers: tuple[int, ...] = ()) -> MaskedStep:
+        """Draw views and masks and encode them; sets the monitors that need no targets.
+
+        Raises:
+            TypeError: a batch of labelled hands.
+        """
+        if not isinstance(batch, ImageBatch):
+            name = type(self).__name__
+            raise TypeError(f"{name} learns from an ImageBatch, got {type(batch).__name__}")
+        views = self.sampler(batch.images)
+        images = views.images.flatten(0, 1)
+        mask = self.masks(len(images), images.device)
+        student = self.student.vit(images, mask, layers)
+        with torch.no_grad():
+            teacher = self.teacher.vit(images)
+        self._monitors = {
+            "mask_ratio": mask.float().mean(),
+            "feature_std": feature_spread(teacher.cls),
+        }
+        return MaskedStep(views, mask, student, teacher)
+
+    def _temperature(self, bounds: tuple[float, float], step: int) -> float:
+        warmup = round(self.cfg.temperature_warmup * self.cfg.total_steps)
+        return linear(step, warmup, *bounds)
+
+    def _targets(
+        self, name: str, center: Center, logits: Tensor, temperature: float, weights: Tensor | None
+    ) -> Tensor:
+        """Teacher probabilities; records their health. The centre stays where it is."""
+        if self.cfg.targets == "sinkhorn":
+            targets = sinkhorn_targets(logits, temperature, weights)
+        else:
+            targets = center.targets(logits, temperature)
+        reference = torch.log_softmax(center.value / temperature, dim=-1)
+        self._monitors |= target_health(name, targets, weights, reference)
+        return targets
+
+    def _move_center(self, center: Center, logits: Tensor, weights: Tensor | None = None) -> None:
+        """To the teacher's logits, in training only; rows of weight 0 do not count."""
+        if self.training and torch.is_grad_enabled():
+            center.update(logits, None if weights is None else (weights > 0).float())

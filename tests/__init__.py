@@ -1,0 +1,1 @@
+"""The tests; a package so that scripts and benchmarks can use its fixture writers."""

@@ -1,0 +1,261 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+
+from hand_pipeline.data.hand_images import HandImages
+from hand_pipeline.data.readers.freihand import read_labels
+from hand_pipeline.data.readers.hand_sets import read_hands
+from hand_pipeline.data.synthetic import shade, write
+from hand_pipeline.data.synthetic.photos import PhotosConfig, _hands, _label, generate_photos
+from hand_pipeline.data.synthetic.surface import ROUNDNESS, normals_of, tessellate
+from hand_pipeline.data.synthetic.workers import Block, painter
+from hand_pipeline.data.synthetic.write import SyntheticConfig, contact_sheet, draw_hand, generate
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.rasterizer import rasterize
+from hand_pipeline.geometry.topology import close_wrist
+
+SMALL = {"image_size": 64, "supersampling": 1, "jpeg_quality": 95}
+
+
+def config(**changes: object) -> SyntheticConfig:
+    return SyntheticConfig(**({"num_training": 5, "num_evaluation": 2} | SMALL | changes))
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.jp*g"))}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    summary = generate(config(), folder, workers=1)
+    assert (summary["drawn"], summary["kept"]) == (7, 0)
+    return folder
+
+
+def test_the_reader_takes_what_was_written(drawn: Path) -> None:
+    for split, count in (("training", 5), ("evaluation", 2)):
+        mano = ManoHand(tips="freihand")
+        dataset = HandImages(read_hands("freihand", drawn, split, mano), mano)
+        batch = dataset.collate([dataset[i] for i in range(len(dataset))])
+        assert len(batch) == count
+        assert batch.images.shape == (count, 3, 64, 64)
+        assert (batch.joints_2d >= 0).all()
+        assert (batch.joints_2d <= 64).all()
+    assert len(list((drawn / "training/mask").iterdir())) == 5
+    assert not (drawn / "evaluation/mask").exists()
+
+
+def test_mano_numbers_give_the_vertices(drawn: Path) -> None:
+    labels = read_labels(drawn, "training")
+    mano = ManoHand(tips="freihand")
+    numbers = torch.from_numpy(labels.mano)
+    mesh = mano(mano.full_pose(numbers[:, :48], flat_hand_mean=False), numbers[:, 48:58])
+    focal = (labels.K[:, 0, 0] + labels.K[:, 1, 1]) / 2
+    root = np.column_stack([labels.mano[:, 58:60] - labels.K[:, :2, 2], focal])
+    root = torch.from_numpy(root / labels.mano[:, 60:]).float()
+    shift = (root - mesh.joints[:, 9])[:, None]
+    vertices, joints = torch.from_numpy(labels.verts), torch.from_numpy(labels.xyz)
+    torch.testing.assert_close(mesh.vertices + shift, vertices, atol=1e-4, rtol=0)
+    torch.testing.assert_close(mesh.joints + shift, joints, atol=1e-4, rtol=0)
+    bone = np.linalg.norm(labels.xyz[:, 9] - labels.xyz[:, 10], axis=1)
+    np.testing.assert_allclose(labels.scale, bone, atol=1e-6)
+
+
+def test_the_mask_is_where_the_labelled_mesh_is(tmp_path: Path) -> None:
+    generate(config(num_evaluation=0, num_training=8, occluder_probability=0.0), tmp_path, 1)
+    labels = read_labels(tmp_path, "training")
+    mano = ManoHand()
+    covered = rasterize(
+        torch.from_numpy(labels.verts), mano.faces.long(), torch.from_numpy(labels.K), (64, 64)
+    )
+    overlaps = []
+    for index, face in enumerate(covered):
+        with Image.open(tmp_path / f"training/mask/{index:08d}.jpg") as file:
+            mask = np.array(file) > 127
+        expected = (face >= 0).numpy()
+        overlaps.append((mask & expected).sum() / (mask | expected).sum())
+    # a sleeve or the own forearm may hide a little of the hand
+    assert np.median(overlaps) > 0.93
+
+
+@pytest.mark.slow
+def test_pictures_do_not_depend_on_how_many_are_asked_for_or_who_draws(
+    drawn: Path, tmp_path: Path
+) -> None:
+    generate(config(num_training=3, num_evaluation=2), tmp_path, workers=2)
+    few, many = pictures(tmp_path), pictures(drawn)
+    assert few.items() <= many.items()
+    assert len(few) == 8
+    first = read_labels(tmp_path, "training")
+    np.testing.assert_array_equal(first.verts, read_labels(drawn, "training").verts[:3])
+
+
+def test_other_seeds_and_splits_give_other_pictures(drawn: Path) -> None:
+    ours = pictures(drawn)
+    assert ours["training/rgb/00000000.jpg"] != ours["evaluation/rgb/00000000.jpg"]
+    placements, _ = write.pose_block(config(seed=1), "training", Block(0, 1))
+    other, _ = draw_hand(config(seed=1), None, "training", 0, placements[0])
+    assert write.encode_jpeg(other, 95) != ours["training/rgb/00000000.jpg"]
+
+
+def test_an_interrupted_run_goes_on_without_drawing_again(drawn: Path, tmp_path: Path) -> None:
+    generate(config(), tmp_path, workers=1)
+    before = {p: os.stat(p).st_mtime_ns for p in tmp_path.rglob("*.jpg")}
+    (tmp_path / "training/rgb/00000002.jpg").unlink()
+    (tmp_path / "training_verts.json").unlink()
+    summary = generate(config(), tmp_path, workers=1)
+    assert (summary["drawn"], summary["kept"]) == (1, 6)
+    assert pictures(tmp_path) == pictures(drawn)
+    redrawn = {p.name for p, time in before.items() if os.stat(p).st_mtime_ns != time}
+    assert redrawn == {"00000002.jpg"}
+    assert len(read_labels(tmp_path, "training")) == 5
+
+
+def test_a_set_grows_when_more_are_asked_for(drawn: Path, tmp_path: Path) -> None:
+    generate(config(num_training=2), tmp_path, workers=1)
+    summary = generate(config(num_training=5), tmp_path, workers=1)
+    assert (summary["drawn"], summary["kept"]) == (3, 4)
+    assert pictures(tmp_path) == pictures(drawn)
+
+
+def test_a_folder_of_other_pictures_is_refused(drawn: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match=r"other settings \(seed 0, now 7\)"):
+        generate(config(seed=7), drawn, workers=1)
+    with pytest.raises(FileExistsError, match="more than the 3 training pictures"):
+        generate(config(num_training=3), drawn, workers=1)
+    (tmp_path / "training").mkdir()
+    with pytest.raises(FileExistsError, match="not made here"):
+        generate(config(), tmp_path, workers=1)
+
+
+def test_missing_backgrounds_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="not a folder"):
+        generate(config(background_photos=tmp_path / "none"), tmp_path / "out", workers=1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no \.jpg"):
+        generate(config(background_photos=tmp_path / "empty"), tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_users_photos_stand_behind_the_hands(tmp_path: Path) -> None:
+    backgrounds = tmp_path / "photos"
+    (backgrounds / "sub").mkdir(parents=True)
+    Image.new("RGB", (300, 200), (0, 0, 255)).save(backgrounds / "sub/blue.png")
+    (backgrounds / "broken.jpg").write_bytes(b"no picture")
+    cfg = config(background_photos=backgrounds, num_training=3, num_evaluation=0,
+                 occluder_probability=0.0)  # fmt: skip
+    generate(cfg, tmp_path / "set", workers=1)
+    for path in sorted((tmp_path / "set/training/rgb").iterdir()):
+        with Image.open(path) as file:
+            red, _, blue = np.array(file).reshape(-1, 3).mean(0)
+        assert blue > red
+        with Image.open(path) as file:
+            assert (np.array(file)[..., 2] > np.array(file)[..., 0] + 60).mean() > 0.15
+
+
+def test_only_broken_backgrounds_end_with_a_message(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="ten photos in a row cannot be read"):
+        generate(config(background_photos=tmp_path), tmp_path / "set", workers=1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"num_training": -1}, {"image_size": 8}, {"fill_min": 0.9, "fill_max": 0.5}, {"siez": 3}],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SyntheticConfig(**wrong)
+
+
+def test_occluders_hide_parts_of_hands() -> None:
+    shares = []
+    for probability in (0.0, 1.0):
+        cfg = config(occluder_probability=probability)
+        placements, _ = write.pose_block(cfg, "training", Block(0, 16))
+        shares.append(
+            [draw_hand(cfg, None, "training", i, p)[1].sum() for i, p in enumerate(placements)]
+        )
+    bare, hidden = map(np.array, shares)
+    assert np.mean(hidden < 0.98 * bare) > 0.4
+    assert np.median(hidden / bare) > 0.5
+
+
+def test_the_contact_sheet_shows_the_first_pictures(drawn: Path, tmp_path: Path) -> None:
+    sheet = contact_sheet(drawn, columns=3, rows=2, side=32)
+    assert sheet.size == (96, 64)
+    assert np.array(sheet)[:32, :32].std() > 5
+    with pytest.raises(FileNotFoundError, match="draw some first"):
+        contact_sheet(tmp_path)
+
+
+def test_photos_say_where_their_hands_are(tmp_path: Path) -> None:
+    cfg = PhotosConfig(count=6, width=160, height=120, two_hands_probability=0.5, supersampling=1)
+    folder = generate_photos(cfg, tmp_path, workers=1)
+    entries = json.loads((tmp_path / "labels.json").read_text())
+    assert [e["file"] for e in entries] == [p.name for p in sorted(folder.iterdir())]
+    hands = [hand for entry in entries for hand in entry["hands"]]
+    assert {hand["side"] for hand in hands} == {"left", "right"}
+    assert {len(entry["hands"]) for entry in entries} == {1, 2}
+    for hand in hands:
+        x0, y0, x1, y1 = hand["box"]
+        assert -5 < x0 < x1 < 165
+        assert -5 < y0 < y1 < 125
+    before = pictures(folder)
+    (folder / "000003.jpg").unlink()
+    generate_photos(cfg, tmp_path, workers=1)
+    assert pictures(folder) == before
+    with pytest.raises(FileExistsError, match="other settings"):
+        generate_photos(cfg.model_copy(update={"seed": 1}), tmp_path, workers=1)
+
+
+def test_a_left_hand_is_drawn_where_its_label_says() -> None:
+    cfg = PhotosConfig(count=4, width=160, height=120, left_probability=1.0, supersampling=1,
+                       two_hands_probability=0.0, occluder_probability=0.0)  # fmt: skip
+    for index in range(4):
+        [(side, placement)] = _hands(cfg, index)
+        _, mask = painter(None).draw(
+            placement, np.random.default_rng(0), (120, 160), 1, occluded=False
+        )
+        rows, columns = np.nonzero(mask[:, ::-1] > 0.5)
+        x0, y0, x1, y1 = _label(cfg, side, placement)["box"]
+        assert side == "left"
+        assert x0 - 8 < np.median(columns) < x1 + 8
+        assert y0 - 8 < np.median(rows) < y1 + 8
+        assert abs(columns.min() - x0) < 16
+        assert abs(columns.max() - x1) < 16
+
+
+def test_kernels_know_how_faces_are_split() -> None:
+    surface = painter(None).surface
+    assert len(surface.split_faces) == shade._SPLITS_SQUARED * len(surface.faces)
+    assert len(surface.corners) == shade._CORNERS
+
+
+def test_the_drawn_surface_goes_through_manos_vertices() -> None:
+    surface = painter(None).surface
+    normals = normals_of(surface.rest, surface.faces)
+    smooth = tessellate(surface.rest, normals, surface.faces, surface.corners, ROUNDNESS)
+    smooth = smooth.reshape(len(surface.faces), -1, 3)
+    corner = surface.corners.argmax(0)
+    np.testing.assert_allclose(smooth[:, corner], surface.rest[surface.faces], atol=1e-12)
+    flat = surface.corners @ surface.rest[surface.faces]
+    assert 0.0002 < np.linalg.norm(smooth - flat, axis=-1).max() < 0.01
+
+
+def test_forearm_faces_look_outwards() -> None:
+    """A closed mesh's volume is positive if its faces do; the arm's open end is capped here."""
+    surface = painter(None).surface
+    faces = close_wrist(torch.from_numpy(surface.faces)).numpy()
+    corners = surface.rest[faces]
+    volume = np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6
+    hand = ManoHand().template.double().numpy()[close_wrist(ManoHand().faces.long()).numpy()]
+    alone = np.einsum("fi,fi->f", hand[:, 0], np.cross(hand[:, 1], hand[:, 2])).sum() / 6
+    assert volume > 2 * alone > 0

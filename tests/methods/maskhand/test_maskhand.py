@@ -1,0 +1,453 @@
+"""MaskHand: its terms, what they may and may not depend on, sampling, and what is refused."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.batch import HandBatch, ImageBatch, Keypoints
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+from hand_pipeline.geometry.camera import project
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods import restore_method
+from hand_pipeline.methods.maskhand.maskhand import MaskHand, MaskHandConfig
+from hand_pipeline.methods.maskhand.pose_tokenizer import (
+    PoseTokenizerConfig,
+    joint_tokens,
+    sizes_of,
+)
+from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHeadConfig
+from hand_pipeline.models.state import CheckpointMismatchError
+from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.training.checkpoint import load_checkpoint, pack_method, save_checkpoint
+from hand_pipeline.training.loop import TrainConfig, fit
+
+SIZE = 32
+VIT = VitConfig(
+    name="vit_tiny_patch16_224", image_size=SIZE, patch_size=8, depth=1, embed_dim=32, num_heads=2
+)
+STILL = HandAugmentationConfig(
+    image_size=SIZE, rotation_deg=0, scale=0, translation=0, brightness=0, contrast=0, hue=0
+)
+TOKENIZER = PoseTokenizerConfig(num_tokens=16, num_codes=24, code_dim=8, width=16)
+TINY = MaskHandConfig(
+    width=32,
+    heads=2,
+    layers=2,
+    feedforward_width=64,
+    dropout=0,
+    head=ShapeCameraHeadConfig(width=32, depth=1, heads=2, head_width=16, feedforward_width=32),
+    tokenizer=TOKENIZER,
+)
+CPU = MachineConfig(accelerator="cpu")
+EVERYTHING = {"corruption": 0.0, "condition_dropout": 0.0, "keypoint_dropout": 0.0}
+STOCHASTIC = SamplingConfig(iterations=3, temperature=1, hypotheses=5)
+
+
+def build(augmentation: HandAugmentationConfig = STILL, **changes) -> MaskHand:
+    torch.manual_seed(0)
+    return MaskHand(TINY.model_copy(update=changes), VIT, augmentation)
+
+
+def keypoints_of(batch: HandBatch) -> Keypoints:
+    return Keypoints(batch.joints_2d, torch.ones(len(batch), 21))
+
+
+def total(method: MaskHand, terms: dict[str, torch.Tensor]) -> torch.Tensor:
+    return sum(method.loss_weights[name] * value for name, value in terms.items())
+
+
+def seeded_losses(method: MaskHand, batch: HandBatch) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    return method.losses(batch, 0)
+
+
+# ---- training
+
+
+def test_terms_are_scalars_with_the_names_of_their_weights(batch):
+    method = build()
+    terms = method.losses(batch, 0)
+    assert terms.keys() == method.loss_weights.keys()
+    assert all(value.ndim == 0 for value in terms.values())
+
+
+def test_at_the_start_a_masked_token_costs_about_the_logarithm_of_the_codes(batch):
+    terms = build(masking=(0.0, 0.0), **EVERYTHING).losses(batch, 0)
+    assert abs(terms["mask"].item() - math.log(24)) < 0.7
+
+
+def test_every_trained_parameter_gets_a_finite_gradient_and_the_tokenizer_none(batch):
+    method = build(HandAugmentationConfig(image_size=SIZE))
+    total(method, method.losses(replace(batch, keypoints=keypoints_of(batch)), 0)).backward()
+    for name, parameter in method.named_parameters():
+        if name.startswith("tokenizer."):
+            assert parameter.grad is None, name
+        else:
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_the_optimizer_gets_all_but_the_tokenizer_and_scales_the_encoder():
+    method = build(backbone_lr_scale=0.1)
+    groups = method.param_groups()
+    grouped = [id(p) for group in groups for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in method.parameters() if p.requires_grad)
+    assert not set(grouped) & {id(p) for p in method.tokenizer.parameters()}
+    backbone = {id(p) for p in method.backbone.parameters()}
+    for group in groups:
+        assert group["lr_scale"] == (0.1 if id(group["params"][0]) in backbone else 1.0)
+
+
+def test_the_tokenizer_does_not_move_in_training(batch):
+    method = build().train()
+    before = {name: value.clone() for name, value in method.tokenizer.state_dict().items()}
+    run = TrainConfig(steps=3, batch_size=4, warmup_steps=1, lr=0.1)
+    list(fit(method, lambda step: iter([batch] * 3), run, CPU))
+    for name, value in method.tokenizer.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_unlabelled_hands_do_not_move_the_loss(batch):
+    nothing = torch.zeros(4, dtype=torch.bool)
+    flags = {
+        "has_mano": nothing,
+        "has_vertices": nothing,
+        "has_joints_3d": nothing[:, None].repeat(1, 21),
+        "has_joints_2d": nothing[:, None].repeat(1, 21),
+    }
+    terms = build().losses(replace(batch, **flags), 0)
+    assert all(value == 0 for name, value in terms.items() if name != "positive_scale")
+
+
+def test_hands_without_a_pose_still_learn_from_their_joints(batch):
+    unposed = replace(batch, has_mano=torch.zeros(4, dtype=torch.bool))
+    terms = build(**EVERYTHING).losses(unposed, 0)
+    assert terms["mask"] == 0
+    assert terms["mano_pose"] == 0
+    assert terms["joints_3d"] > 0
+    terms["joints_3d"].backward()
+
+
+def test_a_hand_whose_condition_is_dropped_knows_neither_image_nor_keypoints(batch):
+    """With all conditions dropped the token loss is the same for any image, and nothing else is."""
+    method = build(condition_dropout=0.999999, corruption=0.0)
+    guided = replace(batch, keypoints=keypoints_of(batch))
+    other = replace(
+        guided,
+        images=255 - batch.images,
+        keypoints=Keypoints(batch.joints_2d + 5, torch.ones(4, 21)),
+    )
+    first, second = seeded_losses(method, guided), seeded_losses(method, other)
+    assert first["mask"] == second["mask"]
+    for name in ("mano_pose", "mano_betas", "vertices", "joints_2d", "joints_3d"):
+        assert first[name] == 0
+
+
+def test_keypoints_of_confidence_zero_are_no_keypoints(batch):
+    method = build(**EVERYTHING)
+    unseen = Keypoints(torch.full((4, 21, 2), 7.0), torch.zeros(4, 21))
+    without = seeded_losses(method, batch)
+    for found in (unseen, Keypoints(torch.full((4, 21, 2), float("nan")), torch.zeros(4, 21))):
+        terms = seeded_losses(method, replace(batch, keypoints=found))
+        for name, value in without.items():
+            torch.testing.assert_close(terms[name], value)
+    with_points = seeded_losses(method, replace(batch, keypoints=keypoints_of(batch)))
+    assert with_points["mask"] != without["mask"]
+
+
+def test_dropped_keypoints_are_no_keypoints(batch):
+    method = build(corruption=0.0, condition_dropout=0.0, keypoint_dropout=1.0)
+    guided = replace(batch, keypoints=keypoints_of(batch))
+    assert seeded_losses(method, guided)["mask"] == seeded_losses(method, batch)["mask"]
+
+
+@pytest.mark.parametrize("masking", [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
+def test_the_range_of_masking_says_how_many_tokens_are_asked(batch, masking, monkeypatch):
+    method = build(masking=masking, **EVERYTHING)
+    seen = []
+    forward = method.synthesizer.forward
+    monkeypatch.setattr(
+        method.synthesizer,
+        "forward",
+        lambda ids, context: (seen.append(ids), forward(ids, context))[1],
+    )
+    method.losses(batch, 0)
+    hidden = (seen[0] == method.synthesizer.mask_id).sum(1)
+    expected = max(1, math.ceil(round(math.cos(math.pi * masking[0] / 2) * 16, 4)))
+    assert hidden.tolist() == [expected] * 4
+
+
+def test_visible_noise_shows_the_tokens_of_a_pose_nearby_and_asks_for_the_true_ones(batch):
+    """All but one token are visible; a network that copies what it sees is charged for it."""
+    seen = []
+
+    def copy(ids, context):
+        seen.append(ids)
+        return 20 * torch.nn.functional.one_hot(ids.clamp(max=23), 24).float()
+
+    charged = {}
+    for noise in (0.0, 1.0):
+        method = build(masking=(1.0, 1.0), visible_noise=noise, **EVERYTHING)
+        method.synthesizer.forward = copy
+        charged[noise] = seeded_losses(method, batch)["mask"].item()
+    targets = method.tokenizer.tokenize(batch.mano_pose)
+    clean, noisy = (((ids != targets) & (ids != 24)).sum() for ids in seen)
+    assert clean == 0
+    assert noisy > 0
+    # the whole margin for each token asked: those that show the truth are not among them
+    assert charged[1.0] > 15
+
+
+@pytest.mark.slow
+def test_one_batch_can_be_overfitted_and_read_back_token_by_token(batch):
+    method = build(weight_mano_betas=2.0, weight_mano_camera=100.0, **EVERYTHING)
+    run = TrainConfig(steps=300, batch_size=4, lr=3e-3, warmup_steps=10, log_every=50, clip=1.0)
+    records = list(fit(method, lambda step: iter([batch] * 300), run, CPU))
+    assert records[-1].losses["mask"] < 0.1 * records[0].losses["mask"]
+    assert records[-1].monitors["token_accuracy"] > 0.95
+    found = method.eval().hypotheses(batch.images, batch.intrinsics, batch.ids)
+    truth = method.tokenizer.tokenize(batch.mano_pose)
+    assert (found.tokens[:, 0] == truth).float().mean() > 0.95
+    assert found.confidence.min() > 0.5
+
+
+def test_an_interrupted_run_ends_bit_equal(batch, tmp_path: Path):
+    run = TrainConfig(
+        steps=6, batch_size=4, lr=1e-3, warmup_steps=1, log_every=1, checkpoint_every=2
+    )
+    guided = replace(batch, keypoints=keypoints_of(batch))
+    full = HandAugmentationConfig(image_size=SIZE)
+
+    def batches(step: int):
+        return iter([guided] * (6 - step))
+
+    path, whole, resumed = tmp_path / "last.safetensors", build(full), build(full)
+    list(fit(whole, batches, run, CPU))
+    for record in fit(build(full), batches, run, CPU, path):
+        if record.step == 5:
+            break
+    list(fit(resumed, batches, run, CPU, path))
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_bf16_autocast_changes_the_losses_only_by_its_rounding(batch):
+    exact = seeded_losses(build(**EVERYTHING), batch)
+    method = build(**EVERYTHING)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = seeded_losses(method, batch)
+    for name, value in exact.items():
+        torch.testing.assert_close(rounded[name], value, rtol=0.1, atol=1e-2)
+
+
+# ---- inference
+
+
+@pytest.fixture
+def method() -> MaskHand:
+    return build().eval()
+
+
+def hypotheses_of(method, batch, sampling, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return method.hypotheses(
+        batch.images, batch.intrinsics, batch.ids, keypoints_of(batch), sampling, generator
+    )
+
+
+def test_hypotheses_are_ranked_and_lie_in_the_camera_they_were_given(method, batch):
+    found = hypotheses_of(method, batch, STOCHASTIC)
+    assert found.vertices.shape == (4, 5, 778, 3)
+    assert (found.confidence[:, 1:] <= found.confidence[:, :-1]).all()
+    camera = found.intrinsics[:, None].expand(-1, 5, -1, -1)
+    torch.testing.assert_close(project(found.joints_3d, camera), found.joints_2d)
+    assert not torch.equal(found.tokens[:, 0], found.tokens[:, 1])
+
+
+def test_each_hypothesis_is_the_hand_of_its_tokens(method, batch):
+    found = hypotheses_of(method, batch, STOCHASTIC)
+    pose = method.tokenizer.detokenize(found.tokens.flatten(0, 1)).unflatten(0, (4, 5))
+    torch.testing.assert_close(found.mano_pose, pose)
+    hand = method.mano(pose[:, 2], found.betas)
+    shift = found.joints_3d[:, 2, :1] - hand.joints[:, :1]
+    torch.testing.assert_close(found.joints_3d[:, 2], hand.joints + shift, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("confidence", ["alike", "code"])
+def test_token_confidence_is_the_geometric_mean_of_the_tokens_probabilities(batch, confidence):
+    found = hypotheses_of(build(confidence=confidence).eval(), batch, STOCHASTIC)
+    expected = found.token_probability.log().mean(-1).exp()
+    torch.testing.assert_close(found.confidence, expected)
+    assert (found.joint_confidence >= 0).all()
+    assert (found.joint_confidence <= 1).all()
+
+
+def test_a_token_is_surer_together_with_the_codes_like_it(batch):
+    alone, together = (
+        hypotheses_of(build(confidence=c).eval(), batch, SamplingConfig(iterations=1))
+        for c in ("code", "alike")
+    )
+    assert torch.equal(alone.tokens, together.tokens)
+    assert (together.token_probability > alone.token_probability).all()
+
+
+def test_agreement_is_that_with_draws_of_one_pass_which_repeat(method, batch):
+    argmax = SamplingConfig(iterations=2)
+    first, again = (
+        method.hypotheses(batch.images, batch.intrinsics, batch.ids, sampling=argmax)
+        for _ in range(2)
+    )
+    assert torch.equal(first.confidence, again.confidence)
+    assert ((first.confidence > 0) & (first.confidence < 1)).all()
+    assert torch.equal(first.joint_confidence[..., 0], first.confidence)
+
+
+def test_a_seed_repeats_and_another_differs(method, batch):
+    first, again = (hypotheses_of(method, batch, STOCHASTIC, seed=3) for _ in range(2))
+    assert torch.equal(first.tokens, again.tokens)
+    assert torch.equal(first.vertices, again.vertices)
+    assert not torch.equal(first.tokens, hypotheses_of(method, batch, STOCHASTIC, 4).tokens)
+
+
+def test_one_pass_of_the_likeliest_codes_is_one_shot(method, batch):
+    found = hypotheses_of(method, batch, SamplingConfig(iterations=1))
+    encoded = method.encode(batch.images, batch.intrinsics, keypoints_of(batch))
+    masked = torch.full((4, 16), method.synthesizer.mask_id)
+    with torch.no_grad():
+        logits = method.synthesizer(masked, encoded.context)
+    assert torch.equal(found.tokens[:, 0], logits.argmax(-1))
+
+
+def test_the_expectation_is_decoded_at_temperature_zero_and_the_codes_on_request(batch):
+    argmax = SamplingConfig(iterations=2)
+    mean = hypotheses_of(build().eval(), batch, argmax)
+    hard_method = build(readout="codes").eval()
+    hard = hypotheses_of(hard_method, batch, argmax)
+    assert torch.equal(mean.tokens, hard.tokens)
+    torch.testing.assert_close(
+        hard.mano_pose[:, 0], hard_method.tokenizer.detokenize(hard.tokens[:, 0])
+    )
+    assert not torch.allclose(mean.mano_pose, hard.mano_pose, atol=1e-4)
+
+
+def test_the_encoder_sees_each_image_once_whatever_is_sampled(method, batch, monkeypatch):
+    calls = []
+    forward = method.backbone.forward
+    monkeypatch.setattr(
+        method.backbone, "forward", lambda images: (calls.append(len(images)), forward(images))[1]
+    )
+    hypotheses_of(method, batch, SamplingConfig(iterations=5, temperature=1, hypotheses=7))
+    assert calls == [4]
+
+
+def test_prediction_is_the_surest_hypothesis(method, batch):
+    hand = method.predict(batch.images, batch.intrinsics, batch.ids, keypoints_of(batch))
+    found = hypotheses_of(method, batch, None)
+    assert torch.equal(hand.vertices, found.vertices[:, 0])
+    assert hand.ids == batch.ids
+
+
+def test_larger_photos_are_resized_with_their_camera_and_keypoints(method, batch):
+    large = torch.nn.functional.interpolate(batch.images.float(), scale_factor=2).to(torch.uint8)
+    camera = batch.intrinsics.clone()
+    camera[:, :2] *= 2
+    twice = Keypoints(batch.joints_2d * 2, torch.ones(4, 21))
+    small = method.encode(batch.images, batch.intrinsics, keypoints_of(batch))
+    wide = method.encode(large, camera, twice)
+    torch.testing.assert_close(wide.intrinsics, small.intrinsics)
+    torch.testing.assert_close(wide.context.pose, small.context.pose)
+
+
+def test_generation_needs_no_image_repeats_with_its_seed_and_varies(method):
+    sampling = SamplingConfig(iterations=3, temperature=1, top_k=10)
+    first, again = (method.generate(6, sampling, torch.Generator().manual_seed(0)) for _ in "ab")
+    assert first.shape == (6, 16, 3, 3)
+    assert torch.equal(first, again)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_a_joint_is_as_sure_as_the_tokens_that_move_it():
+    weights = joint_tokens(64)
+    torch.testing.assert_close(weights.sum(1), torch.ones(21))
+    assert weights[0].nonzero().flatten().tolist() == [0, 1, 2, 3]  # wrist: its own rotation
+    assert weights[6].nonzero().flatten().tolist() == [4, 5, 6, 7]  # index_2: moved by index_1
+    assert weights[8].nonzero().flatten().tolist() == list(range(4, 16))  # index tip
+    assert weights[4].nonzero().flatten().tolist() == list(range(52, 64))  # thumb tip
+
+
+# ---- configurations and checkpoints
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"use_upsampler": False},
+        {"use_pose_2d": False},
+        {"use_graph_refinement": False},
+        {"scales": (1,)},
+        {"scales": (1, 4, 8)},
+        {"layers": 1},
+        {"weight_joints_3d": 0.0, "weight_mask": 0.0},
+        {"masking": (0.0, 0.5)},
+    ],
+    ids=str,
+)
+def test_every_ablation_trains_and_predicts(batch, changes):
+    method = build(**changes)
+    guided = replace(batch, keypoints=keypoints_of(batch))
+    total(method, method.losses(guided, 0)).backward()
+    hand = method.eval().predict(batch.images, batch.intrinsics, batch.ids, guided.keypoints)
+    assert hand.vertices.isfinite().all()
+
+
+def test_a_checkpoint_rebuilds_the_method(method, batch, tmp_path: Path):
+    packed = pack_method(
+        "maskhand", method.state_dict(), cfg=method.cfg, vit=VIT, augmentation=STILL
+    )
+    save_checkpoint(tmp_path / "m.safetensors", packed)
+    restored = restore_method(load_checkpoint(tmp_path / "m.safetensors"))
+    assert isinstance(restored, MaskHand)
+    expected, found = (
+        m.predict(batch.images, batch.intrinsics, batch.ids) for m in (method, restored)
+    )
+    assert torch.equal(expected.vertices, found.vertices)
+
+
+def test_the_tokenizer_comes_from_a_checkpoint_of_the_same_sizes():
+    from hand_pipeline.methods.maskhand.vq_mano import VqMano, VqManoConfig
+
+    torch.manual_seed(5)
+    cfg = VqManoConfig(**TOKENIZER.model_dump())
+    trained, method = VqMano(cfg), build()
+    method.load_tokenizer(trained.state_dict(), "a tokenizer")
+    pose = ManoHand().full_pose(torch.randn(3, 48) * 0.2, False)
+    assert torch.equal(method.tokenizer.tokenize(pose), trained.eval().tokenizer.tokenize(pose))
+    other = VqMano(cfg.model_copy(update={"num_codes": 48}))
+    with pytest.raises(CheckpointMismatchError, match="a tokenizer holds"):
+        method.load_tokenizer(other.state_dict(), "a tokenizer")
+
+
+def test_a_tokenizer_of_another_size_is_named_with_what_differs():
+    config = TOKENIZER.model_dump() | {"weight_pose": 1.0}
+    assert sizes_of(config, None, "it") == TOKENIZER
+    wanted = TOKENIZER.model_copy(update={"num_tokens": 64})
+    with pytest.raises(ValueError, match="num_tokens 16, wanted 64"):
+        sizes_of(config, wanted, "it")
+
+
+def test_what_cannot_be_is_refused(batch, method):
+    with pytest.raises(ValueError, match="sizes of its tokenizer"):
+        build(tokenizer=None)
+    with pytest.raises(ValueError, match="one input size"):
+        MaskHand(TINY, VIT, HandAugmentationConfig(image_size=64))
+    with pytest.raises(ValueError, match="range within 0 to 1, got"):
+        MaskHandConfig(masking=(0.5, 0.2))
+    with pytest.raises(ValueError, match="32 x 32 px, got 48 x 48"):
+        method.predict(torch.zeros(4, 3, 48, 48), batch.intrinsics, batch.ids)
+    with pytest.raises(TypeError, match="HandBatch, got ImageBatch"):
+        method.losses(ImageBatch(batch.ids, batch.images), 0)

@@ -1,0 +1,307 @@
+"""S2HAND's networks: shapes, sizes and starts as its tables and code have them; its geometry."""
+
+import math
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hand_pipeline.geometry.camera import project
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+from hand_pipeline.methods.s2hand.efficientnet_encoder import (
+    EfficientNetConfig,
+    EfficientNetEncoder,
+)
+from hand_pipeline.methods.s2hand.geometry import FOCAL_SIDES, pose_hand
+from hand_pipeline.methods.s2hand.heads import FIRST_LIGHT, AppearanceHeads, GeometryHeads, HandCode
+from hand_pipeline.methods.s2hand.hourglass import (
+    HourglassConfig,
+    StackedHourglass,
+    integral_joints,
+)
+from hand_pipeline.methods.s2hand.renderer import HandRenderer, illumination
+from hand_pipeline.models.state import CheckpointMismatchError
+
+SMALL = EfficientNetConfig(name="mobilenetv2_035", image_size=64)
+
+
+def num_parameters(network) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+# ---- encoder
+
+
+@pytest.mark.parametrize(("name", "features", "low"), [("b0", 1280, 24), ("b3", 1536, 32)])
+def test_the_encoder_has_the_widths_of_its_size(name, features, low):
+    encoder = EfficientNetEncoder(EfficientNetConfig(name=f"efficientnet_{name}"))
+    assert (encoder.num_features, encoder.num_low) == (features, low)
+    with torch.no_grad():
+        encoded = encoder.eval()(torch.rand(1, 3, 64, 64))
+    assert encoded.features.shape == (1, features, 2, 2)
+    assert encoded.low.shape == (1, low, 16, 16)
+
+
+def test_the_features_are_timms():
+    encoder = EfficientNetEncoder(SMALL).eval()
+    images = torch.rand(2, 3, 96, 96)
+    with torch.no_grad():
+        encoded = encoder(images)
+        features = encoder.trunk.forward_features(images)
+        low = encoder.trunk.bn1(encoder.trunk.conv_stem(images))
+        for block in (0, 1):
+            low = encoder.trunk.blocks[block](low)
+    # convolutions of another memory layout add up in another order
+    torch.testing.assert_close(encoded.features, features, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(encoded.low, low, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("stride", "side"), [(32, 2), (16, 4), (8, 8)])
+def test_a_smaller_stride_keeps_a_finer_map_with_the_same_weights(stride, side):
+    encoder = EfficientNetEncoder(SMALL.model_copy(update={"stride": stride})).eval()
+    encoder.load_state_dict(EfficientNetEncoder(SMALL).state_dict())
+    with torch.no_grad():
+        encoded = encoder(torch.rand(1, 3, 64, 64))
+    assert encoded.features.shape[-2:] == (encoder.side, encoder.side) == (side, side)
+    assert encoded.low.shape[-2:] == (16, 16)
+
+
+def test_the_encoder_starts_from_a_local_file_of_the_same_architecture(tmp_path):
+    first, path = EfficientNetEncoder(SMALL), tmp_path / "weights.safetensors"
+    state = {**first.trunk.state_dict(), "classifier.bias": torch.zeros(10)}
+    save_file(state, path)
+    second = EfficientNetEncoder(SMALL.model_copy(update={"init": str(path)}))
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+    del state["conv_stem.weight"]
+    save_file(state, path)
+    with pytest.raises(CheckpointMismatchError, match="conv_stem"):
+        EfficientNetEncoder(SMALL.model_copy(update={"init": str(path)}))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("efficientnet_b33", "near it: efficientnet"), ("resnet18", "is no Eff")]
+)
+def test_other_networks_are_refused(name, message):
+    with pytest.raises(ValueError, match=message):
+        EfficientNetEncoder(EfficientNetConfig(name=name))
+
+
+# ---- heads
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_geometry_starts_at_the_codes_scale_and_depth(pooling):
+    heads = GeometryHeads(1536, pooling=pooling).eval()
+    code = heads(torch.randn(3, 1536, 7, 7))
+    assert [tuple(part.shape[1:]) for part in code] == [(30,), (10,), (3,), (3,), (1,)]
+    torch.testing.assert_close(code.scale, torch.full((3, 1), 0.95), atol=1e-3, rtol=0)
+    expected = torch.tensor([0, 0, 0.65]).expand(3, 3)
+    torch.testing.assert_close(code.translation, expected, atol=1e-3, rtol=0)
+
+
+def test_pooling_is_what_it_says():
+    features = torch.randn(2, 8, 3, 3)
+    mean, most = (GeometryHeads(8, pooling=pooling).eval() for pooling in ("mean", "max"))
+    most.load_state_dict(mean.state_dict())
+    flat = torch.full((2, 8, 1, 1), 0.0) + features.mean((2, 3), keepdim=True)
+    torch.testing.assert_close(mean(features).pose, mean(flat).pose)
+    peak = features.amax((2, 3), keepdim=True)
+    torch.testing.assert_close(most(features).pose, mean(peak).pose)
+
+
+def test_a_grid_tells_places_apart_which_a_pool_does_not():
+    features = torch.randn(2, 8, 4, 4)
+    swapped = features.flip(3)
+    for pooling, equal in (("mean", True), ("max", True), ("grid", False)):
+        heads = GeometryHeads(8, 4, pooling=pooling).eval()
+        assert torch.allclose(heads(features).pose, heads(swapped).pose, atol=1e-6) == equal
+
+
+@pytest.mark.parametrize("side", [16, 24, 32, 56])
+def test_colours_and_light_at_every_input_size(side):
+    look = AppearanceHeads(32, 778).eval()(torch.randn(2, 32, side, side))
+    skin = torch.tensor([200, 150, 150]) / 256
+    torch.testing.assert_close(look.colours, skin.expand(2, 778, 3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        look.light, torch.tensor(FIRST_LIGHT).expand(2, -1), atol=1e-3, rtol=0
+    )
+
+
+def test_light_from_weights_starts_dark_as_in_the_code():
+    heads = AppearanceHeads(32, 778, "weights").eval()
+    assert heads.light[-1].weight.mean().item() == pytest.approx(1, abs=1e-3)
+    assert (heads.light[-1].bias == 0).all()
+    assert heads(torch.randn(2, 32, 56, 56)).light.abs().max() < 0.01
+
+
+# ---- 2D branch
+
+
+def test_the_default_hourglass_has_the_codes_parameters():
+    assert num_parameters(StackedHourglass(HourglassConfig())) == pytest.approx(12.6e6, rel=0.005)
+
+
+@pytest.mark.parametrize("side", [64, 96, 100])
+def test_joints_of_each_stack_at_any_size(side):
+    branch = StackedHourglass(HourglassConfig(stacks=3, width=8, depth=3, blocks=1)).eval()
+    found = branch(torch.rand(2, 3, side, side))
+    assert [joints.shape for joints in found] == [(2, 21, 2)] * 3
+    assert all(((joints > 0) & (joints < side + 32)).all() for joints in found)
+
+
+def test_a_peak_is_read_where_it_is():
+    maps = torch.full((1, 1, 16, 16), -30.0)
+    maps[0, 0, 4, 10] = 200.0
+    x, y = integral_joints(maps, (61, 61))[0, 0]  # one map pixel is four of the image's
+    assert x.item() == pytest.approx(10 * 4 + 0.5, abs=0.01)
+    assert y.item() == pytest.approx(4 * 4 + 0.5, abs=0.01)
+
+
+# ---- geometry
+
+
+@pytest.fixture(scope="module")
+def mano() -> ManoHand:
+    return ManoHand(tips="freihand")
+
+
+def code_of(count: int = 3, **changes) -> HandCode:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(width, size=1.0):
+        return torch.randn(count, width, generator=generator) * size
+
+    code = HandCode(draw(30, 0.5), draw(10), draw(3), draw(3, 0.02), torch.full((count, 1), 0.95))
+    code = code._replace(translation=code.translation + torch.tensor([0, 0, 0.65]))
+    return code._replace(**changes)
+
+
+def camera(focal: float, x: float, y: float, count: int = 3) -> torch.Tensor:
+    return torch.tensor([[focal, 0.0, x], [0, focal, y], [0, 0, 1]]).repeat(count, 1, 1)
+
+
+def test_the_hand_is_that_of_its_mano_parameters_up_to_scale_and_place(mano):
+    code = code_of()
+    hand = pose_hand(code, camera(480, 112, 112), 224, mano, "camera")
+    again = mano(hand.mano_pose, hand.betas)
+    mine = (hand.vertices - hand.joints[:, :1]) / 0.95
+    torch.testing.assert_close(mine, again.vertices - again.joints[:, :1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(axis_angle_to_matrix(hand.fingers), hand.mano_pose[:, 1:])
+    expected = mano.hands_mean.flatten() + code.pose @ mano.hands_components[:30]
+    torch.testing.assert_close(hand.fingers.flatten(1), expected)
+
+
+def test_the_hand_turns_about_the_models_origin(mano):
+    """The origin of the model, after the fixed half turn, stays at t whatever the rotation."""
+    zero = torch.zeros(3, 3)
+    rest = pose_hand(
+        code_of(rotation=zero, translation=zero), camera(480, 112, 112), 224, mano, "camera"
+    )
+    turned = pose_hand(code_of(translation=zero), camera(480, 112, 112), 224, mano, "camera")
+    rotation = axis_angle_to_matrix(code_of().rotation)
+    torch.testing.assert_close(turned.joints, rest.joints @ rotation.mT, atol=1e-6, rtol=0)
+    half_turn = axis_angle_to_matrix(torch.tensor([math.pi, 0, 0]))
+    torch.testing.assert_close(rest.mano_pose[:, 0], half_turn.expand(3, 3, 3), atol=1e-6, rtol=0)
+
+
+def test_a_rotation_of_zero_is_the_initial_one_and_others_follow_it(mano):
+    start = (0.1, -0.2, math.pi / 2)
+    seen = camera(480, 112, 112), 224, mano, "camera"
+    zero = code_of(rotation=torch.zeros(3, 3))
+    initial = code_of(rotation=torch.tensor([start]).repeat(3, 1))
+    torch.testing.assert_close(
+        pose_hand(zero, *seen, start).joints, pose_hand(initial, *seen).joints
+    )
+    turned = pose_hand(code_of(), *seen, start).mano_pose[:, 0]
+    from_start = pose_hand(initial, *seen).mano_pose[:, 0]
+    torch.testing.assert_close(turned, axis_angle_to_matrix(code_of().rotation) @ from_start)
+
+
+def test_hands_start_with_their_fingers_up_a_quarter_turn_from_the_papers_start(mano):
+    code = code_of(rotation=torch.zeros(3, 3), pose=torch.zeros(3, 30))
+    hand = pose_hand(code, camera(480, 112, 112), 224, mano, "camera", (0.0, 0.0, math.pi / 2))
+    x, y = (hand.joints_2d[:, 9] - hand.joints_2d[:, 0]).unbind(-1)  # wrist to middle knuckle
+    assert (y < -5 * x.abs()).all()
+
+
+def test_a_negative_scale_is_as_good_as_a_positive_one(mano):
+    first, second = (
+        pose_hand(code_of(scale=torch.full((3, 1), s)), camera(480, 112, 112), 224, mano, "camera")
+        for s in (-0.9, 0.9)
+    )
+    assert torch.equal(first.vertices, second.vertices)
+
+
+def test_the_nominal_camera_and_a_true_one_show_the_same_hand(mano):
+    """A code shows as large a hand, at the same place of the crop, through any camera."""
+    side = 64
+    nominal = camera(FOCAL_SIDES * side, 32, 32)
+    plain = pose_hand(code_of(), nominal, side, mano, "crop")
+    paper = pose_hand(code_of(), nominal, side, mano, "camera")
+    torch.testing.assert_close(plain.joints, paper.joints)
+    longer = camera(5 * FOCAL_SIDES * side, -40.0, 90.0)
+    far = pose_hand(code_of(), longer, side, mano, "crop")
+    torch.testing.assert_close(far.joints_2d, project(far.joints, longer), atol=1e-3, rtol=0)
+    middle = plain.joints_2d.mean(1), far.joints_2d.mean(1)
+    torch.testing.assert_close(*middle, atol=4.0, rtol=0)
+    size = [(p.amax(1) - p.amin(1)).amax(1) for p in (plain.joints_2d, far.joints_2d)]
+    torch.testing.assert_close(size[1] / size[0], torch.ones(3), atol=0.2, rtol=0)
+    assert (far.joints[:, 0, 2] / plain.joints[:, 0, 2] > 4).all()
+
+
+# ---- renderer
+
+
+def test_light_is_ambient_and_directional():
+    normals = torch.tensor([[[0, 0, -1.0], [0, 0, 1.0], [0, 0.6, -0.8]]])
+    light = torch.tensor([[0.5, 2.0, 1, 0.5, 0, 0.1, 0.2, 0.3, 0, 0, -1]])
+    found = illumination(normals, light)
+    ambient, lamp = torch.tensor([0.5, 0.25, 0]), torch.tensor([0.2, 0.4, 0.6])
+    expected = torch.stack([ambient + lamp, ambient, ambient + 0.8 * lamp])
+    torch.testing.assert_close(found[0], expected)
+
+
+def test_both_textures_see_the_hand_in_the_same_pixels(mano):
+    hand = pose_hand(code_of(), camera(140, 32, 32), 64, mano, "crop")
+    light = torch.tensor(FIRST_LIGHT).expand(3, -1)
+    masks = [
+        HandRenderer(mano.faces, texture)(
+            hand.vertices, torch.ones(3, places, 3), light, camera(140, 32, 32), (64, 64)
+        ).mask
+        for texture, places in (("vertex", 778), ("face", 1538))
+    ]
+    assert torch.equal(*masks)
+
+
+@pytest.mark.parametrize("texture", ["vertex", "face"])
+def test_a_hand_of_one_colour_in_ambient_light_is_drawn_in_it(mano, texture):
+    hand = pose_hand(code_of(1), camera(140, 32, 32, 1), 64, mano, "crop")
+    renderer = HandRenderer(mano.faces, texture)
+    places = 778 if texture == "vertex" else 1538
+    colour = torch.tensor([0.7, 0.4, 0.2])
+    light = torch.tensor([[1.0, 0, 1, 1, 1, 1, 1, 1, 0, 0, -1]])
+    drawn = renderer(
+        hand.vertices, colour.expand(1, places, 3), light, camera(140, 32, 32, 1), (64, 64)
+    )
+    inside = drawn.alpha[0] == 1
+    assert 100 < inside.sum() < 64 * 64
+    torch.testing.assert_close(drawn.colours[0][:, inside].T, colour.expand(int(inside.sum()), 3))
+    background = drawn.over(torch.tensor(0.25))[0][:, drawn.alpha[0] == 0]
+    assert (background == 0.25).all()
+    vertex = renderer.vertex_colours(colour.expand(1, places, 3), 778)
+    torch.testing.assert_close(vertex, colour.expand(1, 778, 3))
+
+
+def test_a_texture_of_faces_is_flat(mano):
+    """Every pixel has exactly the colour of the face it sees."""
+    hand = pose_hand(code_of(1), camera(140, 32, 32, 1), 64, mano, "crop")
+    colours = torch.rand(1, 1538, 3, generator=torch.Generator().manual_seed(0))
+    light = torch.tensor([[1.0, 0, 1, 1, 1, 1, 1, 1, 0, 0, -1]])
+    drawn = HandRenderer(mano.faces, "face")(
+        hand.vertices, colours, light, camera(140, 32, 32, 1), (64, 64)
+    )
+    pixels = drawn.colours[0][:, drawn.alpha[0] == 1].T
+    nearest = torch.cdist(pixels, colours[0]).amin(1)
+    assert nearest.max() < 1e-3
