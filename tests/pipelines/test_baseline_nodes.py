@@ -26,9 +26,9 @@ from hand_pipeline.methods.self_distillation.ibot import IbotConfig
 from hand_pipeline.models.image_encoder import ResNetConfig
 from hand_pipeline.models.state import CheckpointMismatchError
 from hand_pipeline.models.vit import VitConfig
-from hand_pipeline.pipelines.finetune.nodes import SupervisedConfig, finetune_supervised
-from hand_pipeline.pipelines.pretrain.nodes import TITLES, draw_curves, pretrain
-from hand_pipeline.pipelines.probe.nodes import (
+from hand_pipeline.pipelines.finetune import SupervisedConfig, finetune_supervised
+from hand_pipeline.pipelines.pretrain import TITLES, draw_curves, pretrain
+from hand_pipeline.pipelines.probe import (
     ProbeEvaluationConfig,
     ProbeLabelsConfig,
     score_probe,

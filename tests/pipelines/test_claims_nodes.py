@@ -9,7 +9,7 @@ from kedro.config import OmegaConfigLoader
 from PIL import Image
 
 from hand_pipeline.evaluation.claims import Verdict
-from hand_pipeline.pipelines.claims.nodes import ClaimsConfig, write_claims
+from hand_pipeline.pipelines.claims import ClaimsConfig, write_claims
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 from hand_pipeline.viz.claims import render_claims
 

@@ -12,7 +12,7 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.photos.collect import CollectConfig, CollectResult
 from hand_pipeline.data.photos.files import NoPhotosError
 from hand_pipeline.data.synthetic.photos import PhotosConfig
-from hand_pipeline.pipelines.collect import nodes
+from hand_pipeline.pipelines import collect as nodes
 
 MACHINE = MachineConfig(accelerator="cpu")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.pipelines.costs.nodes import CostsConfig, inference_cost, pretraining_cost
+from hand_pipeline.pipelines.costs import CostsConfig, inference_cost, pretraining_cost
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint
 from hand_pipeline.training.loop import TrainConfig
 

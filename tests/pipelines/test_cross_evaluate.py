@@ -10,7 +10,7 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.synthetic.write import SyntheticConfig
 from hand_pipeline.evaluation.predict import load_predictions
-from hand_pipeline.pipelines.cross_evaluate.nodes import (
+from hand_pipeline.pipelines.cross_evaluate import (
     ROWS,
     CrossEvaluationConfig,
     draw_other_hands,

@@ -8,8 +8,7 @@ from pydantic import ValidationError
 from tests.fixtures.write import write_fixture
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.pipelines.export import create_pipeline
-from hand_pipeline.pipelines.export.nodes import ExportConfig, export_submissions
+from hand_pipeline.pipelines.export import ExportConfig, create_pipeline, export_submissions
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint
 
 NOTHING = Checkpoint({}, {"method": "another"})

@@ -13,7 +13,7 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.evaluation.photo_probe import PhotoProbeConfig
 from hand_pipeline.models.image_encoder import ResNetConfig, build_encoder
 from hand_pipeline.models.vit import VitConfig, build_vit
-from hand_pipeline.pipelines.photo_probes.nodes import (
+from hand_pipeline.pipelines.photo_probes import (
     PhotoProbesConfig,
     draw_probes,
     restore_encoder,

@@ -1,0 +1,152 @@
+"""Score the models on a set other than the one they were trained on."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from kedro.pipeline import Node, Pipeline
+from PIL import Image
+from pydantic import Field
+
+from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.data.hand_images import HandCropConfig, HandImages
+from hand_pipeline.data.hand_mix import open_labelled_hands
+from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.synthetic.write import SyntheticConfig, contact_sheet, generate
+from hand_pipeline.evaluation.mean_hand import mean_hand_of
+from hand_pipeline.evaluation.model_scores import predict_set, score_models
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods import restore_as
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
+from hand_pipeline.provenance import code_version, run_key
+from hand_pipeline.training.checkpoint import Checkpoint
+from hand_pipeline.viz.curves import pck_curves
+from hand_pipeline.viz.figure import to_image
+
+ROWS = {
+    "mean_hand": "mean hand of the training set",
+    "supervised": "supervised, from scratch",
+    "handmim": "HandMIM, then fine-tuned",
+}
+"""Models in the order of the table, and what the table calls them."""
+
+
+class OtherSetConfig(Config):
+    """A published set in place of the drawn one, as docs/datasets.md lays it out."""
+
+    hand_set: str = Field(description="key of `hand_sets.HAND_SETS`")
+    path: Path = Field(description="folder of the set")
+    split: str = Field(description="a split with 3D joints and vertices or MANO, in its own words")
+
+
+class CrossEvaluationConfig(Config):
+    """On what and how models are scored away from home."""
+
+    other: OtherSetConfig | None = Field(
+        None, description="null: the drawn hands, which are not looked at otherwise"
+    )
+    batch_size: int = Field(64, gt=0)
+    allow_reflection: bool = Field(True, description="as the official programs align")
+
+
+def draw_other_hands(config: SyntheticConfig, machine: MachineConfig) -> tuple[Path, Image.Image]:
+    """Draw hands that stand otherwise than the training set's; a folder and a sample of them."""
+    key = run_key(config=config.model_dump(mode="json"), code=code_version())
+    folder = machine.workspace / "other_hands" / key
+    generate(config, folder, workers=machine.workers)
+    return folder, contact_sheet(folder, "evaluation")
+
+
+def predict_other_hands(
+    hands: Path,
+    drawn: Path,
+    supervised: Checkpoint,
+    handmim: Checkpoint,
+    cfg: CrossEvaluationConfig,
+    machine: MachineConfig,
+) -> Path:
+    """Every hand of the other set as each model sees it, one npz a model.
+
+    Args:
+        hands: the training set, whose mean hand is the baseline.
+        drawn: FreiHAND's layout; its evaluation split counts.
+    """
+    other = cfg.other or OtherSetConfig(hand_set="freihand", path=drawn, split="evaluation")
+    folder = machine.workspace / "cross_evaluate" / "predicted_hands"
+    shutil.rmtree(folder, ignore_errors=True)
+    device = machine.device
+    how = (folder, cfg.batch_size, device, machine.num_workers)
+    for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
+        model = _pymaf(checkpoint, name).to(device)
+        images = open_other_hands(other, model)
+        predict_set(name, model.predict, images, *how)
+    mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
+    predict_set("mean_hand", mean.predict, images, *how)
+    return folder
+
+
+def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
+    return restore_as(PyMAF, checkpoint, f"the checkpoint of {name}")
+
+
+def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:
+    """The other set, its crops as wide as those the model was trained on.
+
+    The set's own fingertips are the truth; a model keeps the tips it has learnt.
+
+    Raises:
+        DataSetError: an unknown set or split, or a folder that is not the set's.
+    """
+    known = HAND_SETS.get(other.hand_set)
+    mano = ManoHand(model.cfg.mano_model, tips=known.tips if known else "mano")
+    manifest = read_hands(other.hand_set, other.path, other.split, mano)
+    if manifest.image_side is not None:  # whole pictures
+        return HandImages(manifest, mano)
+    return HandImages(manifest, mano, HandCropConfig(crop_scale=float(model.crop_scale)))
+
+
+def score_other_hands(
+    predicted: Path, cfg: CrossEvaluationConfig
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]:
+    """Figures of each model, their table, every hand's errors, and the AUC curves."""
+    found = score_models(predicted, ROWS, cfg.allow_reflection)
+    return found.metrics, found.table, found.samples, to_image(pck_curves(found.curves))
+
+
+def create_pipeline() -> Pipeline:
+    """Models of one set in, their figures on another out."""
+    return Pipeline(
+        [
+            Node(
+                draw_other_hands,
+                ["params:cross_evaluate.synthesize", "params:machine"],
+                ["other_hands", "other_hands_picture"],
+                name="draw_other_hands",
+            ),
+            Node(
+                predict_other_hands,
+                [
+                    "labelled_hands",
+                    "other_hands",
+                    "supervised_method",
+                    "handmim_method",
+                    "params:cross_evaluate.evaluation",
+                    "params:machine",
+                ],
+                "other_predicted_hands",
+                name="predict_other_hands",
+            ),
+            Node(
+                score_other_hands,
+                ["other_predicted_hands", "params:cross_evaluate.evaluation"],
+                [
+                    "cross_evaluate_metrics",
+                    "cross_evaluate_table",
+                    "cross_samples_table",
+                    "cross_auc_curves",
+                ],
+                name="score_other_hands",
+            ),
+        ]
+    )

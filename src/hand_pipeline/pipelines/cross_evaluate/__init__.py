@@ -1,5 +1,0 @@
-"""Score the models on a set other than the one they were trained on."""
-
-from hand_pipeline.pipelines.cross_evaluate.pipeline import create_pipeline
-
-__all__ = ["create_pipeline"]

@@ -1,0 +1,128 @@
+"""Hand poses as tokens: train VQ-MANO and say what its tokens lose."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from kedro.pipeline import Node, Pipeline
+from PIL import Image
+from pydantic import Field
+
+from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.data.loader import batches_in_order
+from hand_pipeline.data.pose_set import PosesConfig, PoseSet, open_training_poses, read_poses
+from hand_pipeline.evaluation.tokens import score_tokens
+from hand_pipeline.methods import restore_as
+from hand_pipeline.methods.maskhand.vq_mano import VqMano, VqManoConfig
+from hand_pipeline.tracking import RecordLogger
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method
+from hand_pipeline.training.loop import TrainConfig
+from hand_pipeline.training.run import TrainJob, running_checkpoint, train
+from hand_pipeline.training.seeding import seed_everything
+from hand_pipeline.viz.curves import training_curves
+from hand_pipeline.viz.figure import to_image
+from hand_pipeline.viz.tokens import before_and_after, code_use
+
+
+class TokenizerEvaluationConfig(Config):
+    """How a tokenizer is scored."""
+
+    batch_size: int = Field(256, gt=0)
+    shown: int = Field(8, gt=0, description="hands in the picture")
+    seed: int = Field(0, ge=0, description="of the choice of the hands shown")
+
+
+def train_tokenizer(
+    hands: Path,
+    poses: PosesConfig,
+    method: VqManoConfig,
+    training: TrainConfig,
+    machine: MachineConfig,
+) -> tuple[Checkpoint, dict[str, Any], pd.DataFrame]:
+    """Train VQ-MANO; return it, its final figures and its history."""
+    dataset = open_training_poses(hands, poses, method.mano_model)
+    seed_everything(training.seed)
+    vq_mano = VqMano(method)
+    checkpoint = running_checkpoint(
+        machine, "tokenizer", training, data=dataset.fingerprint, cfg=method
+    )
+    result = train(
+        TrainJob(
+            "tokenizer", vq_mano, dataset, dataset.collate, training, machine, checkpoint,
+            sink=RecordLogger("tokenizer"),
+        )
+    )  # fmt: skip
+    metrics = {"poses": len(dataset), "steps": training.steps, **result.final_figures()}
+    return pack_method("vq_mano", result.tensors, cfg=method), metrics, result.table()
+
+
+def draw_curves(history: pd.DataFrame) -> Image.Image:
+    """Losses and use of the codes over the steps."""
+    return to_image(training_curves(history, title="VQ-MANO: hand poses as tokens"))
+
+
+def evaluate_tokenizer(
+    hands: Path, model: Checkpoint, cfg: TokenizerEvaluationConfig, machine: MachineConfig
+) -> tuple[dict[str, float], Image.Image, Image.Image]:
+    """Held-out poses after the tokens: errors and use of codes; some hands; each code's share."""
+    method = restore_as(VqMano, model, "the tokenizer's checkpoint")
+    device = machine.device
+    held_out = read_poses("freihand", hands, "evaluation", method.cfg.mano_model)
+    poses = PoseSet({"held_out": held_out}, {"held_out": 1.0})
+    batches = batches_in_order(poses, poses.collate, cfg.batch_size)
+    method.to(device)
+    on_device = (batch.to(device) for batch in batches)
+    scores = score_tokens(method.tokenizer, method.mano, on_device)
+    rng = np.random.default_rng(cfg.seed)
+    rows = sorted(rng.choice(len(poses), min(cfg.shown, len(poses)), replace=False).tolist())
+    errors = scores.per_sample["pa_mpjpe_mm"].to_numpy()
+    captions = [f"{poses.ids[row]}: PA-MPJPE {errors[row]:.2f} mm" for row in rows]
+    picture = _draw_hands(method.cpu(), poses, rows, captions)
+    return scores.summary, picture, to_image(code_use(scores.uses))
+
+
+@torch.no_grad()
+def _draw_hands(
+    method: VqMano, poses: PoseSet, rows: list[int], captions: list[str]
+) -> Image.Image:
+    batch = poses.collate(rows)
+    rebuilt = method.tokenizer.detokenize(method.tokenizer.tokenize(batch.mano_pose))
+    meshes = [method.mano(pose, batch.betas) for pose in (batch.mano_pose, rebuilt)]
+    before, after = (mesh.vertices - mesh.joints[:, :1] for mesh in meshes)
+    return before_and_after(before, after, method.mano.faces, captions)
+
+
+def create_pipeline() -> Pipeline:
+    """Labelled hands in, a tokenizer of hand poses and its scores out."""
+    return Pipeline(
+        [
+            Node(
+                train_tokenizer,
+                [
+                    "labelled_hands",
+                    "params:tokenizer.poses",
+                    "params:tokenizer.vq_mano",
+                    "params:tokenizer.training",
+                    "params:machine",
+                ],
+                ["tokenizer_method", "tokenizer_metrics", "tokenizer_history"],
+                name="train_tokenizer",
+            ),
+            Node(
+                draw_curves, "tokenizer_history", "tokenizer_curves", name="draw_tokenizer_curves"
+            ),
+            Node(
+                evaluate_tokenizer,
+                [
+                    "labelled_hands",
+                    "tokenizer_method",
+                    "params:tokenizer.evaluation",
+                    "params:machine",
+                ],
+                ["tokenizer_scores_metrics", "tokenizer_hands_picture", "tokenizer_codes_picture"],
+                name="evaluate_tokenizer",
+            ),
+        ]
+    )
