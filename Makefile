@@ -3,6 +3,7 @@
 # make all      the same, then the other methods: tokenizer, MaskHand, and whatever else is a stage
 # make sweeps   all of the papers' experiments, seconds each (ENV=base: the real ones, hours), and the claims
 # make test     all tests
+# make goldens  the goldens once more, with the oldest instructions that torch knows
 # make lint     ruff, mypy, import rules, dvc.yaml up to date
 # make ui       MLflow's pages on http://127.0.0.1:5000
 # make clean    what runs have made (never photos, licensed data or the environment)
@@ -16,7 +17,7 @@ export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := 1
 export GIT_PYTHON_REFRESH := quiet
 
-.PHONY: setup demo all sweeps test lint format ui clean benchmarks
+.PHONY: setup demo all sweeps test goldens lint format ui clean benchmarks
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +47,9 @@ sweeps: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+goldens: setup
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest tests/golden
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The fine-tuning method: overfit, golden losses, gradients, freezing, prediction."""
+"""The fine-tuning method: overfit, gradients, freezing, prediction."""
 
 from dataclasses import replace
 

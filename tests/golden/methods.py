@@ -1,0 +1,134 @@
+"""Every method with a golden, small, and a batch for it. Nothing here is torch's normal draw."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tests.golden.golden import in_float64
+from torch import Tensor
+
+from hand_pipeline.data.batch import Batch, HandBatch, ImageBatch, Keypoints
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+from hand_pipeline.data.views import ViewConfig
+from hand_pipeline.geometry.camera import project
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
+from hand_pipeline.methods.peclr.peclr import PeCLR, PeclrConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.s2hand.config import S2HandConfig, paper_augmentation
+from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
+from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
+from hand_pipeline.methods.s2hand.s2hand import S2Hand
+from hand_pipeline.methods.self_distillation.handmim import HandMIM, HandMIMConfig
+from hand_pipeline.methods.self_distillation.ibot import Ibot, IbotConfig
+from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.training.method import Method
+
+SIZE = 32
+VIT = VitConfig(
+    name="vit_tiny_patch16_224", image_size=SIZE, patch_size=8, depth=2, embed_dim=48, num_heads=3,
+    drop_path=0.0,
+)  # fmt: skip
+
+
+class Start(NamedTuple):
+    """A method in training mode and what its first steps see."""
+
+    method: Method
+    batch: Batch
+    steps: int = 2
+
+
+def pictures(count: int, side: int) -> Tensor:
+    """Random colours in squares of eight pixels, in whole numbers."""
+    size = (count, 3, side // 8, side // 8)
+    coarse = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    return torch.from_numpy(coarse.repeat(8, axis=2).repeat(8, axis=3))
+
+
+def crops(side: int) -> ImageBatch:
+    """Eight pictures without labels."""
+    return ImageBatch(tuple(f"crop{i}" for i in range(8)), pictures(8, side))
+
+
+def hands(side: int = 48, focal: float = 90.0) -> HandBatch:
+    """Four hands with all labels and detected keypoints, in pictures that do not show them."""
+    mano, rng = ManoHand().double(), np.random.default_rng(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.from_numpy(rng.standard_normal(shape))
+
+    pose, betas = mano.full_pose(0.3 * normal(4, 48), False), normal(4, 10)
+    hand = mano(pose, betas, torch.tensor([0.0, 0.0, 0.6]) + 0.02 * normal(4, 3))
+    middle = side / 2
+    intrinsics = torch.tensor([[focal, 0, middle], [0, focal, middle], [0, 0, 1]]).repeat(4, 1, 1)
+    joints_2d = project(hand.joints, intrinsics)
+    yes = torch.ones(4, dtype=torch.bool)
+    return HandBatch(
+        ids=tuple("abcd"),
+        images=pictures(4, side),
+        intrinsics=intrinsics,
+        joints_2d=joints_2d,
+        joints_3d=hand.joints,
+        vertices=hand.vertices,
+        mano_pose=pose,
+        betas=betas,
+        has_joints_2d=yes[:, None].repeat(1, 21),
+        has_joints_3d=yes[:, None].repeat(1, 21),
+        has_mano=yes,
+        has_vertices=yes,
+        keypoints=Keypoints(
+            joints_2d + normal(4, 21, 2),
+            torch.from_numpy(rng.uniform(0.5, 1, (4, 21))),
+        ),
+    )
+
+
+def handmim() -> Start:
+    cfg = HandMIMConfig(total_steps=100, head_hidden_dim=64, decoder_width=16)
+    vit = VIT.model_copy(update={"image_size": 64, "patch_size": 16, "depth": 4})
+    return Start(HandMIM(cfg, vit, ViewConfig(image_size=64)), crops(80))
+
+
+def ibot() -> Start:
+    cfg = IbotConfig(total_steps=400, head_hidden_dim=64, latent_dim=32, prototypes=64)
+    return Start(Ibot(cfg, VIT, ViewConfig(image_size=SIZE)), crops(40))
+
+
+def peclr() -> Start:
+    cfg = PeclrConfig(head_hidden_dim=32, latent_dim=16)
+    return Start(PeCLR(cfg, VIT, ViewConfig(image_size=SIZE)), crops(40))
+
+
+def keypoint_probe() -> Start:
+    augmentation = HandAugmentationConfig(image_size=SIZE)
+    return Start(KeypointProbe(KeypointProbeConfig(), VIT, augmentation), hands())
+
+
+def pymaf() -> Start:
+    """Without dropout: its draws come from a library that not every processor has."""
+    cfg = PyMAFConfig(pyramid_channels=16, regressor_width=64, regressor_dropout=0)
+    return Start(PyMAF(cfg, VIT, HandAugmentationConfig(image_size=SIZE)), hands())
+
+
+def s2hand() -> Start:
+    cfg = S2HandConfig(
+        hourglass=HourglassConfig(width=16, depth=2, blocks=1), supervision="full",
+        w_mrgb=1e-3, w_laplacian=0.1,
+    )  # fmt: skip
+    encoder = EfficientNetConfig(name="mobilenetv2_035", image_size=64)
+    return Start(S2Hand(cfg, encoder, paper_augmentation(64)), hands(64, 130.0), steps=1)
+
+
+METHODS: dict[str, Callable[[], Start]] = {
+    build.__name__: build for build in (handmim, ibot, peclr, keypoint_probe, pymaf, s2hand)
+}
+
+
+def start(name: str) -> Start:
+    """A method of `METHODS`, built from torch's seed 0, and its batch; both in float64."""
+    torch.manual_seed(0)
+    with in_float64():
+        built = METHODS[name]()
+        return built._replace(method=built.method.double())  # also what was read from files
