@@ -44,9 +44,8 @@ def open_project(root: Path) -> Project:
 def start_tracking(root: Path) -> None:
     """An MLflow run on sqlite for the sweep to stand under."""
     os.environ[tracking.URI] = f"sqlite:///{root}/mlflow.db"
-    client = tracking.client()
-    experiment = client.create_experiment("benchmark", (root / "artifacts").as_uri())
-    os.environ[tracking.RUN] = client.create_run(experiment).info.run_id
+    os.environ[tracking.FOLDER] = str(root / "spool")
+    tracking.start_run("overhead", "benchmark", (root / "artifacts").as_uri(), {})
 
 
 def declare(count: int, first: int = 1) -> SweepConfig:
