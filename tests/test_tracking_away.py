@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from hand_pipeline import delivery, tracking
+from hand_pipeline import delivery, spool, tracking
 from hand_pipeline.commands.upload_records import upload_records
 from hand_pipeline.delivery import Deliverer
 from hand_pipeline.spool import Spool
@@ -37,7 +37,7 @@ def away(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv(tracking.URI, NOWHERE)
-    monkeypatch.setenv(tracking.FOLDER, str(tmp_path / "spool"))
+    monkeypatch.setenv(spool.FOLDER, str(tmp_path / "spool"))
     monkeypatch.setenv(tracking.RUN, "")
     tracking._warn_once.cache_clear()
     return tmp_path
@@ -173,9 +173,11 @@ def test_a_delivery_killed_after_any_record_loses_and_doubles_nothing(away, monk
         if len(calls) == after + 1:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    deliverer = Deliverer(Spool(away / "spool"), f"sqlite:///{away}/mlflow.db")
+    with monkeypatch.context() as patch:
         patch.setattr(Deliverer, "_perform", is_killed)
-        list(delivery.upload(Deliverer(Spool(away / "spool"), f"sqlite:///{away}/mlflow.db"), True))
+        with pytest.raises(KeyboardInterrupt):
+            list(delivery.upload(deliverer, unfinished=True))
     upload(away)
     check_the_run(away)
 

@@ -16,7 +16,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from hand_pipeline import tracking
+from hand_pipeline import spool, tracking
 from hand_pipeline.sweeps.project import PROJECT, Project
 
 
@@ -58,7 +58,7 @@ class TrackingHook:
             return
         os.environ[tracking.URI] = self._uri()
         names = "+".join(run_params.get("pipeline_names") or ["__default__"])
-        os.environ[tracking.FOLDER] = str(self.home / "mlflow/spool")
+        os.environ[spool.FOLDER] = str(self.home / "mlflow/spool")
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.settings["experiment"]
         remote = os.environ[tracking.URI].startswith("http")
         location = None if remote else (self.home / self.settings["artifact_location"]).as_uri()
@@ -101,7 +101,7 @@ class TrackingHook:
 
     def _close(self, status: str, reason: str = "") -> None:
         tracking.end_run(tracking.run_id(), status, reason)
-        for variable in (tracking.RUN, tracking.URI, tracking.FOLDER):
+        for variable in (tracking.RUN, tracking.URI, spool.FOLDER):
             os.environ.pop(variable, None)
 
     def _uri(self) -> str:
