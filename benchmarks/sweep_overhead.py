@@ -17,7 +17,7 @@ from pathlib import Path
 from kedro.config import OmegaConfigLoader
 from tests.fixtures.write import write_fixture
 
-from hand_pipeline import tracking
+from hand_pipeline import spool, tracking
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 from hand_pipeline.sweeps.declaration import SweepConfig
@@ -44,9 +44,8 @@ def open_project(root: Path) -> Project:
 def start_tracking(root: Path) -> None:
     """An MLflow run on sqlite for the sweep to stand under."""
     os.environ[tracking.URI] = f"sqlite:///{root}/mlflow.db"
-    client = tracking.client()
-    experiment = client.create_experiment("benchmark", (root / "artifacts").as_uri())
-    os.environ[tracking.RUN] = client.create_run(experiment).info.run_id
+    os.environ[spool.FOLDER] = str(root / "spool")
+    tracking.start_run("overhead", "benchmark", (root / "artifacts").as_uri(), {})
 
 
 def declare(count: int, first: int = 1) -> SweepConfig:

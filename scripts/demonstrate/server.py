@@ -10,6 +10,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from hand_pipeline.delivery import OWN
 from hand_pipeline.spool import Spool
 from scripts.demonstrate.stage import Stage, kill, say
 
@@ -40,11 +41,14 @@ def unreachable_server(stage: Stage) -> None:
         say("  " + line.replace(str(stage.root), "PROJECT"))
 
     spool = Spool(stage.root / "mlflow/spool")
-    (run_id,) = spool.runs()
-    events = list(spool.events(run_id))
+    (kept,) = spool.runs()
+    events = spool.events(kept)
     waiting = sum(len(event["rows"]) for event in events if event["do"] == "metrics")
     files = [Path(event["path"]).name for event in events if event["do"] == "artifact"]
     server = _start_server(stage, url)
+    run = _run(client)
+    run_id = run.info.run_id if run is not None and run.data.tags[OWN] == kept else ""
+    stage.check(run_id != "", "the run that waits on disk is the one at the server")
     before = _values(client, run_id)
     say(f"at the server, started again: {_told(before)}, run {_status(client)}")
     say(f"on disk:                      {waiting} values, {len(files)} files, the run's end")
@@ -62,6 +66,9 @@ def unreachable_server(stage: Stage) -> None:
     stage.check(_status(client) == "FINISHED", "the run is FINISHED")
     _upload(stage, url)
     stage.check(_values(client, run_id) == after, "called again, it sends nothing")
+    stage.check(
+        not spool.runs() and not list(spool.folder.rglob("*.*")), "nothing of it stays on disk"
+    )
     kill(server)
 
 

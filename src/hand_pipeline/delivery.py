@@ -1,19 +1,35 @@
-"""Events to MLflow: as they happen, or later from the spool."""
+"""Records from the spool to MLflow; a record that is sent twice changes nothing there.
 
-from collections.abc import Iterator, Mapping
+So a process may be killed at any moment: what it has not removed from the spool is sent again. A
+run carries the project's own id as a tag, by which it is found and never made twice.
+"""
+
+import itertools
+import os
+import socket
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from hand_pipeline.spool import OFFLINE, Event, Spool
+from hand_pipeline.spool import Event, Spool
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
-_AWAY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
+PARENT = "mlflow.parentRunId"
+OWN = "hand_pipeline.run"
+"""Tag with the id that the project gave to a run."""
+_AWAY = {
+    "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "UNAUTHENTICATED",
+    "PERMISSION_DENIED",
+}  # fmt: skip
 
 
 def is_away(error: Exception) -> bool:
-    """Whether the server cannot be reached or is out of order; a refused request is a fault."""
+    """Whether the server cannot be reached, is out of order or lets nobody in.
+
+    Any other answer of MLflow refuses the record itself, which it will never take.
+    """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import OperationalError
 
@@ -22,103 +38,149 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, OSError | OperationalError)
 
 
-def create(client: "MlflowClient", event: Event) -> str:
-    """Open a run; its id."""
-    if "parent" in event:
-        experiment = client.get_run(event["parent"]).info.experiment_id
-    elif (found := client.get_experiment_by_name(event["experiment"])) is not None:
-        experiment = found.experiment_id
-    else:
-        experiment = client.create_experiment(event["experiment"], event["location"])
-    run = client.create_run(experiment, start_time=event["time"], tags=event["tags"])
-    run_id: str = run.info.run_id
-    return run_id
+class Deliverer:
+    """Sends what waits in a spool to one server."""
+
+    def __init__(self, spool: Spool, uri: str):
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        # MLflow would try for minutes, and say so each time; what is on disk can wait
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        from mlflow import MlflowClient
+
+        self.spool, self.client = spool, MlflowClient(uri)
+        self._places: dict[str, str] = {}
+
+    def place(self, run: str) -> str:
+        """The server's id of a run; a run that it does not know by ours is taken to be its own."""
+        if run not in self._places:
+            everywhere = [found.experiment_id for found in self.client.search_experiments()]
+            runs = self.client.search_runs(everywhere, f"tags.`{OWN}` = '{run}'", max_results=1)
+            self._places[run] = runs[0].info.run_id if runs else run
+        return self._places[run]
+
+    def deliver(self, run: str) -> None:
+        """Send what waits of a run, and before it what it refers to.
+
+        Raises:
+            Exception: the server is away, and the records wait.
+            MlflowException: it refused a record, which is left out; all others are sent.
+        """
+        if not self.spool.file(run).exists():
+            return
+        from mlflow.exceptions import MlflowException
+
+        refusal = None
+        with self.spool.alone(run):
+            for event in _gathered(self.spool.events(run)):
+                try:
+                    self._perform(run, event)
+                except MlflowException as error:
+                    if event["do"] == "create" or is_away(error):
+                        raise
+                    refusal = refusal or error
+            self.spool.forget(run)
+        if refusal is not None:
+            raise refusal
+
+    def deliver_below(self, run: str) -> None:
+        """Send what waits of a run and of those below it."""
+        for each in self.spool.runs(run):
+            self.deliver(each)
+
+    def _perform(self, run: str, event: Event) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        if event["do"] == "create":
+            self._create(run, event)
+            return
+        client, place = self.client, self.place(run)
+        match event["do"]:
+            case "params":
+                client.log_batch(place, params=[Param(*row) for row in event["rows"]])
+            case "metrics":
+                client.log_batch(place, metrics=[Metric(*row) for row in event["rows"]])
+            case "tags":
+                client.log_batch(place, tags=[RunTag(*item) for item in event["tags"].items()])
+            case "text":
+                client.log_text(place, event["text"], event["file"])
+            case "artifact":
+                path = self.spool.folder / event["path"]
+                log = client.log_artifacts if path.is_dir() else client.log_artifact
+                log(place, str(path), event["folder"])
+            case "adopt":
+                self.deliver(event["child"])
+                client.set_tag(self.place(event["child"]), PARENT, place)
+            case "end":
+                client.set_terminated(place, event["status"], event["time"])
+            case other:
+                raise ValueError(f"unknown kind of record {other!r}")
+
+    def _create(self, run: str, event: Event) -> None:
+        if self.place(run) != run:
+            return  # whoever made it was killed before it took note
+        tags = {**event["tags"], OWN: run}
+        if "parent" in event:
+            self.deliver(event["parent"])
+            tags[PARENT] = self.place(event["parent"])
+            experiment = self.client.get_run(tags[PARENT]).info.experiment_id
+        elif (found := self.client.get_experiment_by_name(event["experiment"])) is not None:
+            experiment = found.experiment_id
+        else:
+            experiment = self.client.create_experiment(event["experiment"], event["location"])
+        created = self.client.create_run(experiment, start_time=event["time"], tags=tags)
+        self._places[run] = created.info.run_id
+
+    def close_killed(self, current: str, pipeline: str) -> None:
+        """A killed process leaves its run RUNNING for ever: close those whose process is gone."""
+        experiment = self.client.get_run(self.place(current)).info.experiment_id
+
+        def running(condition: str) -> "list[Run]":
+            which = f"attributes.status = 'RUNNING' and {condition}"
+            return list(self.client.search_runs([experiment], which))
+
+        for run in running(f"tags.`kedro.pipeline` = '{pipeline}'"):
+            host, _, pid = run.data.tags.get("process", "").rpartition(":")
+            if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
+                self.deliver_below(run.data.tags.get(OWN, run.info.run_id))
+                for each in [run, *running(f"tags.`{PARENT}` = '{run.info.run_id}'")]:
+                    self.client.set_terminated(each.info.run_id, "KILLED")
 
 
-def perform(client: "MlflowClient", run: str, event: Event) -> None:
-    """Do what an event says to a run the server knows."""
-    from mlflow.entities import Metric, Param, RunTag
-
-    match event["do"]:
-        case "params":
-            client.log_batch(run, params=[Param(*row) for row in event["rows"]])
-        case "metrics":
-            client.log_batch(run, metrics=[Metric(*row) for row in event["rows"]])
-        case "tags":
-            client.log_batch(run, tags=[RunTag(*item) for item in event["tags"].items()])
-        case "artifact":
-            _upload(client, run, event)
-        case "end":
-            client.set_terminated(run, event["status"], event["time"])
-        case other:
-            raise ValueError(f"unknown kind of record {other!r}")
+def _gathered(events: Iterable[Event]) -> Iterator[Event]:
+    """The events, those of metrics that follow each other as one: MLflow takes 1000 at once."""
+    for metrics, group in itertools.groupby(events, lambda event: event["do"] == "metrics"):
+        if metrics:
+            rows = [row for event in group for row in event["rows"]]
+            for start in range(0, len(rows), 1000):
+                yield {"do": "metrics", "rows": rows[start : start + 1000]}
+        else:
+            yield from group
 
 
-def _upload(client: "MlflowClient", run: str, event: Event) -> None:
-    path = Path(event["path"])
-    (client.log_artifacts if path.is_dir() else client.log_artifact)(
-        run, str(path), event["folder"]
-    )
-
-
-class Sent(NamedTuple):
-    """What became of a run's waiting records.
-
-    Attributes:
-        run: as the spool names it.
-        place: its id at the server; empty where it was left alone.
-        why: why it was.
-    """
-
-    run: str
-    place: str
-    why: str = ""
-
-
-def upload(client: "MlflowClient", spool: Spool, unfinished: bool) -> Iterator[Sent]:
-    """Send what waits in the spool, run by run; interrupted, it can be called again.
+def upload(deliverer: Deliverer, unfinished: bool) -> Iterator[str]:
+    """Send all that waits, and say what became of each run; interrupted, call it again.
 
     Args:
         unfinished: also runs that nobody has ended (killed, or still going on); they are closed.
     """
-    known = spool.uploaded()
+    spool, client, left = deliverer.spool, deliverer.client, set()
     for run in spool.runs():
-        events = list(spool.events(run))
-        place = known.get(run, run)
-        # a run that the server has may have ended there before these records were kept
+        if not (events := spool.events(run)):
+            continue  # a run that goes on has just sent them itself
+        made = events[0]["do"] == "create"
         ended = any(event["do"] == "end" for event in events) or (
-            not place.startswith(OFFLINE) and client.get_run(place).info.status != "RUNNING"
+            not made and client.get_run(deliverer.place(run)).info.status != "RUNNING"
         )
         if not (unfinished or ended):
-            yield Sent(run, "", "has no end: running, or killed (--unfinished)")
-            continue
-        if runs_named_in(events) - {run} - known.keys():
-            yield Sent(run, "", "belongs to a run that is not sent yet")
-            continue
-        if events[0]["do"] == "create" and run not in known:
-            place = known[run] = create(client, _renamed(events[0], known))
-            spool.remember(known)
-        for event in events:
-            if event["do"] != "create":
-                perform(client, place, _renamed(event, known))
-        if not ended:
-            client.set_terminated(place, "KILLED")
-        spool.forget(run)
-        yield Sent(run, place)
-
-
-def runs_named_in(events: list[Event]) -> set[str]:
-    """Runs that these events refer to and that the server does not know by these names."""
-    named = {event.get("parent", "") for event in events}
-    named.update(value for event in events for value in event.get("tags", {}).values())
-    return {name for name in named if name.startswith(OFFLINE)}
-
-
-def _renamed(event: Event, known: Mapping[str, str]) -> Event:
-    """The event with the ids that the server gave in place of the spool's."""
-    changed: dict[str, Any] = dict(event)
-    if "parent" in event:
-        changed["parent"] = known.get(event["parent"], event["parent"])
-    if "tags" in event:
-        changed["tags"] = {k: known.get(v, v) for k, v in event["tags"].items()}
-    return changed
+            left.add(run)
+            yield f"{run}: has no end: running, or killed (--unfinished)"
+        elif left & {event.get(other) for event in events for other in ("parent", "child")}:
+            left.add(run)
+            yield f"{run}: belongs to a run that is not sent yet"
+        else:
+            deliverer.deliver(run)
+            place = deliverer.place(run)
+            if not ended:
+                client.set_terminated(place, "KILLED")
+            yield f"{run}: sent as {place}"

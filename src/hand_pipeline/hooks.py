@@ -56,18 +56,18 @@ class TrackingHook:
         """Open the run and log what goes in."""
         if not self.settings.get("enabled", True):
             return
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         os.environ[tracking.URI] = self._uri()
         names = "+".join(run_params.get("pipeline_names") or ["__default__"])
         os.environ[spool.FOLDER] = str(self.home / "mlflow/spool")
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.settings["experiment"]
         remote = os.environ[tracking.URI].startswith("http")
         location = None if remote else (self.home / self.settings["artifact_location"]).as_uri()
-        run = tracking.start_run(names, experiment, location, self._tags(run_params, names))
-        if not run.startswith(spool.OFFLINE):
-            self._close_killed_runs(run, names)
-        for name in sorted(i for i in pipeline.inputs() if i.startswith("params:")):
-            tracking.log_params({name.removeprefix("params:"): tracking.plain(catalog.load(name))})
+        tracking.start_run(names, experiment, location, self._tags(run_params, names))
+        tracking.close_killed_runs(names)
+        inputs = sorted(i for i in pipeline.inputs() if i.startswith("params:"))
+        tracking.log_params(
+            {name.removeprefix("params:"): tracking.plain(catalog.load(name)) for name in inputs}
+        )
         packages = sorted(f"{d.metadata['Name']}=={d.version}" for d in distributions())
         tracking.log_text(
             "\n".join([f"# Python {platform.python_version()}", *packages]), "environment.txt"
@@ -97,11 +97,10 @@ class TrackingHook:
     def on_pipeline_error(self, error: Exception) -> None:
         """Close the run as failed, with the reason."""
         if tracking.run_id() is not None:
-            tracking.log_tags({"error": f"{type(error).__name__}: {error}"})
-            self._close("FAILED")
+            self._close("FAILED", f"{type(error).__name__}: {error}")
 
-    def _close(self, status: str) -> None:
-        tracking.end_run(tracking.run_id(), status)
+    def _close(self, status: str, reason: str = "") -> None:
+        tracking.end_run(tracking.run_id(), status, reason)
         for variable in (tracking.RUN, tracking.URI, spool.FOLDER):
             os.environ.pop(variable, None)
 
@@ -144,21 +143,6 @@ class TrackingHook:
         }
         inputs = [d for n in names.split("+") for d in declared.get(n, {}).get("deps", [])]
         return {f"dvc.{d}": known[d] for d in inputs if d in known and not d.startswith("src/")}
-
-    def _close_killed_runs(self, current: str, names: str) -> None:
-        """A killed process leaves its run RUNNING for ever: close those whose process is gone."""
-        experiment = tracking.client().get_run(current).info.experiment_id
-        client = tracking.client()
-        same = f"attributes.status = 'RUNNING' and tags.`kedro.pipeline` = '{names}'"
-        for run in client.search_runs([experiment], same):
-            host, _, pid = run.data.tags.get("process", "").rpartition(":")
-            if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
-                client.set_terminated(run.info.run_id, "KILLED")
-                below = f"tags.`{tracking.PARENT}` = '{run.info.run_id}'"
-                for child in client.search_runs(
-                    [experiment], f"attributes.status = 'RUNNING' and {below}"
-                ):
-                    client.set_terminated(child.info.run_id, "KILLED")
 
 
 def _stages_in(file: Path) -> dict[str, Any]:

@@ -1,94 +1,93 @@
-"""Records kept on disk while the tracking server is away, to be sent later in their order."""
+"""Records on disk until the tracking server has them: a file a run, one record a line."""
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from hand_pipeline.files import atomic_write_text
+from typing import IO, Any
 
 FOLDER = "HAND_PIPELINE_SPOOL"
 """Variable that names the folder; child processes inherit it."""
-OFFLINE = "offline-"
-"""How the id of a run begins that the server does not know yet."""
 
 Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Spool:
-    """A folder with a file a run: one event a line, and copies of its files beside it."""
+    """A folder with a file for each run that has unsent records, and copies of its artifacts."""
 
     folder: Path
-
-    @classmethod
-    def current(cls) -> "Spool | None":
-        """The spool of this process, if it has one."""
-        named = os.environ.get(FOLDER)
-        return cls(Path(named)) if named else None
-
-    def holds(self, run: str) -> bool:
-        """Whether records of `run` wait here; those that follow must wait behind them."""
-        return run.startswith(OFFLINE) or self.file(run).exists()
-
-    def uploaded(self) -> dict[str, str]:
-        """The server's id of each run that was begun here and has been sent."""
-        names = self.folder / "uploaded.json"
-        return json.loads(names.read_text()) if names.exists() else {}
-
-    def remember(self, uploaded: dict[str, str]) -> None:
-        """Note the server's ids, so that no run is made twice and what follows finds its run."""
-        atomic_write_text(self.folder / "uploaded.json", json.dumps(uploaded))
-
-    def name_of(self, run: str) -> str:
-        """What to call a run now: by the server's id, once all of it has been sent."""
-        if not run.startswith(OFFLINE) or self.file(run).exists():
-            return run
-        return self.uploaded().get(run, run)
 
     def file(self, run: str) -> Path:
         """Where a run's events are."""
         return self.folder / f"{run}.jsonl"
 
-    def keep(self, run: str, event: Event) -> None:
-        """Append an event, whole: several processes may log to one run."""
+    @contextlib.contextmanager
+    def alone(self, run: str) -> Iterator[IO[bytes]]:
+        """A run's file, which no other process reads or writes meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if event["do"] == "artifact":
-            event = {**event, "path": str(self._copy(run, Path(event["path"])))}
-        line = (json.dumps(event) + "\n").encode()
-        descriptor = os.open(self.file(run), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        while True:
+            with self.file(run).open("ab+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file.fileno()).st_nlink:  # else sent and removed while this one waited
+                    yield file
+                    return
 
-    def _copy(self, run: str, path: Path) -> Path:
-        """The file as it is now: a later run writes another in its place."""
-        place = self.folder / f"{run}.files" / uuid.uuid4().hex / path.name
-        place.parent.mkdir(parents=True)
-        (shutil.copytree if path.is_dir() else shutil.copy2)(path, place)
-        return place
+    def add(self, run: str, *events: Event) -> None:
+        """Append events; what they name as artifact is copied, as a later run overwrites it."""
+        with self.alone(run) as file:
+            kept = [self._copied(run, e) if e["do"] == "artifact" else e for e in events]
+            lines = b"".join(json.dumps(event).encode() + b"\n" for event in kept)
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                lines = lines if file.read() == b"\n" else b"\n" + lines  # its writer was killed
+            file.write(lines)
 
-    def runs(self) -> list[str]:
-        """Runs with waiting records, in the order they began."""
-        began = {f.stem: _events(f)[0].get("time", 0) for f in self.folder.glob("*.jsonl")}
-        return sorted(began, key=lambda run: (began[run], run))
+    def _copied(self, run: str, event: Event) -> Event:
+        path = Path(event["path"])
+        place = Path(f"{run}.files", uuid.uuid4().hex, path.name)
+        (self.folder / place.parent).mkdir(parents=True)
+        (shutil.copytree if path.is_dir() else shutil.copy2)(path, self.folder / place)
+        return {**event, "path": str(place)}
 
-    def events(self, run: str) -> Iterator[Event]:
+    def events(self, run: str) -> list[Event]:
         """A run's events in their order."""
-        yield from _events(self.file(run))
+        found = []
+        if self.file(run).exists():
+            for line in self.file(run).read_bytes().splitlines():
+                with contextlib.suppress(ValueError):  # cut short: its writer was killed
+                    found.append(json.loads(line))
+        return found
 
     def forget(self, run: str) -> None:
-        """Remove what has been sent."""
-        self.file(run).unlink()
+        """Remove what has been sent; to be called inside `alone`."""
         shutil.rmtree(self.folder / f"{run}.files", ignore_errors=True)
+        self.file(run).unlink()
 
+    def runs(self, above: str = "") -> list[str]:
+        """Runs with waiting records, in the order these were made.
 
-def _events(file: Path) -> list[Event]:
-    lines = file.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # what follows the last end is cut short
+        Args:
+            above: only this run and those below it, whose ids begin with its own.
+        """
+        found = {file.stem: self.events(file.stem) for file in self.folder.glob(f"{above}*.jsonl")}
+        began = {run: events[0].get("time", 0) for run, events in found.items() if events}
+        return sorted(began, key=lambda run: (began[run], run))
+
+    def rest(self, seconds: float) -> None:
+        """Let no process look for the server for so long: it has just been found away."""
+        until = self.folder / "away"
+        until.touch()
+        os.utime(until, (time.time() + seconds,) * 2)
+
+    @property
+    def resting(self) -> bool:
+        """Whether the server was away a short time ago."""
+        until = self.folder / "away"
+        return until.exists() and time.time() < until.stat().st_mtime

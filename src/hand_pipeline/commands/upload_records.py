@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 import yaml
 
-from hand_pipeline import delivery, tracking
+from hand_pipeline import delivery
 from hand_pipeline.spool import Spool
+from hand_pipeline.tracking import without_password
 
 
 @click.command("upload-records")
@@ -26,16 +27,15 @@ def upload_records(folder: Path, uri: str | None, unfinished: bool) -> None:
     if not folder.is_dir() or not spool.runs():
         click.echo(f"nothing waits in {folder}")
         return
-    os.environ[tracking.URI] = uri or _configured()
-    client = tracking.client()
+    uri = uri or _configured()
     try:
-        for sent in delivery.upload(client, spool, unfinished):
-            click.echo(f"{sent.run}: {sent.why or f'sent as {sent.place}'}")
+        for line in delivery.upload(delivery.Deliverer(spool, uri), unfinished):
+            click.echo(line)
     except Exception as error:
         if not delivery.is_away(error):
             raise
         raise click.ClickException(
-            f"{os.environ[tracking.URI]} cannot be reached; nothing is lost, call this again later"
+            f"{without_password(uri)} cannot be reached; nothing is lost, call this again later"
         ) from error
 
 
