@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hand_pipeline.files import DiskFullError, atomic_write, atomic_write_text, files_hash
+from hand_pipeline.files import DiskFullError, atomic_write, atomic_write_text
 
 
 def test_an_error_while_writing_keeps_the_former_content(tmp_path: Path) -> None:
@@ -28,13 +28,3 @@ def test_a_full_disk_says_what_to_do_and_leaves_nothing_half_written(tmp_path: P
     with pytest.raises(DiskFullError, match=r"Free some space"), atomic_write(path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
-
-
-def test_the_hash_of_files_knows_names_and_bytes(tmp_path: Path) -> None:
-    first, second = tmp_path / "a", tmp_path / "b"
-    first.write_text("1")
-    second.write_text("2")
-    both = files_hash([second, first])
-    assert both == files_hash([first, second])
-    second.write_text("3")
-    assert files_hash([first, second]) != both

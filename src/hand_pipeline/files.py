@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,11 +62,3 @@ def file_hash(path: Path | str) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def files_hash(paths: Iterable[Path]) -> str:
-    """One SHA-256 for many files: of their names and bytes, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(f"{path.name}\0{file_hash(path)}\n".encode())
-    return digest.hexdigest()

@@ -58,7 +58,7 @@ def test_unproject_undoes_project(
 def test_factors_reproduce_the_transformed_camera(
     intrinsics: torch.Tensor, matrix: torch.Tensor
 ) -> None:
-    transformed = camera.transform_intrinsics(intrinsics, matrix)
+    transformed = matrix @ intrinsics
     k, turn = camera.factor_intrinsics(transformed)
     torch.testing.assert_close(k @ turn, transformed)
     assert torch.equal(k, k.triu())
@@ -73,7 +73,7 @@ def test_turned_joints_project_onto_the_transformed_pixels(
     points: torch.Tensor, intrinsics: torch.Tensor, matrix: torch.Tensor
 ) -> None:
     expected = affine2d.apply_affine(matrix, camera.project(points, intrinsics))
-    whole = camera.transform_intrinsics(intrinsics, matrix)
+    whole = matrix @ intrinsics
     torch.testing.assert_close(camera.project(points, whole), expected)
     k, turn = camera.factor_intrinsics(whole)
     torch.testing.assert_close(camera.project(points @ turn.mT, k), expected)

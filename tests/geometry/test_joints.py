@@ -1,5 +1,4 @@
 import pytest
-import torch
 
 from hand_pipeline.geometry.joints import (
     BONE_FINGERS,
@@ -12,7 +11,6 @@ from hand_pipeline.geometry.joints import (
     TIPS,
     permutation,
 )
-from hand_pipeline.geometry.topology import hand_adjacency
 
 # Worked out by hand from the data sets' documentation, not from `ORDERS`.
 TABLE = {
@@ -74,10 +72,3 @@ def test_mano_parents_are_the_previous_joint_of_the_same_finger() -> None:
         finger, number = joint.split("_")
         expected = "wrist" if number == "1" else f"{finger}_{int(number) - 1}"
         assert MANO_JOINTS[parent] == expected
-
-
-def test_adjacency_has_each_bone_both_ways() -> None:
-    adjacency = hand_adjacency()
-    assert torch.equal(adjacency, adjacency.mT)
-    assert int(adjacency.sum()) == 40
-    assert all(adjacency[a, b] for a, b in BONES)

@@ -20,7 +20,7 @@ def everything(device: str, dtype: torch.dtype = torch.float32) -> dict[str, tor
     box = torch.tensor([[10.0, 10, 200, 200]]).expand(4, 4).to(device)
     turn = affine2d.rotation(draw(4), draw(4, 2) * 224)
     warp = affine2d.compose(affine2d.crop_matrix(box, 112), turn)
-    whole = camera.transform_intrinsics(k, warp)
+    whole = affine2d.compose(k, warp)  # the camera of the warped image
     weak = draw(4, 3) + 1
     results = {
         "vertices": mesh.vertices,

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 import trimesh
@@ -73,15 +71,6 @@ def test_two_holes_are_refused() -> None:
         topology.boundary_loop(apart)
 
 
-def test_a_closed_wrist_makes_the_hand_watertight(hand: ManoHand) -> None:
-    faces = topology.close_wrist(hand.faces)
-    assert len(faces) == 1538 + 14
-    mesh = trimesh.Trimesh(hand.template.numpy(), faces.numpy(), process=False)
-    assert mesh.is_watertight
-    assert mesh.is_winding_consistent
-    assert 1e-4 < mesh.volume < 1e-3  # 0.1 to 1 litre, and facing outwards
-
-
 def test_normals_of_a_sphere_point_outwards() -> None:
     vertices, faces = icosphere()
     normals = topology.vertex_normals(vertices[None].repeat(2, 1, 1) * 0.1 + 3, faces)
@@ -106,74 +95,3 @@ def test_normal_of_a_face_without_area_is_finite_with_its_gradient() -> None:
     assert vertices.grad is not None
     assert bool(normals.isfinite().all())
     assert bool(vertices.grad.isfinite().all())
-
-
-def test_adjacency_is_the_edges_both_ways(hand: ManoHand) -> None:
-    adjacency = topology.vertex_adjacency(hand.faces, 778)
-    assert torch.equal(adjacency, adjacency.mT)
-    assert torch.equal(adjacency.triu().nonzero(), topology.edges(hand.faces))
-
-
-def test_subdivision_keeps_the_surface_closed_and_its_direction() -> None:
-    matrix, faces = topology.loop_subdivision(TETRAHEDRON, 4)
-    vertices = topology.subdivide(matrix, CORNERS[None])[0]
-    mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
-    assert len(vertices) == 4 + 6
-    assert len(faces) == 16
-    assert mesh.is_watertight
-    assert mesh.volume > 0
-
-
-def test_subdivision_agrees_with_trimesh() -> None:
-    vertices, faces = icosphere()
-    matrix, finer = topology.loop_subdivision(faces, len(vertices))
-    found = topology.subdivide(matrix, vertices[None])[0]
-    expected, _ = trimesh.remesh.subdivide_loop(vertices.numpy(), faces.numpy(), iterations=1)
-    assert len(found) == len(expected)
-    distance = torch.cdist(found.double(), torch.tensor(expected)).min(1).values
-    assert float(distance.max()) < 1e-5
-    assert len(finer) == 4 * len(faces)
-
-
-def test_subdivision_keeps_planes_and_straight_rims() -> None:
-    """A flat mesh stays flat, and what is linear in position stays linear away from the rim."""
-    count = 7
-    y, x = torch.meshgrid(torch.arange(count), torch.arange(count), indexing="ij")
-    corner = (y * count + x)[:-1, :-1].reshape(-1)
-    lower = torch.stack([corner, corner + 1, corner + count], dim=1)
-    upper = torch.stack([corner + 1, corner + count + 1, corner + count], dim=1)
-    faces = torch.cat([lower, upper])
-    vertices = torch.stack([x.reshape(-1), y.reshape(-1), 0 * x.reshape(-1)], dim=1).float()
-    matrix, _ = topology.loop_subdivision(faces, count * count)
-    torch.testing.assert_close(matrix.to_dense().sum(1), torch.ones(matrix.shape[0]))
-    found = topology.subdivide(matrix, vertices[None])[0]
-    assert float(found[:, 2].abs().max()) == 0
-    inner = (vertices[:, :2] > 0).all(1) & (vertices[:, :2] < count - 1).all(1)
-    torch.testing.assert_close(found[: count * count][inner], vertices[inner])
-    rim_middle = (vertices[:, 1] == 0) & (vertices[:, 0] > 1) & (vertices[:, 0] < count - 2)
-    torch.testing.assert_close(found[: count * count][rim_middle], vertices[rim_middle])
-
-
-def test_subdivided_hand_is_smoother_and_keeps_its_wrist(hand: ManoHand) -> None:
-    matrix, faces = topology.loop_subdivision(hand.faces, 778)
-    vertices = topology.subdivide(matrix, hand.template[None])
-    assert vertices.shape == (1, 778 + 2315, 3)
-    assert len(topology.boundary_loop(faces)) == 32
-    assert float((vertices[0, :778] - hand.template).norm(dim=1).max()) < 0.01
-
-    def roughness(points: torch.Tensor, corners: torch.Tensor) -> float:
-        sides = topology.edge_faces(corners).faces
-        a, b, c = points[corners].unbind(1)
-        normals = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
-        inner = sides[:, 1] >= 0
-        cosine = (normals[sides[inner, 0]] * normals[sides[inner, 1]]).sum(1)
-        return math.degrees(float(cosine.clamp(-1, 1).acos().mean()))
-
-    assert roughness(vertices[0], faces) < 0.6 * roughness(hand.template, hand.faces)
-
-
-def test_children_of_a_face_follow_one_another() -> None:
-    _, finer = topology.loop_subdivision(SQUARE, 4)
-    for face, corners in enumerate(SQUARE.tolist()):
-        children = finer[4 * face : 4 * face + 4]
-        assert set(corners) <= set(children.flatten().tolist())

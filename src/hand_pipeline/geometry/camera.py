@@ -37,18 +37,6 @@ def unproject(
 
 
 @full_precision
-def transform_intrinsics(
-    intrinsics: Float[Tensor, "batch 3 3"], matrix: Float[Tensor, "batch 3 3"]
-) -> Float[Tensor, "batch 3 3"]:
-    """Camera of the image that `matrix` (source pixels to target pixels) makes: `matrix @ K`.
-
-    It projects the unchanged 3D labels onto the transformed pixels. It is upper triangular only
-    where `matrix` does not rotate; `factor_intrinsics` splits off the rotation.
-    """
-    return matrix @ intrinsics
-
-
-@full_precision
 def factor_intrinsics(
     matrix_times_k: Float[Tensor, "batch 3 3"],
 ) -> tuple[Float[Tensor, "batch 3 3"], Float[Tensor, "batch 3 3"]]:
