@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hand_pipeline.config import Config
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from hand_pipeline.training.method import Method
@@ -38,6 +39,29 @@ def method_classes() -> dict[str, type[Method]]:
     }
 
 
+def method_class(name: str) -> type[Method]:
+    """The method of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    known = method_classes()
+    if name not in known:
+        raise ValueError(f"unknown method {name!r}; known methods: {', '.join(known)}")
+    return known[name]
+
+
+def config_class(name: str) -> type[Config]:
+    """The configuration of a method's own numbers: what its constructor takes as `cfg`.
+
+    Raises:
+        ValueError: there is no method of that name.
+    """
+    kind = typing.get_type_hints(method_class(name).__init__)["cfg"]
+    assert issubclass(kind, Config)  # of every method
+    return kind
+
+
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:
     """Rebuild a trained method, in evaluation mode.
 
@@ -45,7 +69,7 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
         CheckpointError: it holds no method, or one that is not known.
         CheckpointMismatchError: its weights do not fit its configuration.
     """
-    name, known = checkpoint.metadata.get("method"), method_classes()
+    name, known = str(checkpoint.metadata.get("method")), method_classes()
     if name not in known:
         raise CheckpointError(f"{origin} holds {name!r}; known methods: {', '.join(known)}")
     hints = typing.get_type_hints(known[name].__init__)

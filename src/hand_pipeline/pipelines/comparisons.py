@@ -73,7 +73,7 @@ def create_pipeline() -> Pipeline:
             "params:sweeps.comparisons",
             "comparisons_runs_table",
             "labelled_hands",
-            "params:finetune.pymaf",
+            "params:finetune.method",
         ],
         "comparisons_hands_picture",
         name="draw_members",

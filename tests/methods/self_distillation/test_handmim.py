@@ -16,13 +16,15 @@ VIT = VitConfig(
     name="vit_tiny_patch16_224", image_size=64, embed_dim=48, depth=4, num_heads=3, drop_path=0.0
 )
 VIEWS = ViewConfig(image_size=64)
-CONFIG = HandMIMConfig(total_steps=100, head_hidden_dim=64, decoder_width=16)
+CONFIG = HandMIMConfig(head_hidden_dim=64, decoder_width=16)
 GOLDEN = Path(__file__).parents[2] / "golden" / "handmim_cpu.txt"
 
 
 def build(vit=VIT, views=VIEWS, seed=0, **changes):
     torch.manual_seed(seed)
-    return HandMIM(CONFIG.model_copy(update=changes), vit, views)
+    method = HandMIM(CONFIG.model_copy(update=changes), vit, views)
+    method.total_steps = 100
+    return method
 
 
 def crops(count=8, seed=0):

@@ -122,6 +122,7 @@ class MaskHand(Method, MaskHandNetwork):
         ValueError: no tokenizer sizes, or another input size than the ViT's.
     """
 
+    name = "maskhand"
     cfg: MaskHandConfig
     crop_scale: Float[Tensor, ""]
     """Side of the training pictures over the longer side of the hands in them."""
@@ -131,6 +132,7 @@ class MaskHand(Method, MaskHandNetwork):
     ) -> None:
         super().__init__(cfg, vit)
         augmentation.check_size(vit.image_size, "ViT")
+        self.configs = {"cfg": cfg, "vit": vit, "augmentation": augmentation}
         self.augmentation = HandAugmentation(augmentation)
         self.backbone.freeze_blocks(cfg.frozen_blocks)
         terms = [name.removeprefix("weight_") for name in type(cfg).model_fields]

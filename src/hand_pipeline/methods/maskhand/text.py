@@ -107,6 +107,7 @@ class TextMaskHand(Method):
         ValueError: no prompts, no tokenizer sizes, or prompts that differ in their case alone.
     """
 
+    name = "maskhand_text"
     mano: ManoHand
     features: Float[Tensor, "prompts width"]
     """Of the prompts, as the encoder gives them: zeros until `set_features`."""
@@ -118,7 +119,7 @@ class TextMaskHand(Method):
                 "TextMaskHand needs its prompts and the sizes of its tokenizer: set cfg.prompts "
                 "and cfg.tokenizer (of a checkpoint: `pose_tokenizer.sizes_of`)"
             )
-        self.cfg = cfg
+        self.cfg, self.configs = cfg, {"cfg": cfg}
         self._numbers = {prompt.casefold(): row for row, prompt in enumerate(cfg.prompts)}
         if len(self._numbers) != len(cfg.prompts):
             raise ValueError(f"prompts must differ by more than case, got {cfg.prompts}")

@@ -58,11 +58,12 @@ class VqMano(Method):
         cfg: sizes, weights and hand model.
     """
 
+    name = "vq_mano"
     mano: ManoHand
 
     def __init__(self, cfg: VqManoConfig) -> None:
         super().__init__()
-        self.cfg = cfg
+        self.cfg, self.configs = cfg, {"cfg": cfg}
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.tokenizer = PoseTokenizer(cfg)
         self.loss_weights = {

@@ -28,7 +28,7 @@ from hand_pipeline.methods.peclr.equivariance import undo_view
 from hand_pipeline.models.image_encoder import ResNetConfig, build_encoder
 from hand_pipeline.models.projection_head import ContrastiveHead
 from hand_pipeline.models.vit import VitConfig
-from hand_pipeline.training.method import Method
+from hand_pipeline.training.method import Pretraining
 
 
 class PeclrConfig(Config):
@@ -45,7 +45,7 @@ class PeclrConfig(Config):
     )
 
 
-class PeCLR(Method):
+class PeCLR(Pretraining):
     """An encoder and a projection head; the term is `contrast`.
 
     Args:
@@ -57,6 +57,8 @@ class PeCLR(Method):
         ValueError: views and backbone disagree on the image size.
     """
 
+    name = "peclr"
+
     def __init__(self, cfg: PeclrConfig, vit: VitConfig, views: ViewConfig) -> None:
         super().__init__()
         if vit.image_size != views.image_size:
@@ -64,7 +66,7 @@ class PeCLR(Method):
                 f"the backbone takes {vit.image_size} px, views have {views.image_size} px; "
                 "give both the same image_size"
             )
-        self.cfg = cfg
+        self.cfg, self.configs = cfg, {"cfg": cfg, "vit": vit, "views": views}
         self.encoder = build_encoder(vit, cfg.resnet)
         self.head = ContrastiveHead(self.encoder.embed_dim, cfg.head_hidden_dim, cfg.latent_dim)
         self.sampler = ViewSampler(views)

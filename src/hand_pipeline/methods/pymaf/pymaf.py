@@ -83,6 +83,7 @@ class PyMAF(Method):
         ValueError: the augmentation makes images of another size than the ViT takes.
     """
 
+    name = "pymaf"
     mano: ManoHand
     crop_scale: Float[Tensor, ""]
     """Side of the training pictures over the longer side of the hands in them: to be set from the
@@ -94,6 +95,7 @@ class PyMAF(Method):
         super().__init__()
         augmentation.check_size(vit.image_size, "ViT")
         self.cfg = cfg
+        self.configs = {"cfg": cfg, "vit": vit, "augmentation": augmentation}
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.augmentation = HandAugmentation(augmentation)
         self.backbone = build_vit(vit)

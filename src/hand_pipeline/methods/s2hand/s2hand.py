@@ -78,6 +78,7 @@ class S2Hand(Method):
             term has a weight in this stage.
     """
 
+    name = "s2hand"
     mano: ManoHand
     crop_scale: Float[Tensor, ""]
     """Side of the training pictures over the longer side of the hands in them."""
@@ -88,6 +89,7 @@ class S2Hand(Method):
         super().__init__()
         augmentation.check_size(encoder.image_size, "encoder")
         self.cfg, self.image_size = cfg, encoder.image_size
+        self.configs = {"cfg": cfg, "encoder": encoder, "augmentation": augmentation}
         self.normalized = encoder.imagenet_normalization
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.augmentation = HandAugmentation(augmentation)

@@ -103,6 +103,7 @@ class HandMIMConfig(SelfDistillationConfig):
 class HandMIM(SelfDistillation):
     """Student, EMA teacher and pixel decoder; terms `pose`, `patch`, `recon` (and `koleo`)."""
 
+    name = "handmim"
     cfg: HandMIMConfig
 
     def __init__(self, cfg: HandMIMConfig, vit: VitConfig, views: ViewConfig) -> None:

@@ -66,6 +66,7 @@ class Ibot(SelfDistillation):
             masks.
     """
 
+    name = "ibot"
     cfg: IbotConfig
 
     def __init__(self, cfg: IbotConfig, vit: VitConfig, views: ViewConfig) -> None:
@@ -126,7 +127,7 @@ class Ibot(SelfDistillation):
     def _student_logits(self, latents: Tensor, step: int) -> Tensor:
         """Cosines to the prototypes; these get a gradient of 0 while they are frozen."""
         prototypes = _prototypes(self.student)
-        if step >= round(self.cfg.freeze_prototypes * self.cfg.total_steps):
+        if step >= round(self.cfg.freeze_prototypes * self.total_steps):
             return prototypes(latents)
         frozen = {name: p.detach() for name, p in prototypes.named_parameters()}
         logits = torch.func.functional_call(prototypes, frozen, (latents,))

@@ -20,16 +20,13 @@ from hand_pipeline.methods.self_distillation.token_encoder import TokenEncoder
 from hand_pipeline.models.projection_head import ProjectionHead, Prototypes
 from hand_pipeline.models.vit import VisionTransformer, VitConfig, VitOutput, build_vit
 from hand_pipeline.training.ema import freeze, update_teacher
-from hand_pipeline.training.method import Method
+from hand_pipeline.training.method import Pretraining
 from hand_pipeline.training.schedules import cosine, linear
 
 
 class SelfDistillationConfig(MaskConfig):
     """Numbers that iBOT and HandMIM share; masks are `MaskConfig`'s fields."""
 
-    total_steps: int = Field(
-        86_400, gt=0, description="steps of the run; the caller fills it in (HandMIM: 400 epochs)"
-    )
     latent_dim: int = Field(
         256, gt=1, description="iBOT's bottleneck; 128 pseudo key points x 2 (HandMIM 3.2)"
     )
@@ -73,7 +70,7 @@ class MaskedStep(NamedTuple):
     teacher: VitOutput
 
 
-class SelfDistillation(Method):
+class SelfDistillation(Pretraining):
     """Student and EMA teacher over two masked views; a subclass computes the terms.
 
     Args:
@@ -120,7 +117,7 @@ class SelfDistillation(Method):
             codes = Prototypes(cfg.latent_dim, prototypes, prototype_gain) if prototypes else None
             return TokenEncoder(network, head, codes)
 
-        self.cfg = cfg
+        self.cfg, self.configs = cfg, {"cfg": cfg, "vit": vit, "views": views}
         self.student = encoder(build_vit(vit, masking=True))
         plain = {"init": "random", "drop_path": 0.0, "gradient_checkpointing": False}
         self.teacher = encoder(build_vit(vit.model_copy(update=plain)))
@@ -133,7 +130,7 @@ class SelfDistillation(Method):
     def after_step(self, step: int) -> None:
         """Move the teacher towards the student."""
         start, final = self.cfg.ema_momentum
-        momentum = cosine(step, self.cfg.total_steps, start, final)
+        momentum = cosine(step, self.total_steps, start, final)
         update_teacher(self.teacher, self.student, momentum)
 
     def monitors(self) -> dict[str, Tensor]:
@@ -183,7 +180,7 @@ class SelfDistillation(Method):
         return MaskedStep(views, mask, student, teacher)
 
     def _temperature(self, bounds: tuple[float, float], step: int) -> float:
-        warmup = round(self.cfg.temperature_warmup * self.cfg.total_steps)
+        warmup = round(self.cfg.temperature_warmup * self.total_steps)
         return linear(step, warmup, *bounds)
 
     def _targets(
