@@ -27,7 +27,8 @@ from hand_pipeline.data.loader import batches_from
 from hand_pipeline.data.shards.crops import CropDataset
 from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods.self_distillation.handmim import HandMIM, HandMIMConfig
+from hand_pipeline.methods.self_distillation.config import HandMIMConfig
+from hand_pipeline.methods.self_distillation.handmim import HandMIM
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.loop import TrainConfig, fit
 

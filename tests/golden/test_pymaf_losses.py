@@ -15,7 +15,8 @@ from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.vit import VitConfig
 
 GOLDEN = Path(__file__).with_name("pymaf_cpu.txt")

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from hand_pipeline.data.batch import HandBatch, Keypoints
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.s2hand.config import S2HandConfig, paper_augmentation
+from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
 from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
@@ -63,7 +64,10 @@ def build() -> S2Hand:
             w_mrgb=1e-3, w_laplacian=0.1,
         ),
         EfficientNetConfig(name="mobilenetv2_035", image_size=SIZE),
-        paper_augmentation(SIZE),
+        HandAugmentationConfig(
+            image_size=SIZE, scale=0, translation=0, rotation_deg=0, brightness=0, contrast=0,
+            saturation=0, hue=0, padding="zeros",
+        ),
     )  # fmt: skip
 
 

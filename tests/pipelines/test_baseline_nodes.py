@@ -17,7 +17,8 @@ from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.data.views import ViewConfig
 from hand_pipeline.methods import method_classes, restore_method
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
-from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.image_encoder import ResNetConfig
 from hand_pipeline.models.state import CheckpointMismatchError
 from hand_pipeline.models.vit import VitConfig

@@ -16,12 +16,17 @@ from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
-from hand_pipeline.methods.maskhand.maskhand import MaskHand, MaskHandConfig
-from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizerConfig
-from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHeadConfig
-from hand_pipeline.methods.maskhand.text import TextMaskHand, TextMaskHandConfig
-from hand_pipeline.methods.maskhand.text_encoder import TextEncoderConfig
-from hand_pipeline.methods.maskhand.vq_mano import VqMano, VqManoConfig
+from hand_pipeline.methods.maskhand.config import (
+    MaskHandConfig,
+    PoseTokenizerConfig,
+    ShapeCameraHeadConfig,
+    TextEncoderConfig,
+    TextMaskHandConfig,
+    VqManoConfig,
+)
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.text import TextMaskHand
+from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.pipelines.generation.nodes import (

@@ -11,7 +11,7 @@ from PIL import Image
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.predict import PredictedHands, load_predictions
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf.pymaf import PyMAFConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.sweeps.declaration import SweepConfig
 from hand_pipeline.sweeps.pipeline import sweep_pipeline
 from hand_pipeline.sweeps.project import PROJECT, Project

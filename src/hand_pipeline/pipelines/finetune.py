@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint

@@ -13,7 +13,8 @@ from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.pose_set import PosesConfig, PoseSet, open_training_poses, read_poses
 from hand_pipeline.evaluation.tokens import score_tokens
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.maskhand.vq_mano import VqMano, VqManoConfig
+from hand_pipeline.methods.maskhand.config import VqManoConfig
+from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig

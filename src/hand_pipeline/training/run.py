@@ -200,7 +200,7 @@ def _train(
     distributed = torch.distributed.is_initialized()
     rank = torch.distributed.get_rank() if distributed else 0
     stream = batches_from(
-        data,
+        data,  # type: ignore[arg-type]  # map-style is all that a loader asks for
         data.collate,
         batch_size=training.batch_size,
         seed=training.seed,

@@ -34,7 +34,6 @@ from hand_pipeline.training.method import Pretraining
 class PeclrConfig(Config):
     """PeCLR's own numbers."""
 
-    contrast_weight: float = Field(1.0, ge=0, description="of its only loss")
     temperature: float = Field(0.5, gt=0, description="PeCLR")
     head_hidden_dim: int = Field(512, gt=0, description="PeCLR")
     latent_dim: int = Field(128, gt=1, multiple_of=2, description="64 points x 2 (PeCLR)")
@@ -70,7 +69,7 @@ class PeCLR(Pretraining):
         self.encoder = build_encoder(vit, cfg.resnet)
         self.head = ContrastiveHead(self.encoder.embed_dim, cfg.head_hidden_dim, cfg.latent_dim)
         self.sampler = ViewSampler(views)
-        self.loss_weights = {"contrast": cfg.contrast_weight}
+        self.loss_weights = {"contrast": 1.0}
         self._monitors: dict[str, Tensor] = {}
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:

@@ -24,8 +24,8 @@ from hand_pipeline.evaluation.predict import Predict
 from hand_pipeline.evaluation.text_to_mesh import pose_hands
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
+from hand_pipeline.methods.maskhand.config import TextMaskHandConfig
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
-from hand_pipeline.methods.maskhand.text import TextMaskHandConfig
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.viz.hand_sheet import hand_sheet

@@ -7,7 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.methods.maskhand.maskhand import MaskHand, MaskHandConfig
+from hand_pipeline.methods.maskhand.config import MaskHandConfig
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.pose_tokenizer import sizes_of
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
