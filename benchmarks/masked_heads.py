@@ -12,7 +12,8 @@ import torch
 
 from hand_pipeline.data.batch import ImageBatch
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods.self_distillation.handmim import HandMIM, HandMIMConfig
+from hand_pipeline.methods.self_distillation.config import HandMIMConfig
+from hand_pipeline.methods.self_distillation.handmim import HandMIM
 from hand_pipeline.models.vit import VitConfig
 
 PRESETS = {

@@ -24,10 +24,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.batch import ImageBatch
 from hand_pipeline.data.loader import batches_from
-from hand_pipeline.data.shards.crops import CropDataset, collate_crops
+from hand_pipeline.data.shards.crops import CropDataset
 from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods.self_distillation.handmim import HandMIM, HandMIMConfig
+from hand_pipeline.methods.self_distillation.config import HandMIMConfig
+from hand_pipeline.methods.self_distillation.handmim import HandMIM
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.loop import TrainConfig, fit
 
@@ -96,11 +97,7 @@ def main() -> None:
     vit, cfg, side = PRESETS[given.preset]
     vit = vit.model_copy(update={"gradient_checkpointing": given.checkpointing})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    method = HandMIM(
-        cfg.model_copy(update={"total_steps": given.steps}),
-        vit,
-        ViewConfig(image_size=vit.image_size),
-    ).to(device)
+    method = HandMIM(cfg, vit, ViewConfig(image_size=vit.image_size)).to(device)
     operations, peak = operations_a_photo(method, side), peak_operations(device)
     every = max(given.steps // 4, 1)
     train = TrainConfig(
@@ -118,7 +115,7 @@ def main() -> None:
         crops = CropDataset(Path(folder) / "crops")
         batches = batches_from(
             crops,
-            collate_crops,
+            crops.collate,
             given.batch,
             seed=0,
             num_workers=given.workers,

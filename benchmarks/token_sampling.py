@@ -17,11 +17,9 @@ from functools import partial
 
 import torch
 
-from hand_pipeline.methods.maskhand.context_synthesizer import (
-    ContextSynthesizer,
-    ContextSynthesizerConfig,
-)
-from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHead, ShapeCameraHeadConfig
+from hand_pipeline.methods.maskhand.config import ContextSynthesizerConfig, ShapeCameraHeadConfig
+from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
+from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHead
 from hand_pipeline.models.token_sampling import SamplingConfig, sample_tokens
 from hand_pipeline.models.vit import VisionTransformer, VitConfig, build_vit
 
@@ -51,7 +49,7 @@ class Sampler:
             context = self.network.encode_context(patches, keypoints)
             result = sample_tokens(
                 lambda ids, positions: self.network(ids, context, positions),
-                TOKENS, self.network.mask_id, batch, cfg, device=self.device,
+                self.network.masked(batch), cfg,
             )  # fmt: skip
         return result.ids
 

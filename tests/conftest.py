@@ -28,7 +28,8 @@ def environment_is_put_back() -> Iterator[None]:
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint of a small model that has learnt nothing: enough to run whatever takes one."""
     from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-    from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
+    from hand_pipeline.methods.pymaf.config import PyMAFConfig
+    from hand_pipeline.methods.pymaf.pymaf import PyMAF
     from hand_pipeline.models.vit import VitConfig
     from hand_pipeline.training.checkpoint import pack_method, save_checkpoint
 

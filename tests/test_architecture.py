@@ -1,5 +1,6 @@
 """The import rules hold: layers point downwards, the domain library knows no orchestrator."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -36,3 +37,47 @@ def test_the_hooks_of_every_kedro_run_load_no_torch_and_no_mlflow() -> None:
         [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+MOST_ARGUMENTS = 7
+
+
+TOO_MANY: set[str] = {
+    "commands/export.py:export",
+    "commands/generate.py:generate",
+    "commands/predict.py:predict",
+    "commands/synth.py:synth",
+    "data/colour.py:jitter_matrices",
+    "data/loader.py:batches_from",
+    "data/manifest.py:build_manifest",
+    "data/readers/check.py:check_split",
+    "data/readers/coco_format.py:hands_manifest",
+    "data/synthetic/shade.py:_occlusion",
+    "data/synthetic/shade.py:_radiance",
+    "data/synthetic/shade.py:_lobe",
+    "data/synthetic/shade.py:_mixed",
+    "data/synthetic/shade.py:shade",
+    "evaluation/hypotheses.py:run_hypotheses",
+    "evaluation/leaderboard.py:export_benchmark",
+    "evaluation/metrics.py:evaluate_hands",
+    "methods/s2hand/picture.py:textured_sheet",
+    "pipelines/maskhand/page.py:write_page",
+    "pipelines/report.py:write_report",
+    "pipelines/s2hand/page.py:write_page",
+    "viz/report.py:render_report",
+}
+"""Functions that still have to shrink: it must be empty in the end."""
+
+
+def test_no_function_takes_more_than_seven_arguments() -> None:
+    found = {}
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                given = node.args
+                names = [a.arg for a in [*given.posonlyargs, *given.args, *given.kwonlyargs]]
+                count = len(names) - (names[:1] in (["self"], ["cls"]))
+                if count > MOST_ARGUMENTS:
+                    place = file.relative_to(ROOT / "src/hand_pipeline").as_posix()
+                    found[f"{place}:{node.name}"] = count
+    assert found.keys() == TOO_MANY, found

@@ -12,11 +12,16 @@ from PIL import Image
 
 from hand_pipeline.commands.generate import generate
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.methods.maskhand.maskhand import MaskHand, MaskHandConfig
-from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizerConfig
-from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHeadConfig
-from hand_pipeline.methods.maskhand.text import TextMaskHand, TextMaskHandConfig
-from hand_pipeline.methods.maskhand.text_encoder import HashedTextEncoder, TextEncoderConfig
+from hand_pipeline.methods.maskhand.config import (
+    MaskHandConfig,
+    PoseTokenizerConfig,
+    ShapeCameraHeadConfig,
+    TextEncoderConfig,
+    TextMaskHandConfig,
+)
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.text import TextMaskHand
+from hand_pipeline.methods.maskhand.text_encoder import HashedTextEncoder
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.checkpoint import pack_method, save_checkpoint
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from hand_pipeline.data.loader import batches_from
-from hand_pipeline.data.shards.crops import CropDataset, UnlabelledConfig, collate_crops, open_crops
+from hand_pipeline.data.shards.crops import CropDataset, UnlabelledConfig, open_crops
 from hand_pipeline.data.shards.files import ShardError, ShardWriter
 
 
@@ -54,7 +54,7 @@ def test_a_share_of_the_crops_lies_within_a_larger_one(folder):
 
 def test_crops_become_an_image_batch(folder, images):
     dataset = CropDataset(folder)
-    batch = collate_crops([dataset[0], dataset[2]])
+    batch = dataset.collate([dataset[0], dataset[2]])
     assert batch.ids == ("crop0", "crop2")
     expected = torch.from_numpy(images[[0, 2]]).permute(0, 3, 1, 2)
     assert torch.equal(batch.images, expected)
@@ -62,7 +62,8 @@ def test_crops_become_an_image_batch(folder, images):
 
 
 def test_worker_processes_load_crops(folder):
-    batch = next(batches_from(CropDataset(folder), collate_crops, 5, seed=0, num_workers=2)(0))
+    crops = CropDataset(folder)
+    batch = next(batches_from(crops, crops.collate, 5, seed=0, num_workers=2)(0))
     assert sorted(batch.ids) == [f"crop{n}" for n in range(5)]
 
 

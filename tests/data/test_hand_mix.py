@@ -16,7 +16,8 @@ from hand_pipeline.data.hand_mix import HandMix, MixConfig, open_training_hands
 from hand_pipeline.data.loader import batches_from
 from hand_pipeline.data.manifest import build_manifest
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.vit import VitConfig
 
 

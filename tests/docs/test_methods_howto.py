@@ -10,7 +10,9 @@ import torch
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.batch import ImageBatch
-from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.data.views import ViewConfig
+from hand_pipeline.models.vit import VitConfig, build_vit
+from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.training.loop import TrainConfig, fit
 from hand_pipeline.training.method import Method
 
@@ -30,7 +32,7 @@ def shown() -> ModuleType:
 @pytest.fixture
 def method(shown) -> Method:
     torch.manual_seed(0)
-    return shown.RotNet(shown.RotNetConfig(), TINY)
+    return shown.RotNet(shown.RotNetConfig(), TINY, ViewConfig(image_size=32))
 
 
 @pytest.fixture
@@ -52,8 +54,8 @@ def test_it_overfits_one_batch_in_the_loop(method, batch):
 
 
 def test_its_backbone_can_be_handed_on(method):
-    other = type(method)(type(method).__init__.__annotations__["cfg"](), TINY)
-    other.backbone.load_state_dict(method.backbone_state())
+    other = build_vit(TINY)
+    load_into(other.trunk, method.backbone_state(), "RotNet's backbone")
 
 
 def test_files_named_in_the_text_exist():

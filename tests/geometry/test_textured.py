@@ -37,38 +37,24 @@ def hands(batch: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor,
 
 def test_a_square_has_the_colour_that_the_formula_of_its_light_gives() -> None:
     reflectance = torch.tensor([0.5, 0.4, 0.3])
-    for shading in ("smooth", "flat"):
-        rgb, alpha = render_textured(
-            square(8, 6, 20, 0.5)[None], SQUARE, reflectance.expand(1, 4, 3), LIGHT,
-            CAMERA[None], SIZE, edge_faces(SQUARE), shading,
-        )  # fmt: skip
-        ambient, lamp, direction = LIGHT[0, 2:5], LIGHT[0, 5:8], LIGHT[0, 8:]
-        cosine = max(0.0, float(direction @ torch.tensor([0.0, 0.0, -1.0])))
-        expected = reflectance * (0.4 * ambient + 0.7 * lamp * cosine)
-        torch.testing.assert_close(rgb[0, :, 16, 18], expected)
-        assert alpha[0, 16, 18] == 1
-        assert alpha[0, 2, 2] == 0
+    rgb, alpha = render_textured(
+        square(8, 6, 20, 0.5)[None], SQUARE, reflectance.expand(1, 4, 3), LIGHT,
+        CAMERA[None], SIZE, edge_faces(SQUARE),
+    )  # fmt: skip
+    ambient, lamp, direction = LIGHT[0, 2:5], LIGHT[0, 5:8], LIGHT[0, 8:]
+    cosine = max(0.0, float(direction @ torch.tensor([0.0, 0.0, -1.0])))
+    expected = reflectance * (0.4 * ambient + 0.7 * lamp * cosine)
+    torch.testing.assert_close(rgb[0, :, 16, 18], expected)
+    assert alpha[0, 16, 18] == 1
+    assert alpha[0, 2, 2] == 0
 
 
 def test_a_face_seen_from_behind_is_lit_from_the_side_of_the_camera() -> None:
     arguments = (torch.full((1, 4, 3), 0.5), LIGHT)
     vertices = square(8, 6, 20, 0.5)[None]
-    front = lit_corners(vertices, SQUARE, *arguments, "flat")
-    for shading in ("smooth", "flat"):
-        behind = lit_corners(vertices, SQUARE[:, [0, 2, 1]], *arguments, shading)
-        torch.testing.assert_close(behind, front)
-
-
-def test_flat_and_smooth_shading_differ_where_faces_meet_at_an_angle() -> None:
-    vertices, camera, faces, topology = hands(1, 64)
-    colours = torch.full_like(vertices, 0.6)
-    pictures = [
-        render_textured(vertices, faces, colours, LIGHT, camera, (64, 64), topology, shading)
-        for shading in ("smooth", "flat")
-    ]
-    difference = (pictures[0][0] - pictures[1][0]).abs()
-    assert 0.01 < difference.max() < 0.4
-    assert torch.equal(pictures[0][1], pictures[1][1])
+    front = lit_corners(vertices, SQUARE, *arguments)
+    behind = lit_corners(vertices, SQUARE[:, [0, 2, 1]], *arguments)
+    torch.testing.assert_close(behind, front)
 
 
 def test_the_picture_is_premultiplied_with_the_colour_of_the_edge_outside() -> None:
@@ -207,17 +193,15 @@ def test_faces_without_area_change_nothing() -> None:
     vertices = square(8.3, 6.3, 20, 0.5)[None].requires_grad_(True)
     faces = torch.cat([SQUARE, torch.tensor([[0, 0, 1], [2, 2, 2], [1, 3, 1]])])
     topology = edge_faces(SQUARE)
-    for shading in ("smooth", "flat"):
-        pictures = []
-        for chosen in (SQUARE, faces):
-            rgb, alpha = render_textured(
-                vertices, chosen, torch.full((1, 4, 3), 0.5), LIGHT, CAMERA[None], SIZE,
-                topology, shading,
-            )  # fmt: skip
-            pictures.append(rgb)
-            (gradient,) = torch.autograd.grad(rgb.sum() + alpha.sum(), vertices)
-            assert torch.isfinite(gradient).all()
-        torch.testing.assert_close(*pictures)
+    pictures = []
+    for chosen in (SQUARE, faces):
+        rgb, alpha = render_textured(
+            vertices, chosen, torch.full((1, 4, 3), 0.5), LIGHT, CAMERA[None], SIZE, topology
+        )
+        pictures.append(rgb)
+        (gradient,) = torch.autograd.grad(rgb.sum() + alpha.sum(), vertices)
+        assert torch.isfinite(gradient).all()
+    torch.testing.assert_close(*pictures)
 
 
 def test_colours_outside_the_hand_have_no_gradient_and_the_dark_side_takes_no_lamp() -> None:
@@ -239,11 +223,3 @@ def test_half_precision_input_is_drawn_in_full_precision() -> None:
             topology,
         )  # fmt: skip
     assert rgb.dtype == torch.float32
-
-
-def test_unknown_shading_is_refused() -> None:
-    with pytest.raises(Exception, match="shading"):
-        render_textured(
-            square(8, 6, 20, 0.5)[None], SQUARE, torch.ones(1, 4, 3), LIGHT, CAMERA[None], SIZE,
-            shading="phong",
-        )  # fmt: skip

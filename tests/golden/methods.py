@@ -15,13 +15,15 @@ from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.methods.peclr.peclr import PeCLR, PeclrConfig
-from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
-from hand_pipeline.methods.s2hand.config import S2HandConfig, paper_augmentation
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
+from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
 from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
-from hand_pipeline.methods.self_distillation.handmim import HandMIM, HandMIMConfig
-from hand_pipeline.methods.self_distillation.ibot import Ibot, IbotConfig
+from hand_pipeline.methods.self_distillation.config import HandMIMConfig, IbotConfig
+from hand_pipeline.methods.self_distillation.handmim import HandMIM
+from hand_pipeline.methods.self_distillation.ibot import Ibot
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.method import Method
 
@@ -86,14 +88,18 @@ def hands(side: int = 48, focal: float = 90.0) -> HandBatch:
 
 
 def handmim() -> Start:
-    cfg = HandMIMConfig(total_steps=100, head_hidden_dim=64, decoder_width=16)
+    cfg = HandMIMConfig(head_hidden_dim=64, decoder_width=16)
     vit = VIT.model_copy(update={"image_size": 64, "patch_size": 16, "depth": 4})
-    return Start(HandMIM(cfg, vit, ViewConfig(image_size=64)), crops(80))
+    method = HandMIM(cfg, vit, ViewConfig(image_size=64))
+    method.total_steps = 100
+    return Start(method, crops(80))
 
 
 def ibot() -> Start:
-    cfg = IbotConfig(total_steps=400, head_hidden_dim=64, latent_dim=32, prototypes=64)
-    return Start(Ibot(cfg, VIT, ViewConfig(image_size=SIZE)), crops(40))
+    cfg = IbotConfig(head_hidden_dim=64, latent_dim=32, prototypes=64)
+    method = Ibot(cfg, VIT, ViewConfig(image_size=SIZE))
+    method.total_steps = 400
+    return Start(method, crops(40))
 
 
 def peclr() -> Start:
@@ -118,7 +124,11 @@ def s2hand() -> Start:
         w_mrgb=1e-3, w_laplacian=0.1,
     )  # fmt: skip
     encoder = EfficientNetConfig(name="mobilenetv2_035", image_size=64)
-    return Start(S2Hand(cfg, encoder, paper_augmentation(64)), hands(64, 130.0), steps=1)
+    unchanged = HandAugmentationConfig(
+        image_size=64, scale=0, translation=0, rotation_deg=0, brightness=0, contrast=0,
+        saturation=0, hue=0, padding="zeros",
+    )  # fmt: skip
+    return Start(S2Hand(cfg, encoder, unchanged), hands(64, 130.0), steps=1)
 
 
 METHODS: dict[str, Callable[[], Start]] = {

@@ -7,10 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from hand_pipeline.methods.maskhand.context_synthesizer import (
-    ContextSynthesizer,
-    ContextSynthesizerConfig,
-)
+from hand_pipeline.methods.maskhand.config import ContextSynthesizerConfig
+from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
 from hand_pipeline.models.token_sampling import (
     SampledTokens,
     SamplingConfig,
@@ -43,9 +41,13 @@ class Stub:
         return logits.gather(1, positions[..., None].expand(-1, -1, CODES))
 
 
+def masked(batch: int) -> Tensor:
+    return torch.full((batch, TOKENS), MASK)
+
+
 def sampled(stub: Stub, batch: int = 2, seed: int = 0, **settings) -> SampledTokens:
     generator = torch.Generator().manual_seed(seed)
-    return sample_tokens(stub, TOKENS, MASK, batch, SamplingConfig(**settings), generator=generator)
+    return sample_tokens(stub, masked(batch), SamplingConfig(**settings), generator=generator)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_one_argmax_pass_is_one_shot(network, photos):
     context = network.encode_context(*photos)
     result = sample_tokens(
         lambda ids, positions: network(ids, context, positions),
-        TOKENS, network.mask_id, 2, SamplingConfig(iterations=1),
+        network.masked(2), SamplingConfig(iterations=1),
     )  # fmt: skip
     logits = network(torch.full((2, TOKENS), network.mask_id), context)
     probabilities, ids = logits.softmax(-1).max(-1)
@@ -114,7 +116,7 @@ def test_a_cached_context_gives_exactly_what_recomputing_it_gives(network, photo
 
     results = [
         sample_tokens(
-            predict, TOKENS, network.mask_id, 2, SamplingConfig(**settings),
+            predict, network.masked(2), SamplingConfig(**settings),
             generator=torch.Generator().manual_seed(0),
             codebook=torch.eye(CODES),
         )
@@ -173,7 +175,7 @@ def test_confidence_is_the_geometric_mean_and_the_product_of_the_probabilities()
 def test_ranking_sorts_hypotheses_by_confidence_and_keeps_them_whole():
     stub = Stub()
     result = sample_tokens(
-        stub, TOKENS, MASK, 2, SamplingConfig(temperature=1.0, hypotheses=6),
+        stub, masked(2), SamplingConfig(temperature=1.0, hypotheses=6),
         generator=torch.Generator().manual_seed(0), codebook=torch.eye(CODES),
     )  # fmt: skip
     ranked = result.ranked()
@@ -193,7 +195,7 @@ def test_a_seed_repeats_and_another_does_not():
 
 def test_argmax_needs_no_generator_and_leaves_the_global_one_alone():
     before = torch.get_rng_state()
-    sample_tokens(Stub(), TOKENS, MASK, 2, SamplingConfig())
+    sample_tokens(Stub(), masked(2), SamplingConfig())
     torch.testing.assert_close(torch.get_rng_state(), before)
 
 
@@ -271,7 +273,7 @@ def test_codes_are_expectations_when_each_token_was_last_drawn():
     codebook = torch.randn(CODES, 7, generator=torch.Generator().manual_seed(3))
     cfg = SamplingConfig(iterations=3, temperature=1.0, hypotheses=2)
     result = sample_tokens(
-        stub, TOKENS, MASK, 2, cfg, generator=torch.Generator().manual_seed(0), codebook=codebook
+        stub, masked(2), cfg, generator=torch.Generator().manual_seed(0), codebook=codebook
     )
     expected = torch.zeros(4, TOKENS, 7)
     for before, _ in stub.seen:
@@ -305,7 +307,7 @@ def test_nothing_in_the_loop_waits_for_the_device(network, photos, monkeypatch, 
 
     context = network.encode_context(*photos)
     generator = torch.Generator().manual_seed(0)
-    cfg, codebook = SamplingConfig(**settings), torch.eye(CODES)
+    cfg, codebook, start = SamplingConfig(**settings), torch.eye(CODES), network.masked(2)
     with monkeypatch.context() as patch:
         for name in SYNCS:
             patch.setattr(Tensor, name, refuse)
@@ -313,7 +315,7 @@ def test_nothing_in_the_loop_waits_for_the_device(network, photos, monkeypatch, 
             bool(codebook[0, 0])
         result = sample_tokens(
             lambda ids, positions: network(ids, context, positions),
-            TOKENS, network.mask_id, 2, cfg, generator=generator, codebook=codebook,
+            start, cfg, generator=generator, codebook=codebook,
         )  # fmt: skip
     assert (result.ids < CODES).all()
 
@@ -325,12 +327,12 @@ def test_on_a_gpu_no_call_of_the_loop_synchronises(network, photos):
     on_gpu = copy.deepcopy(network).cuda()
     context = on_gpu.encode_context(*(x.cuda() for x in photos))
     generator = torch.Generator("cuda").manual_seed(0)
-    cfg = SamplingConfig(temperature=1.0, hypotheses=3, top_k=5)
+    cfg, start = SamplingConfig(temperature=1.0, hypotheses=3, top_k=5), on_gpu.masked(2)
     torch.cuda.set_sync_debug_mode("error")
     try:
         sample_tokens(
             lambda ids, positions: on_gpu(ids, context, positions),
-            TOKENS, network.mask_id, 2, cfg, device="cuda", generator=generator,
+            start, cfg, generator=generator,
         )  # fmt: skip
     finally:
         torch.cuda.set_sync_debug_mode("default")

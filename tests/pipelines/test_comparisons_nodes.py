@@ -12,7 +12,7 @@ from tests.fixtures.write import write_fixture
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.predict import PredictedHands, save_predictions
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf.pymaf import PyMAFConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.pipelines import comparisons as nodes
 from hand_pipeline.sweeps.declaration import SweepConfig
 from hand_pipeline.sweeps.project import Project

@@ -16,22 +16,30 @@ from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
-from hand_pipeline.methods.maskhand.maskhand import MaskHand, MaskHandConfig
-from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizerConfig
-from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHeadConfig
-from hand_pipeline.methods.maskhand.text import TextMaskHand, TextMaskHandConfig
-from hand_pipeline.methods.maskhand.text_encoder import TextEncoderConfig
-from hand_pipeline.methods.maskhand.vq_mano import VqMano, VqManoConfig
+from hand_pipeline.methods.maskhand.config import (
+    MaskHandConfig,
+    PoseTokenizerConfig,
+    ShapeCameraHeadConfig,
+    TextEncoderConfig,
+    TextMaskHandConfig,
+    VqManoConfig,
+)
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.text import TextMaskHand
+from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.pipelines.generation.nodes import (
     GenerationEvaluationConfig,
-    draw_curves,
     score_text,
     score_unconditional,
     train_text_model,
 )
-from hand_pipeline.pipelines.generation.pseudo_labels import make_letter_poses, predict_letters
+from hand_pipeline.pipelines.generation.pseudo_labels import (
+    GenerationConfig,
+    make_letter_poses,
+    predict_letters,
+)
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig
 
@@ -40,6 +48,7 @@ SMALL = {"width": 16, "heads": 2, "layers": 1, "feedforward_width": 16, "refinem
 TEXT = TextMaskHandConfig(text=TextEncoderConfig(encoder="hashed"), **SMALL)
 RUN = TrainConfig(steps=4, batch_size=4, lr=1e-3, log_every=2, checkpoint_every=2)
 LETTERS = AslPosesConfig(letters=("A", "L", "Y"), samples=4, held_out=0.5, joint_std=2, wrist_std=2)
+CFG = GenerationConfig(letters=LETTERS, method=TEXT, training=RUN)
 SCORES = GenerationEvaluationConfig(
     per_prompt=2, count=6, shown=3, sampling=SamplingConfig(temperature=1.0, top_k=8)
 )
@@ -78,20 +87,19 @@ def machine(tmp_path: Path) -> MachineConfig:
 
 def test_letters_are_learnt_scored_and_drawn(tmp_path: Path, tokenizer, maskhand) -> None:
     where = machine(tmp_path)
-    folder, picture = make_letter_poses(maskhand, LETTERS, TEXT, where)
+    folder, picture = make_letter_poses(maskhand, CFG, where)
     assert picture.width > 3 * 128
-    model, metrics, history = train_text_model(folder, tokenizer, LETTERS, TEXT, RUN, where)
+    model, metrics, history = train_text_model(folder, tokenizer, CFG, where)
     assert (metrics["text_encoder"], metrics["encoder_is_fallback"]) == ("hashed", 1)
     assert (metrics["hands"], len(history)) == (6, 2)
-    assert draw_curves(history).width > 100
     method = restore_method(model)
     assert isinstance(method, TextMaskHand)
     assert method.cfg.prompts == ("A", "L", "Y")
     assert method.features.norm(dim=1).tolist() == pytest.approx([1, 1, 1])
     for name, tensor in tokenizer.tensors.items():  # frozen, and the one that was given
         assert torch.equal(model.tensors[name], tensor), name
-    figures, table, picture = score_text(folder, model, LETTERS, SCORES, where)
-    again, _, _ = score_text(folder, model, LETTERS, SCORES, where)
+    figures, table, picture = score_text(folder, model, CFG, SCORES, where)
+    again, _, _ = score_text(folder, model, CFG, SCORES, where)
     assert figures == again
     assert table["num_hands"].tolist() == [6, 6, 6, 6]
     chance = table.set_index("hands").loc["held out, named another letter"]
@@ -103,11 +111,11 @@ def test_letters_are_learnt_scored_and_drawn(tmp_path: Path, tokenizer, maskhand
 
 def test_a_tokenizer_of_another_size_than_asked_for_is_refused(tmp_path, tokenizer, maskhand):
     where = machine(tmp_path)
-    folder, _ = make_letter_poses(maskhand, LETTERS, TEXT, where)
+    folder, _ = make_letter_poses(maskhand, CFG, where)
     other = PoseTokenizerConfig(**{**TOKENS, "num_codes": 64})
-    wanted = TEXT.model_copy(update={"tokenizer": other})
+    wanted = CFG.model_copy(update={"method": TEXT.model_copy(update={"tokenizer": other})})
     with pytest.raises(ValueError, match="num_codes 32, wanted 64"):
-        train_text_model(folder, tokenizer, LETTERS, wanted, RUN, where)
+        train_text_model(folder, tokenizer, wanted, where)
 
 
 def test_hands_without_an_image_stand_beside_components_and_real_ones(
@@ -156,10 +164,11 @@ def test_photos_become_letters_by_maskhand_where_there_are_no_labels(tmp_path, m
     cfg = AslPosesConfig(
         source="photos", photos=tmp_path / "asl", letters=("A", "C"), samples=2, held_out=0.5
     )
-    folder, _ = make_letter_poses(maskhand, cfg, TEXT, machine(tmp_path))
+    photos = CFG.model_copy(update={"letters": cfg})
+    folder, _ = make_letter_poses(maskhand, photos, machine(tmp_path))
     hands = load_letters(folder / "letters.npz")
     assert hands.letters == ("A", "A", "C", "C")
     torch.testing.assert_close(torch.linalg.det(hands.mano_pose), torch.ones(4, 16))
-    no_folder = cfg.model_copy(update={"photos": None})
+    no_folder = CFG.model_copy(update={"letters": cfg.model_copy(update={"photos": None})})
     with pytest.raises(DataSetError, match="names no folder of"):
-        make_letter_poses(maskhand, no_folder, TEXT, machine(tmp_path))
+        make_letter_poses(maskhand, no_folder, machine(tmp_path))

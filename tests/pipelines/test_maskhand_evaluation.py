@@ -17,9 +17,12 @@ from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.hypotheses import ScoredHypotheses, load_hypotheses, save_hypotheses
 from hand_pipeline.evaluation.predict import load_predictions
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.maskhand.maskhand import MaskHand, MaskHandConfig
-from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizerConfig
-from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHeadConfig
+from hand_pipeline.methods.maskhand.config import (
+    MaskHandConfig,
+    PoseTokenizerConfig,
+    ShapeCameraHeadConfig,
+)
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.pipelines.maskhand.held_out import MaskHandEvaluationConfig

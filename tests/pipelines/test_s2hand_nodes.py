@@ -16,8 +16,7 @@ from tests.fixtures.freihand import write_freihand
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.detected_keypoints import DetectedKeypoints, write_keypoints
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.data.hand_dataset import LabelsConfig
-from hand_pipeline.data.hand_mix import MixConfig, open_labelled_hands
+from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.photos.photo_hands import PhotoHandsConfig
 from hand_pipeline.data.shards.files import ShardWriter
@@ -43,7 +42,7 @@ AUGMENTATION = HandAugmentationConfig(image_size=32)
 METHOD = S2HandConfig(hourglass=HourglassConfig(width=8, depth=1, blocks=1))
 RUN = TrainConfig(steps=2, batch_size=4, lr=1e-3, log_every=1, checkpoint_every=2)
 CFG = scoring.S2HandEvaluationConfig(batch_size=2, shown=2)
-PHOTOS = PhotoHandsConfig(held_out=0.4)
+PHOTOS = photos.PhotoTrainingConfig(hands=PhotoHandsConfig(held_out=0.4), training=RUN)
 EVALUATION = photo_scoring.PhotoEvaluationConfig(batch_size=2, shown=2)
 
 
@@ -95,9 +94,10 @@ def fresh(**changes) -> Checkpoint:
     return pack_method("s2hand", S2Hand(**configs).state_dict(), **configs)
 
 
-def arguments(world: World) -> tuple:
-    return (world.hands, world.keypoints, ENCODER, LabelsConfig(), MixConfig(), AUGMENTATION,
-            METHOD, RUN)  # fmt: skip
+def arguments(world: World, *start: Checkpoint) -> tuple:
+    cfg = nodes.S2HandTrainingConfig(augmentation=AUGMENTATION, encoder=ENCODER, method=METHOD)
+    stage = nodes.StageConfig(training=RUN)
+    return world.hands, world.keypoints, *start, cfg, stage, world.machine
 
 
 # ---- what the stages learn
@@ -122,17 +122,17 @@ def test_groups_of_terms_can_be_left_out():
 
 @pytest.mark.slow
 def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
-    first, _, history = nodes.train_2d(*arguments(world), world.machine)
-    second, metrics, _ = nodes.train_3d(*arguments(world), TermsConfig(), world.machine)
+    first, _, history = nodes.train_2d(*arguments(world))
+    second, metrics, _ = nodes.train_3d(*arguments(world))
     assert history["step"].tolist() == [1, 2]
     assert metrics["hands"] == metrics["hands_detected"] == 2 * HANDS
     started = {}
     monkeypatch.setattr(
         nodes, "train",
-        lambda job: started.update(job.method.state_dict()) or pytest.fail("started"),
+        lambda name, build, *_: started.update(build().state_dict()) or pytest.fail("started"),
     )  # fmt: skip
     with pytest.raises(pytest.fail.Exception, match="started"):
-        nodes.train_joint(first, second, *arguments(world), TermsConfig(), world.machine)
+        nodes.train_joint(*arguments(world, first, second))
     for name, tensor in started.items():
         source = {"hourglass": first, "encoder": second, "geometry": second}
         if (part := name.split(".")[0]) in source:
@@ -142,7 +142,7 @@ def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(("train", "terms"), [(nodes.train_weak, 5), (nodes.train_full, 6)])
 def test_labelled_models_learn_geometry_from_labels(world, train, terms):
-    packed, _, history = train(*arguments(world), world.machine)
+    packed, _, history = train(*arguments(world))
     model = restore_method(packed)
     assert model.cfg.supervision == ("full" if terms == 6 else "weak")
     assert len([name for name in history if name.startswith("loss.")]) == terms + 1  # and the total
@@ -206,7 +206,7 @@ def test_the_page_shows_every_table_and_picture(world, folders):
         world.hands, world.keypoints, fresh(), CFG, world.machine
     )
     textured = scoring.draw_textured(world.hands, fresh(), CFG, world.machine)
-    settings = [{"steps": number} for number in range(7)]
+    settings = [{"steps": number} for number in range(5)]
     page = write_page(table, keypoints, textured, auc, curves, auc, *settings)
     assert len(re.findall(r'src="data:image/png;base64,', page)) == 4
     for text in ("weakly supervised", "estimated by the 2D branch", "auc 2d", "open synthetic"):
@@ -229,9 +229,7 @@ def untrained_pymaf(untrained: Path) -> Checkpoint:
 @pytest.mark.slow
 def test_a_model_goes_on_learning_on_photos(world):
     start = fresh()
-    packed, metrics, history = photos.train_on_photos(
-        world.crops, start, PHOTOS, RUN, world.machine
-    )
+    packed, metrics, history = photos.train_on_photos(world.crops, start, PHOTOS, world.machine)
     assert packed.metadata == start.metadata
     assert not torch.equal(
         packed.tensors["geometry.pose.2.bias"], start.tensors["geometry.pose.2.bias"]
@@ -256,15 +254,15 @@ def test_a_model_goes_on_learning_on_photos(world):
     picture = photo_scoring.draw_photos(
         world.crops, packed, rows, PHOTOS, EVALUATION, world.machine
     )
-    page = photos_page.write_page(table, rows, picture, picture, {"held_out": 0.4}, {"steps": 2})
+    page = photos_page.write_page(table, rows, picture, picture, {"steps": 2})
     assert len(re.findall(r'src="data:image/png;base64,', page)) == 2
     for text in ("after learning on photos", "set 1", "No 3D truth exists", "Hands with it: "):
         assert text in page
 
 
 def test_the_error_before_and_after_is_that_of_each_model_on_photos_held_out(world, monkeypatch):
-    held_out = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS, held_out=True)
-    learnt = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS)
+    held_out = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS.hands, held_out=True)
+    learnt = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS.hands)
     assert not set(held_out.ids) & set(learnt.ids)
     stages, away, asked = {"before": "3d", "after": "joint"}, {"before": 20.0, "after": 5.0}, []
 
@@ -299,7 +297,7 @@ def test_where_too_few_photos_were_held_out_ones_that_were_learnt_from_fill_the_
         return Image.new("RGB", (1, 1))
 
     monkeypatch.setattr(photo_scoring, "textured_sheet", drawn)
-    held_out = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS, held_out=True)
+    held_out = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS.hands, held_out=True)
     samples = pd.DataFrame(
         {"id": held_out.ids, "set": held_out.sets, "before_px": 9.0, "after_px": 3.0}
     )
@@ -318,12 +316,11 @@ def test_where_too_few_photos_were_held_out_ones_that_were_learnt_from_fill_the_
 
 
 def test_without_a_photo_to_measure_on_nothing_is_trained(world):
+    cfg = PHOTOS.model_copy(update={"hands": PhotoHandsConfig(held_out=1e-9)})
     with pytest.raises(DataSetError, match=r"none to measure on; .* raise held_out \(1e-09\)"):
-        photos.train_on_photos(
-            world.crops, fresh(), PhotoHandsConfig(held_out=1e-9), RUN, world.machine
-        )
+        photos.train_on_photos(world.crops, fresh(), cfg, world.machine)
 
 
 def test_a_model_that_needs_labels_cannot_learn_on_photos(world):
     with pytest.raises(ValueError, match="photos have no labels"):
-        photos.train_on_photos(world.crops, fresh(supervision="weak"), PHOTOS, RUN, world.machine)
+        photos.train_on_photos(world.crops, fresh(supervision="weak"), PHOTOS, world.machine)

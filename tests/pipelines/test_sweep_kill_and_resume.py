@@ -29,7 +29,7 @@ def declare(project: Path) -> None:
     declared["sweeps"][NAME] = {
         "outputs": [],
         "members": [
-            {"name": f"tokens_{n}", "overrides": {"tokenizer.vq_mano.num_tokens": n}}
+            {"name": f"tokens_{n}", "overrides": {"tokenizer.method.num_tokens": n}}
             for n in (16, 32)
         ],
     }
@@ -109,4 +109,4 @@ def test_a_killed_sweep_goes_on_and_runs_nothing_twice(
     (resumed,) = [r for r in below if r.info.run_name == "tokens_32 seed 0"]
     curve = client.get_metric_history(resumed.info.run_id, "tokenizer.loss.total")
     assert [m.step for m in curve] == list(range(1, STEPS + 1))
-    assert resumed.data.params["tokenizer.vq_mano.num_tokens"] == "32"
+    assert resumed.data.params["tokenizer.method.num_tokens"] == "32"

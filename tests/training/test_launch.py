@@ -11,7 +11,7 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.batch import Batch, ImageBatch
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.method import Method
-from hand_pipeline.training.run import TrainJob, train
+from hand_pipeline.training.run import train
 
 
 class Pictures(Dataset[tuple[Tensor, str]]):
@@ -22,9 +22,10 @@ class Pictures(Dataset[tuple[Tensor, str]]):
         generator = torch.Generator().manual_seed(index)
         return torch.randint(0, 256, (3, 4, 4), dtype=torch.uint8, generator=generator), str(index)
 
+    def collate(self, items: list[tuple[Tensor, str]]) -> ImageBatch:
+        return ImageBatch(tuple(i for _, i in items), torch.stack([x for x, _ in items]))
 
-def collate(items: list[tuple[Tensor, str]]) -> ImageBatch:
-    return ImageBatch(tuple(i for _, i in items), torch.stack([x for x, _ in items]))
+    fingerprint = "forty pictures"
 
 
 class AutoEncoder(Method):
@@ -45,11 +46,11 @@ def test_two_ranks_follow_the_trajectory_of_one(tmp_path: Path) -> None:
     cfg = TrainConfig(steps=12, batch_size=16, lr=0.05, log_every=1, checkpoint_every=4)
     runs = []
     for devices in (1, 2):
-        machine = MachineConfig(accelerator="cpu", devices=devices)
-        checkpoint = tmp_path / f"{devices}.safetensors"
-        job = TrainJob("t", AutoEncoder(), Pictures(), collate, cfg, machine, checkpoint)
-        runs.append(train(job))
-    one, two = ([r.total for r in run.history] for run in runs)
+        machine = MachineConfig(
+            accelerator="cpu", devices=devices, workspace=tmp_path / str(devices)
+        )
+        runs.append(train("t", AutoEncoder, Pictures(), cfg, machine, {"pictures": 40}))
+    one, two = (run.history["loss.total"].tolist() for run in runs)
     assert one[-1] < 0.5 * one[0]
     torch.testing.assert_close(torch.tensor(two), torch.tensor(one), rtol=1e-4, atol=1e-5)
-    assert len(runs[1].tensors) == 4
+    assert len(runs[1].checkpoint.tensors) == 4

@@ -62,42 +62,39 @@ def _intersecting(
     order = np.argsort(low[:, axis], kind="stable")
     edges = np.roll(corners, -1, axis=1) - corners
     normals = np.cross(edges[:, 0], edges[:, 1])
-    mark_intersections(
+    marked[order] = intersecting_faces(
         corners[order], edges[order], normals[order], faces[order],
         np.ascontiguousarray(low[order][:, turn]), np.ascontiguousarray(high[order][:, turn]),
-        order, marked,
     )  # fmt: skip
     return marked
 
 
 @compiled
-def mark_intersections(
+def intersecting_faces(
     corners: ndarray,
     edges: ndarray,
     normals: ndarray,
     faces: ndarray,
     low: ndarray,
     high: ndarray,
-    order: ndarray,
-    marked: ndarray,
-) -> None:
-    """Set `marked[order[i]]` where face i intersects another.
+) -> ndarray:
+    """Whether each face intersects another: (F,) bool.
 
     Args:
         corners, edges: (F, 3, 3) float64; edge k goes from corner k to the next.
         normals: (F, 3) float64, of any length.
         faces: (F, 3) int64.
         low, high: (F, 3) float64, boxes of the faces, which ascend in `low[:, 0]`.
-        order: (F,) int64. marked: (F,) bool, changed.
     """
     count = faces.shape[0]
+    marked = np.zeros(count, dtype=np.bool_)
     for i in range(count):
         if _has_no_area(normals, i):
             continue
         for j in range(i + 1, count):
             if low[j, 0] > high[i, 0]:
                 break
-            if marked[order[i]] and marked[order[j]]:
+            if marked[i] and marked[j]:
                 continue
             if low[j, 1] > high[i, 1] or low[i, 1] > high[j, 1]:
                 continue
@@ -117,8 +114,9 @@ def mark_intersections(
             else:
                 meet = shared == 3
             if meet:
-                marked[order[i]] = True
-                marked[order[j]] = True
+                marked[i] = True
+                marked[j] = True
+    return marked
 
 
 @compiled

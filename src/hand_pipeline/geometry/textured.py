@@ -1,7 +1,7 @@
 """A textured, lit mesh as a picture, with gradients for a loss on colours (S2HAND, CVPR 2021).
 
     rgb, alpha = render_textured(vertices, faces, colours, light, intrinsics, (224, 224),
-                                 topology=edge_faces(faces), shading="smooth")
+                                 topology=edge_faces(faces))
 
 vertices (B, V, 3) metres, camera frame; faces (F, 3); colours (B, V, 3) 0 to 1; light (B, 11);
 intrinsics (B, 3, 3) of the picture. rgb (B, 3, H, W) premultiplied: over a photo it is
@@ -13,12 +13,9 @@ open edge included, colour and alpha fade over +-1 pixel, so that the picture ch
 when the outline moves. Where one part of the hand hides another there is no ramp.
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from hand_pipeline.geometry.outline import NearOutline, nearest_outline, outline_alpha
@@ -27,7 +24,6 @@ from hand_pipeline.geometry.rasterizer import at_corners, interpolate_corners, r
 from hand_pipeline.geometry.topology import EdgeFaces, edge_faces, vertex_normals
 from hand_pipeline.geometry.visibility import NEAR, cross_2d, to_pixels
 
-Shading = Literal["smooth", "flat"]
 _MAX_PIXELS = {"cpu": 2**22, "cuda": 2**24}  # of pictures drawn at once; about 400 bytes each
 
 
@@ -40,7 +36,6 @@ def render_textured(
     intrinsics: Float[Tensor, "batch 3 3"],
     image_size: tuple[int, int],
     topology: EdgeFaces | None = None,
-    shading: Shading = "smooth",
 ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch height width"]]:
     """Premultiplied picture and alpha of textured meshes under ambient and directional light.
 
@@ -53,21 +48,18 @@ def render_textured(
         intrinsics: to pixels whose centres are at .5.
         image_size: height, width.
         topology: `edge_faces(faces)`; give it, for computing it takes as long as a picture.
-        shading: normals of the vertices, interpolated, or of the faces, as S2HAND's code has it.
 
     Raises:
-        ValueError: unknown shading; what `rasterize` refuses.
+        ValueError: what `rasterize` refuses.
     """
-    if shading not in ("smooth", "flat"):
-        raise ValueError(f'shading must be "smooth" or "flat", got {shading!r}')
     topology = edge_faces(faces) if topology is None else topology
     budget = _MAX_PIXELS.get(vertices.device.type, 2**22)
     piece = max(1, budget // max(1, image_size[0] * image_size[1]))
     whole = (vertices, colours, light, intrinsics)
     if len(vertices) <= piece:
-        return _draw(*whole, faces, image_size, topology, shading)
+        return _draw(*whole, faces, image_size, topology)
     parts = [
-        checkpoint(_draw, *part, faces, image_size, topology, shading, use_reentrant=False)
+        checkpoint(_draw, *part, faces, image_size, topology, use_reentrant=False)
         for part in zip(*(tensor.split(piece) for tensor in whole))
     ]
     rgb, alpha = (torch.cat(part) for part in zip(*parts))
@@ -79,13 +71,12 @@ def lit_corners(
     faces: Int[Tensor, "faces 3"],
     colours: Float[Tensor, "batch vertices 3"],
     light: Float[Tensor, "batch 11"],
-    shading: Shading = "smooth",
 ) -> Float[Tensor, "batch faces 3 3"]:
     """Colour of every face's corners: `colour * (I_a C_a + I_d C_d max(0, n . d))`.
 
     Deviation: S2HAND's code lights per face with a normal that looks into the mesh as often as out
     of it (every face is drawn twice); here the normal looks to the side that the camera sees, so d
-    points from the mesh towards the lamp, and "smooth" takes normals of the vertices.
+    points from the mesh towards the lamp, and normals are those of the vertices, interpolated.
 
     Args:
         colours: reflectance of the vertices.
@@ -96,10 +87,7 @@ def lit_corners(
     first, second, third = corners.unbind(2)
     normal = torch.linalg.cross(second - first, third - first, dim=-1)
     seen_from_inside = (normal * first).sum(-1).detach() > 0
-    if shading == "flat":
-        normal = functional.normalize(normal, dim=-1, eps=1e-20)[:, :, None]
-    else:
-        normal = at_corners(vertex_normals(vertices, faces), faces)
+    normal = at_corners(vertex_normals(vertices, faces), faces)
     normal = torch.where(seen_from_inside[..., None, None], -normal, normal)
     intensity, ambient, lamp, direction = light.split([2, 3, 3, 3], dim=-1)
     cosine = (normal * direction[:, None, None]).sum(-1, keepdim=True).clamp(min=0)
@@ -115,12 +103,11 @@ def _draw(
     faces: Tensor,
     image_size: tuple[int, int],
     topology: EdgeFaces,
-    shading: Shading,
 ) -> tuple[Tensor, Tensor]:
     face_index = rasterize(vertices, faces, intrinsics, image_size)
     mask = face_index >= 0
     points, depths = to_pixels(vertices, intrinsics), vertices[..., 2]
-    lit = lit_corners(vertices, faces, colours, light, shading)
+    lit = lit_corners(vertices, faces, colours, light)
     corner_depths = at_corners(vertices, faces)[..., 2]
     seen = interpolate_corners(face_index, at_corners(points, faces), corner_depths, lit)
     opaque = torch.cat([seen.values, seen.covered[:, None].to(seen.values)], 1)

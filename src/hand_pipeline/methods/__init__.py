@@ -6,11 +6,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hand_pipeline.config import Config
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from hand_pipeline.training.method import Method
 
 M = TypeVar("M", bound=Method)
+
+_ANY = object()
+RETIRED: Mapping[str, Any] = {
+    "total_steps": _ANY, "mask_shape": "block", "mask_stratified": True, "mask_rounds": 40,
+    "head_layers": 3, "targets": "center", "finetune_weights": "teacher", "koleo_weight": 0.0,
+    "head_l2": False, "decoder_kernel": 2, "decoder_order": "coarse_first", "decoder_layers": None,
+    "recon_target": "view", "prototype_gain": False, "patch_center_tokens": "all",
+    "contrast_weight": 1.0, "points": "mesh", "fusion": False, "fusion_width": _ANY,
+    "head_reads_keypoints": True, "upsampler_norm": "group", "graph_layers": 2,
+    "dilation_growth": 3, "codebook_threshold": 1.0, "mean_camera": [0.75, 0.0, 0.0],
+    "mean_shape": False, "texture": "vertex", "light_start": "bias",
+    "keypoint_2d_distance": "smooth", "confidence_factor": 1.0, "photo_region": "visible",
+    "texture_reference": "own", "imagenet_normalization": False, "pose_components": 30,
+    "initial_scale": 0.95, "initial_depth": 0.65,
+}  # fmt: skip
+"""Options that checkpoints of former versions hold, and the value that is the only one now."""
 
 
 def method_classes() -> dict[str, type[Method]]:
@@ -38,6 +55,29 @@ def method_classes() -> dict[str, type[Method]]:
     }
 
 
+def method_class(name: str) -> type[Method]:
+    """The method of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    known = method_classes()
+    if name not in known:
+        raise ValueError(f"unknown method {name!r}; known methods: {', '.join(known)}")
+    return known[name]
+
+
+def config_class(name: str) -> type[Config]:
+    """The configuration of a method's own numbers: what its constructor takes as `cfg`.
+
+    Raises:
+        ValueError: there is no method of that name.
+    """
+    kind = typing.get_type_hints(method_class(name).__init__)["cfg"]
+    assert issubclass(kind, Config)  # of every method
+    return kind
+
+
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:
     """Rebuild a trained method, in evaluation mode.
 
@@ -45,14 +85,16 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
         CheckpointError: it holds no method, or one that is not known.
         CheckpointMismatchError: its weights do not fit its configuration.
     """
-    name, known = checkpoint.metadata.get("method"), method_classes()
+    name, known = str(checkpoint.metadata.get("method")), method_classes()
     if name not in known:
         raise CheckpointError(f"{origin} holds {name!r}; known methods: {', '.join(known)}")
     hints = typing.get_type_hints(known[name].__init__)
     configs: dict[str, Any] = {}
     for parameter in inspect.signature(known[name]).parameters:
-        values = _without_starting_weights(checkpoint.metadata["configs"][parameter])
-        configs[parameter] = hints[parameter](**values)
+        kind = hints[parameter]
+        configs[parameter] = kind(
+            **_as_now(kind, checkpoint.metadata["configs"][parameter], origin)
+        )
     method = known[name](**configs)
     load_strictly(method, checkpoint.tensors, origin)
     return method.eval()
@@ -70,15 +112,32 @@ def restore_as(kind: type[M], checkpoint: Checkpoint, origin: str) -> M:
     return method
 
 
-def _without_starting_weights(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same configuration with every backbone at random: all weights come from a checkpoint."""
-    changed = dict(values)
+def _as_now(kind: type[Config], values: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """A stored configuration without options that are gone, and with every backbone at random.
+
+    All weights come from the checkpoint.
+
+    Raises:
+        CheckpointError: an option that is gone had another value than the one that holds now.
+    """
+    now: dict[str, Any] = {}
     for key, value in values.items():
-        if key == "init":
-            changed[key] = "random"
-        elif isinstance(value, Mapping):
-            changed[key] = _without_starting_weights(value)
-    return changed
+        field = kind.model_fields.get(key)
+        if field is None and key in RETIRED:
+            if RETIRED[key] not in (_ANY, value):
+                raise CheckpointError(
+                    f"{origin} was trained with {key} {value!r}, an option that is gone: only "
+                    f"{RETIRED[key]!r} is left (docs/deviations.md). Use the version that wrote it"
+                )
+        elif key == "init":
+            now[key] = "random"
+        elif field is not None and isinstance(value, Mapping):
+            choices = (field.annotation, *typing.get_args(field.annotation))
+            inner = [c for c in choices if isinstance(c, type) and issubclass(c, Config)]
+            now[key] = _as_now(inner[0], value, origin) if inner else value
+        else:
+            now[key] = value
+    return now
 
 
 def load_method(path: Path | str) -> Method:

@@ -11,6 +11,7 @@ the probe names two, so we do not.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -56,6 +57,9 @@ class KeypointProbeConfig(Config):
     resnet: ResNetConfig | None = Field(
         None, description="a ResNet in place of the ViT, as PeCLR may train; null: the ViT"
     )
+    mano_model: Path | None = Field(
+        None, description="converted licensed MANO file of the labels; null is the open hand"
+    )
 
     @model_validator(mode="after")
     def _is_possible(self) -> "KeypointProbeConfig":
@@ -78,6 +82,7 @@ class KeypointProbe(Method):
         ValueError: the augmentation makes images of another size than the backbone takes.
     """
 
+    name = "keypoint_probe"
     bone_length: Float[Tensor, ""]
     """Mean length of the bone in the hands learnt from, metres: for hands of unknown size."""
     hands_seen: Float[Tensor, ""]
@@ -89,6 +94,7 @@ class KeypointProbe(Method):
         super().__init__()
         augmentation.check_size(vit.image_size, "backbone")
         self.cfg, self.image_size = cfg, vit.image_size
+        self.configs = {"cfg": cfg, "vit": vit, "augmentation": augmentation}
         self.augmentation = HandAugmentation(augmentation)
         self.encoder = build_encoder(vit, cfg.resnet)
         freeze(self.encoder)

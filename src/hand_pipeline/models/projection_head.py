@@ -27,7 +27,6 @@ class ProjectionHead(nn.Module):
         in_dim: int,
         hidden_dim: int = 2048,
         out_dim: int = 256,
-        num_layers: int = 3,
         l2: bool = False,
         full_precision: bool = True,
     ) -> None:
@@ -37,12 +36,11 @@ class ProjectionHead(nn.Module):
             in_dim: token width.
             hidden_dim: width of the hidden layers.
             out_dim: latent width.
-            num_layers: linear layers, at least 1.
             l2: normalise the latents to unit length (iBOT does, HandMIM names no norm).
             full_precision: leave autocast for the hidden layers too.
         """
         super().__init__()
-        widths = [in_dim] + [hidden_dim] * (num_layers - 1)
+        widths = [in_dim, hidden_dim, hidden_dim]
         self.hidden = nn.Sequential(
             *(layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.GELU()))
         )
@@ -69,15 +67,13 @@ class Prototypes(nn.Module):
     """Cosine similarities of latents to learnt unit vectors: iBOT's last layer, weight norm 1.
 
     Written as a product of normalised tensors: the same function as iBOT's weight-normed linear
-    layer with its gain frozen at 1, without the deprecated `weight_norm`. With `gain` each
-    prototype learns the factor of its cosines, from 1 (iBOT's `norm_last_layer false`).
+    layer with its gain frozen at 1, without the deprecated `weight_norm`.
     """
 
-    def __init__(self, latent_dim: int, num_prototypes: int, gain: bool = False) -> None:
+    def __init__(self, latent_dim: int, num_prototypes: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(num_prototypes, latent_dim))
         nn.init.trunc_normal_(self.weight, std=0.02, a=-0.04, b=0.04)
-        self.gain = nn.Parameter(torch.ones(num_prototypes)) if gain else None
 
     def forward(self, latents: Float[Tensor, "*tokens latent"]) -> Float[Tensor, "*tokens codes"]:
         """Cosines, in float32."""
@@ -87,10 +83,7 @@ class Prototypes(nn.Module):
     def of_unit(self, unit: Float[Tensor, "*tokens latent"]) -> Float[Tensor, "*tokens codes"]:
         """The same of vectors as they are: linear, so that a mean's are the mean of all."""
         with torch.autocast(unit.device.type, enabled=False):
-            directions = F.normalize(self.weight, dim=-1)
-            if self.gain is not None:
-                directions = directions * self.gain[:, None]
-            return F.linear(unit, directions)
+            return F.linear(unit, F.normalize(self.weight, dim=-1))
 
 
 class ContrastiveHead(nn.Module):

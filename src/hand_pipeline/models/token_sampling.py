@@ -117,12 +117,9 @@ def expected_codes(
 @torch.no_grad()
 def sample_tokens(
     predict: Predictor,
-    num_tokens: int,
-    mask_id: int,
-    batch: int,
+    masked: Int64[Tensor, "batch tokens"],
     cfg: SamplingConfig,
     *,
-    device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
     codebook: Float[Tensor, "codes dim"] | None = None,
     likeness: Float[Tensor, "codes codes"] | None = None,
@@ -139,22 +136,19 @@ def sample_tokens(
             `lambda ids, positions: synthesizer(ids, context, positions)`. Rows are one an image in
             the first pass, then one a hypothesis, those of an image in succession. Put the network
             in eval mode: dropout is not switched off here.
-        num_tokens: tokens of a hand.
-        mask_id: stands for [MASK] in the ids.
-        batch: images.
+        masked: the ids of hands of which no token is known, one an image, on the network's device.
         cfg: passes, temperature, restrictions, hypotheses.
-        device: of the network.
         generator: of that device; None: torch's global one. Not used at temperature 0.
         codebook: also return expectations under it.
         likeness: how much one code can stand for another, 0 to 1 (`codebook.code_likeness`): a
             token is as sure as all codes like it are together. None: each code for itself, as
             MaskGIT has it.
     """
-    rows = batch * cfg.hypotheses
-    ids = torch.full((rows, num_tokens), mask_id, device=device)
-    probabilities = torch.zeros(rows, num_tokens, device=device)
+    ids = masked = masked.repeat_interleave(cfg.hypotheses, dim=0)
+    rows, num_tokens = ids.shape
+    probabilities = torch.zeros(rows, num_tokens, device=ids.device)
     codes = None if codebook is None else codebook.new_zeros(rows, num_tokens, codebook.shape[1])
-    positions = torch.arange(num_tokens, device=device).expand(rows, -1)
+    positions = torch.arange(num_tokens, device=ids.device).expand(rows, -1)
     drawn_probabilities = probabilities
     for iteration, count in enumerate(mask_counts(num_tokens, cfg.iterations)):
         if iteration == 0:
@@ -163,7 +157,7 @@ def sample_tokens(
             # of the tokens just drawn the least sure; those kept before are not among them
             unsure = drawn_probabilities.topk(count, dim=1, largest=False, sorted=False).indices
             positions = positions.gather(1, unsure)
-            ids = ids.scatter(1, positions, mask_id)
+            ids = ids.scatter(1, positions, masked)
             logits, repeats = predict(ids, positions), 1
         logits = logits.float()
         drawn = draw(logits, cfg, generator, repeats)
@@ -173,7 +167,7 @@ def sample_tokens(
         if codebook is not None and codes is not None:
             means = expected_codes(logits, codebook).repeat_interleave(repeats, dim=0)
             codes = codes.scatter(1, positions[..., None].expand_as(means), means)
-    shape = (batch, cfg.hypotheses)
+    shape = (-1, cfg.hypotheses)
     return SampledTokens(
         ids.unflatten(0, shape),
         probabilities.unflatten(0, shape),

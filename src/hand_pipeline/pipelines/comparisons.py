@@ -11,7 +11,7 @@ from PIL import Image
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.predict import PredictedHands, load_predictions
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf.pymaf import PyMAFConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.sweeps.declaration import SweepConfig
 from hand_pipeline.sweeps.pipeline import sweep_pipeline
 from hand_pipeline.sweeps.project import PROJECT, Project
@@ -73,7 +73,7 @@ def create_pipeline() -> Pipeline:
             "params:sweeps.comparisons",
             "comparisons_runs_table",
             "labelled_hands",
-            "params:finetune.pymaf",
+            "params:finetune.method",
         ],
         "comparisons_hands_picture",
         name="draw_members",

@@ -1,5 +1,7 @@
 """What a pretraining and a fine-tuned model cost: parameters, time, speed."""
 
+from typing import Any
+
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
 from pydantic import Field
@@ -21,13 +23,18 @@ class CostsConfig(Config):
 
 
 def pretraining_cost(
-    history: pd.DataFrame, backbone: Checkpoint, training: TrainConfig
+    history: pd.DataFrame, backbone: Checkpoint, training: Any
 ) -> dict[str, int | float]:
     """What pretraining took, from its own records, and the size of the backbone it made.
 
     Seconds are the median record's, so that neither the start nor a pause counts; `hours` are those
     of all steps at that pace.
+
+    Args:
+        training: a `TrainConfig`. Not named as its type: Kedro cannot build a part of what another
+            pipeline of the same run takes whole (`params:pretrain`).
     """
+    training = TrainConfig.model_validate(training)
     pace = float(history["images_per_second"].median())
     seconds = training.batch_size / pace
     return {

@@ -120,7 +120,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 draw_other_hands,
-                ["params:cross_evaluate.synthesize", "params:machine"],
+                ["params:other_hands", "params:machine"],
                 ["other_hands", "other_hands_picture"],
                 name="draw_other_hands",
             ),
@@ -131,7 +131,7 @@ def create_pipeline() -> Pipeline:
                     "other_hands",
                     "supervised_method",
                     "handmim_method",
-                    "params:cross_evaluate.evaluation",
+                    "params:cross_evaluate",
                     "params:machine",
                 ],
                 "other_predicted_hands",
@@ -139,7 +139,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 score_other_hands,
-                ["other_predicted_hands", "params:cross_evaluate.evaluation"],
+                ["other_predicted_hands", "params:cross_evaluate"],
                 [
                     "cross_evaluate_metrics",
                     "cross_evaluate_table",

@@ -2,29 +2,27 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 from kedro.pipeline import Node, Pipeline
-from PIL import Image
 from pydantic import Field
+from torch import Tensor
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.data.hand_dataset import LabelsConfig
-from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
-from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.vit import VitConfig
-from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, pack_method
-from hand_pipeline.training.hands_run import bad_photos_of, train_on_hands
+from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.seeding import seed_everything
-from hand_pipeline.viz.curves import training_curves
-from hand_pipeline.viz.figure import to_image
+from hand_pipeline.training.run import LabelledTrainingConfig, Trained, open_hands, train
+from hand_pipeline.viz.curves import draw_curves
 
-Finished = tuple[Checkpoint, dict[str, Any], pd.DataFrame]
+
+class FinetuneConfig(LabelledTrainingConfig):
+    """On which hands PyMAF's head and the backbone learn, and how."""
+
+    method: PyMAFConfig
+    training: TrainConfig
 
 
 class SupervisedConfig(Config):
@@ -38,101 +36,74 @@ class SupervisedConfig(Config):
 
 
 def finetune_supervised(
-    supervised: SupervisedConfig,
     hands: Path,
+    cfg: FinetuneConfig,
+    supervised: SupervisedConfig,
     backbone: VitConfig,
-    labels: LabelsConfig,
-    mix: MixConfig,
-    augmentation: HandAugmentationConfig,
-    method: PyMAFConfig,
-    training: TrainConfig,
     machine: MachineConfig,
-) -> Finished:
+) -> Trained:
     """The baseline: start at random, from ImageNet's weights or from a local file."""
-    seed_everything(training.seed)
     if supervised.init is not None:
         backbone = backbone.model_copy(update={"init": supervised.init})
-    pymaf = PyMAF(method, backbone, augmentation)
-    configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
-    return _finetune("supervised", pymaf, configs, hands, labels, mix, training, machine)
+    return _finetune("supervised", hands, cfg, backbone, machine)
 
 
 def finetune_pretrained(
-    pretrained: Checkpoint,
     hands: Path,
+    cfg: FinetuneConfig,
+    pretrained: Checkpoint,
     backbone: VitConfig,
-    labels: LabelsConfig,
-    mix: MixConfig,
-    augmentation: HandAugmentationConfig,
-    method: PyMAFConfig,
-    training: TrainConfig,
     machine: MachineConfig,
-) -> Finished:
+) -> Trained:
     """Start from the backbone that `pretrain` made; everything else is as in the baseline."""
-    seed_everything(training.seed)
-    pymaf = PyMAF(method, backbone, augmentation)
-    load_into(pymaf.backbone.trunk, pretrained.tensors, "the pretrained backbone")
-    configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
-    return _finetune("handmim", pymaf, configs, hands, labels, mix, training, machine)
+    return _finetune("handmim", hands, cfg, backbone, machine, pretrained.tensors)
 
 
 def _finetune(
     name: str,
-    pymaf: PyMAF,
-    configs: Mapping[str, Config],
-    hands: Path,
-    labels: LabelsConfig,
-    mix: MixConfig,
-    training: TrainConfig,
+    folder: Path,
+    cfg: FinetuneConfig,
+    backbone: VitConfig,
     machine: MachineConfig,
-) -> Finished:
+    weights: Mapping[str, Tensor] | None = None,
+) -> Trained:
     stage = f"finetune_{name}"
-    bad_photos = bad_photos_of(machine, stage)
-    dataset = open_training_hands(hands, mix, labels, pymaf.cfg.mano_model, bad_photos)
-    pymaf.crop_scale.fill_(dataset.crop_scale)
-    result, metrics = train_on_hands(
-        stage, pymaf, dataset, training, machine, configs, RecordLogger(stage)
-    )
-    return pack_method("pymaf", result.tensors, **configs), metrics, result.table()
+    hands = open_hands(stage, folder, cfg, cfg.method.mano_model, machine)
 
+    def build() -> PyMAF:
+        pymaf = PyMAF(cfg.method, backbone, cfg.augmentation)
+        if weights is not None:
+            pymaf.load_backbone(weights, "the pretrained backbone")
+        pymaf.crop_scale.fill_(hands.crop_scale)
+        return pymaf
 
-def draw_curves(supervised: pd.DataFrame, handmim: pd.DataFrame) -> Image.Image:
-    """Both runs' losses over the steps."""
-    runs = {"supervised": supervised, "handmim": handmim}
-    return to_image(training_curves(runs, title="Fine-tuning to MANO hands"))
-
-
-COMMON = [
-    "labelled_hands",
-    "params:backbone",
-    "params:finetune.labels",
-    "params:finetune.mix",
-    "params:finetune.augmentation",
-    "params:finetune.pymaf",
-    "params:finetune.training",
-    "params:machine",
-]
+    counts = {"hands": len(hands), "steps": cfg.training.steps}
+    return train(stage, build, hands, cfg.training, machine, counts, RecordLogger(stage))
 
 
 def create_pipeline() -> Pipeline:
     """Labelled hands and a backbone in, two models out."""
+    given, place = ["labelled_hands", "params:finetune"], ["params:backbone", "params:machine"]
     return Pipeline(
         [
             Node(
                 finetune_supervised,
-                ["params:finetune.supervised", *COMMON],
+                [*given, "params:finetune_supervised", *place],
                 ["supervised_method", "finetune_supervised_metrics", "finetune_supervised_history"],
                 name="finetune_supervised",
             ),
             Node(
                 finetune_pretrained,
-                ["pretrained_backbone", *COMMON],
+                [*given, "pretrained_backbone", *place],
                 ["handmim_method", "finetune_handmim_metrics", "finetune_handmim_history"],
                 name="finetune_handmim",
             ),
             Node(
                 draw_curves,
-                ["finetune_supervised_history", "finetune_handmim_history"],
+                {
+                    "supervised": "finetune_supervised_history",
+                    "handmim": "finetune_handmim_history",
+                },
                 "finetune_curves",
                 name="draw_finetune_curves",
             ),

@@ -1,95 +1,73 @@
 """Pretrain a ViT on unlabelled crops."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
-from PIL import Image
+from pydantic import Field, SerializeAsAny, field_validator
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.shards.crops import UnlabelledConfig, collate_crops, open_crops
+from hand_pipeline.data.shards.crops import UnlabelledConfig, open_crops
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods.peclr.peclr import PeCLR, PeclrConfig
-from hand_pipeline.methods.self_distillation.handmim import HandMIM, HandMIMConfig
-from hand_pipeline.methods.self_distillation.ibot import Ibot, IbotConfig
+from hand_pipeline.methods import config_class, method_class, restore_as
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, pack_method
+from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import TrainJob, running_checkpoint, train
-from hand_pipeline.training.seeding import seed_everything
-from hand_pipeline.viz.curves import training_curves
-from hand_pipeline.viz.figure import to_image
+from hand_pipeline.training.method import Pretraining
+from hand_pipeline.training.run import train
+from hand_pipeline.viz.curves import draw_curves
 
-Pretraining = Literal["handmim", "ibot", "peclr"]
-TITLES: dict[str, str] = {"handmim": "HandMIM", "ibot": "iBOT", "peclr": "PeCLR"}
+
+class PretrainConfig(Config):
+    """What is pretrained on what, how, and how long.
+
+    Every method gets the same crops, views, backbone and steps. A baseline needs nothing here: its
+    name is that of `methods.method_classes`, and what is not set under it has its default.
+    """
+
+    unlabelled: UnlabelledConfig = UnlabelledConfig()
+    views: ViewConfig
+    method: str = Field("handmim", description="handmim, ibot, peclr, or another `Pretraining`")
+    methods: dict[str, SerializeAsAny[Config]] = Field(
+        {}, description="each method's own numbers by its name; only the chosen one's count"
+    )
+    training: TrainConfig
+
+    @field_validator("method")
+    @classmethod
+    def _pretrains(cls, name: str) -> str:
+        if not issubclass(method_class(name), Pretraining):
+            raise ValueError(f"{name} learns from labels; choose handmim, ibot or peclr")
+        return name
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _typed(cls, methods: dict[str, Any]) -> dict[str, Config]:
+        return {name: config_class(name).model_validate(own) for name, own in methods.items()}
+
+    @property
+    def chosen(self) -> Config:
+        """The numbers of `method`."""
+        return self.methods.get(self.method) or config_class(self.method)()
 
 
 def pretrain(
-    hand_crops: Path,
-    unlabelled: UnlabelledConfig,
-    backbone: VitConfig,
-    views: ViewConfig,
-    name: Pretraining,
-    handmim: HandMIMConfig,
-    ibot: IbotConfig,
-    peclr: PeclrConfig,
-    training: TrainConfig,
-    machine: MachineConfig,
+    hand_crops: Path, cfg: PretrainConfig, backbone: VitConfig, machine: MachineConfig
 ) -> tuple[Checkpoint, Checkpoint, dict[str, Any], pd.DataFrame]:
-    """Train one of the methods; return it whole, its backbone alone, final figures and history.
-
-    All of them get the same crops, views, backbone and steps; of `handmim`, `ibot` and `peclr` only
-    the named one's configuration counts.
-    """
-    crops = open_crops(hand_crops, unlabelled)
-    seed_everything(training.seed)
-    method, cfg = _build(name, backbone, views, handmim, ibot, peclr, training.steps)
-    configs = {"cfg": cfg, "vit": backbone, "views": views}
-    checkpoint = running_checkpoint(
-        machine, "pretrain", training, data=crops.fingerprint, method=name, **configs
-    )
-    result = train(
-        TrainJob(
-            "pretrain", method, crops, collate_crops, training, machine, checkpoint,
-            sink=RecordLogger("pretrain"),
-        )
+    """Train the chosen method; it whole, its backbone alone, final metrics and history."""
+    crops = open_crops(hand_crops, cfg.unlabelled)
+    make, own = method_class(cfg.method), cfg.chosen
+    trained, metrics, history = train(
+        "pretrain", lambda: make(own, backbone, cfg.views), crops, cfg.training, machine,
+        {"crops": len(crops), "steps": cfg.training.steps}, RecordLogger("pretrain"),
     )  # fmt: skip
-    method.load_state_dict(result.tensors)
-    packed = pack_method(name, result.tensors, **configs)
-    made_by = {"backbone": backbone.model_dump(mode="json"), "pretrained_by": name}
-    if isinstance(cfg, PeclrConfig) and cfg.resnet is not None:
-        made_by["resnet"] = cfg.resnet.model_dump(mode="json")
-    trunk = Checkpoint(method.backbone_state(), made_by)
-    metrics = {"crops": len(crops), "steps": training.steps, **result.final_figures()}
-    return packed, trunk, metrics, result.table()
-
-
-def _build(
-    name: Pretraining,
-    backbone: VitConfig,
-    views: ViewConfig,
-    handmim: HandMIMConfig,
-    ibot: IbotConfig,
-    peclr: PeclrConfig,
-    steps: int,
-) -> tuple[HandMIM | Ibot | PeCLR, Config]:
-    """The named method, told the length of its run, and its configuration."""
-    if name == "handmim":
-        handmim = handmim.model_copy(update={"total_steps": steps})
-        return HandMIM(handmim, backbone, views), handmim
-    if name == "ibot":
-        ibot = ibot.model_copy(update={"total_steps": steps})
-        return Ibot(ibot, backbone, views), ibot
-    if name == "peclr":
-        return PeCLR(peclr, backbone, views), peclr
-    raise ValueError(f"pretrain.method must be one of {', '.join(TITLES)}, got {name!r}")
-
-
-def draw_curves(history: pd.DataFrame, name: Pretraining) -> Image.Image:
-    """Losses and monitors over the steps."""
-    return to_image(training_curves(history, title=f"{TITLES[name]} pretraining"))
+    made_by = {"backbone": backbone.model_dump(mode="json"), "pretrained_by": cfg.method}
+    if (resnet := getattr(own, "resnet", None)) is not None:
+        made_by["resnet"] = resnet.model_dump(mode="json")
+    method = restore_as(Pretraining, trained, "the trained method")  # type: ignore[type-abstract]
+    return trained, Checkpoint(method.backbone_state(), made_by), metrics, history
 
 
 def create_pipeline() -> Pipeline:
@@ -98,18 +76,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 pretrain,
-                [
-                    "hand_crops",
-                    "params:pretrain.unlabelled",
-                    "params:backbone",
-                    "params:pretrain.views",
-                    "params:pretrain.method",
-                    "params:pretrain.handmim",
-                    "params:pretrain.ibot",
-                    "params:pretrain.peclr",
-                    "params:pretrain.training",
-                    "params:machine",
-                ],
+                ["hand_crops", "params:pretrain", "params:backbone", "params:machine"],
                 [
                     "pretrained_method",
                     "pretrained_backbone",
@@ -120,7 +87,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 draw_curves,
-                ["pretrain_history", "params:pretrain.method"],
+                {"Pretraining": "pretrain_history"},
                 "pretrain_curves",
                 name="draw_pretrain_curves",
             ),

@@ -11,10 +11,7 @@ from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.batch import HandBatch, JointPrediction
-from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.hand_images import HandImages
-from hand_pipeline.data.hand_mix import MixConfig, open_training_hands
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_joints
@@ -26,20 +23,23 @@ from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeCon
 from hand_pipeline.models.image_encoder import ResNetConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, pack_method
-from hand_pipeline.training.hands_run import bad_photos_of, train_on_hands
+from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.seeding import seed_everything
-from hand_pipeline.viz.curves import pck_curves, training_curves
+from hand_pipeline.training.run import LabelledTrainingConfig, Trained, open_hands, train
+from hand_pipeline.viz.curves import draw_curves, pck_curves
 from hand_pipeline.viz.figure import to_image
 
 
-class ProbeLabelsConfig(LabelsConfig):
-    """Which labels the probe may learn from, and the hand model they belong to."""
+class ProbeConfig(LabelledTrainingConfig):
+    """Whose features are probed, with what, and on which hands."""
 
-    mano_model: Path | None = Field(
-        None, description="converted licensed MANO file; null is the open hand"
+    start: Literal["pretrained", "init"] = Field(
+        "pretrained",
+        description="the backbone that `pretrain` made (a ResNet if it was one), or what the "
+        "backbone's own configuration says: random, ImageNet, a file",
     )
+    method: KeypointProbeConfig
+    training: TrainConfig
 
 
 class ProbeEvaluationConfig(Config):
@@ -51,47 +51,32 @@ class ProbeEvaluationConfig(Config):
 
 def train_probe(
     pretrained: Checkpoint,
-    hands: Path,
-    start: Literal["pretrained", "init"],
+    folder: Path,
+    cfg: ProbeConfig,
     backbone: VitConfig,
-    labels: ProbeLabelsConfig,
-    mix: MixConfig,
-    augmentation: HandAugmentationConfig,
-    method: KeypointProbeConfig,
-    training: TrainConfig,
     machine: MachineConfig,
-) -> tuple[Checkpoint, dict[str, Any], pd.DataFrame]:
-    """Train two MLPs on frozen features; return them, their final figures and history.
+) -> Trained:
+    """Train two MLPs on frozen features."""
+    hands = open_hands("probe", folder, cfg, cfg.method.mano_model, machine)
 
-    Args:
-        start: whose features: `pretrained`, the backbone that `pretrain` made (a ResNet if it was
-            one), or `init`, what the backbone's own configuration says (random, ImageNet, a file).
-    """
-    if start == "pretrained" and "resnet" in pretrained.metadata:
-        resnet = ResNetConfig(**{**pretrained.metadata["resnet"], "init": "random"})
-        method = method.model_copy(update={"resnet": resnet})
-    seed_everything(training.seed)
-    probe = KeypointProbe(method, backbone, augmentation)
-    if start == "pretrained":
+    def build() -> KeypointProbe:
+        if cfg.start == "init":
+            return KeypointProbe(cfg.method, backbone, cfg.augmentation)
+        method = cfg.method
+        if "resnet" in pretrained.metadata:
+            resnet = ResNetConfig(**{**pretrained.metadata["resnet"], "init": "random"})
+            method = method.model_copy(update={"resnet": resnet})
+        probe = KeypointProbe(method, backbone, cfg.augmentation)
         probe.load_backbone(pretrained.tensors, "the pretrained backbone")
-    bad_photos = bad_photos_of(machine, "probe")
-    dataset = open_training_hands(hands, mix, labels, labels.mano_model, bad_photos)
-    configs = {"cfg": method, "vit": backbone, "augmentation": augmentation}
-    result, metrics = train_on_hands(
-        "probe", probe, dataset, training, machine, configs, RecordLogger("probe")
-    )
-    return pack_method("keypoint_probe", result.tensors, **configs), metrics, result.table()
+        return probe
 
-
-def draw_curves(history: pd.DataFrame) -> Image.Image:
-    """Losses and 2D error over the steps."""
-    return to_image(training_curves(history, title="Keypoint probe of frozen features"))
+    counts = {"hands": len(hands), "steps": cfg.training.steps}
+    return train("probe", build, hands, cfg.training, machine, counts, RecordLogger("probe"))
 
 
 def score_probe(
     hands: Path,
     model: Checkpoint,
-    labels: ProbeLabelsConfig,
     cfg: ProbeEvaluationConfig,
     machine: MachineConfig,
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
@@ -103,7 +88,7 @@ def score_probe(
     probe = restore_as(KeypointProbe, model, "the probe's checkpoint")
     device = machine.device
     probe.to(device)
-    mano = ManoHand(labels.mano_model, tips="freihand")
+    mano = ManoHand(probe.cfg.mano_model, tips="freihand")
     held_out = HandImages(read_hands("freihand", hands, "evaluation", mano), mano)
     scores: dict[str, HandEvaluation] = {}
     for name, known_size in (("known_size", True), ("mean_size", False)):
@@ -136,26 +121,25 @@ def create_pipeline() -> Pipeline:
                 [
                     "pretrained_backbone",
                     "labelled_hands",
-                    "params:probe.start",
+                    "params:probe",
                     "params:backbone",
-                    "params:probe.labels",
-                    "params:probe.mix",
-                    "params:probe.augmentation",
-                    "params:probe.method",
-                    "params:probe.training",
                     "params:machine",
                 ],
                 ["probe_method", "probe_metrics", "probe_history"],
                 name="train_probe",
             ),
-            Node(draw_curves, "probe_history", "probe_curves", name="draw_probe_curves"),
+            Node(
+                draw_curves,
+                {"Keypoint probe of frozen features": "probe_history"},
+                "probe_curves",
+                name="draw_probe_curves",
+            ),
             Node(
                 score_probe,
                 [
                     "labelled_hands",
                     "probe_method",
-                    "params:probe.labels",
-                    "params:probe.evaluation",
+                    "params:probe_evaluation",
                     "params:machine",
                 ],
                 ["probe_scores_metrics", "probe_samples_table", "probe_auc_curves"],

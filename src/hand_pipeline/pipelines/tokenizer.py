@@ -1,10 +1,8 @@
 """Hand poses as tokens: train VQ-MANO and say what its tokens lose."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from kedro.pipeline import Node, Pipeline
 from PIL import Image
@@ -15,15 +13,23 @@ from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.pose_set import PosesConfig, PoseSet, open_training_poses, read_poses
 from hand_pipeline.evaluation.tokens import score_tokens
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.maskhand.vq_mano import VqMano, VqManoConfig
+from hand_pipeline.methods.maskhand.config import VqManoConfig
+from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, pack_method
+from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import TrainJob, running_checkpoint, train
-from hand_pipeline.training.seeding import seed_everything
-from hand_pipeline.viz.curves import training_curves
+from hand_pipeline.training.run import Trained, train
+from hand_pipeline.viz.curves import draw_curves
 from hand_pipeline.viz.figure import to_image
 from hand_pipeline.viz.tokens import before_and_after, code_use
+
+
+class TokenizerConfig(Config):
+    """Of which poses VQ-MANO learns, and how."""
+
+    poses: PosesConfig
+    method: VqManoConfig
+    training: TrainConfig
 
 
 class TokenizerEvaluationConfig(Config):
@@ -34,33 +40,13 @@ class TokenizerEvaluationConfig(Config):
     seed: int = Field(0, ge=0, description="of the choice of the hands shown")
 
 
-def train_tokenizer(
-    hands: Path,
-    poses: PosesConfig,
-    method: VqManoConfig,
-    training: TrainConfig,
-    machine: MachineConfig,
-) -> tuple[Checkpoint, dict[str, Any], pd.DataFrame]:
-    """Train VQ-MANO; return it, its final figures and its history."""
-    dataset = open_training_poses(hands, poses, method.mano_model)
-    seed_everything(training.seed)
-    vq_mano = VqMano(method)
-    checkpoint = running_checkpoint(
-        machine, "tokenizer", training, data=dataset.fingerprint, cfg=method
-    )
-    result = train(
-        TrainJob(
-            "tokenizer", vq_mano, dataset, dataset.collate, training, machine, checkpoint,
-            sink=RecordLogger("tokenizer"),
-        )
+def train_tokenizer(hands: Path, cfg: TokenizerConfig, machine: MachineConfig) -> Trained:
+    """Train VQ-MANO."""
+    poses = open_training_poses(hands, cfg.poses, cfg.method.mano_model)
+    return train(
+        "tokenizer", lambda: VqMano(cfg.method), poses, cfg.training, machine,
+        {"poses": len(poses), "steps": cfg.training.steps}, RecordLogger("tokenizer"),
     )  # fmt: skip
-    metrics = {"poses": len(dataset), "steps": training.steps, **result.final_figures()}
-    return pack_method("vq_mano", result.tensors, cfg=method), metrics, result.table()
-
-
-def draw_curves(history: pd.DataFrame) -> Image.Image:
-    """Losses and use of the codes over the steps."""
-    return to_image(training_curves(history, title="VQ-MANO: hand poses as tokens"))
 
 
 def evaluate_tokenizer(
@@ -100,25 +86,22 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 train_tokenizer,
-                [
-                    "labelled_hands",
-                    "params:tokenizer.poses",
-                    "params:tokenizer.vq_mano",
-                    "params:tokenizer.training",
-                    "params:machine",
-                ],
+                ["labelled_hands", "params:tokenizer", "params:machine"],
                 ["tokenizer_method", "tokenizer_metrics", "tokenizer_history"],
                 name="train_tokenizer",
             ),
             Node(
-                draw_curves, "tokenizer_history", "tokenizer_curves", name="draw_tokenizer_curves"
+                draw_curves,
+                {"VQ-MANO: hand poses as tokens": "tokenizer_history"},
+                "tokenizer_curves",
+                name="draw_tokenizer_curves",
             ),
             Node(
                 evaluate_tokenizer,
                 [
                     "labelled_hands",
                     "tokenizer_method",
-                    "params:tokenizer.evaluation",
+                    "params:tokenizer_evaluation",
                     "params:machine",
                 ],
                 ["tokenizer_scores_metrics", "tokenizer_hands_picture", "tokenizer_codes_picture"],

@@ -120,12 +120,17 @@ def _check_path(path: str, chain: Pipeline) -> None:
     if owner is None:
         raise SweepError(f"no stage reads the parameter {path!r}; they read {', '.join(read)}")
     kinds = [parameter_type(n, f"params:{owner}") for n in chain.nodes]
-    kind = next((k for k in kinds if k is not None), None)
-    field = path.removeprefix(owner).removeprefix(".").partition(".")[0]
-    if kind is not None and field and field not in kind.model_fields:
-        close = difflib.get_close_matches(field, kind.model_fields, 1)
-        hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(kind.model_fields)}"
-        raise SweepError(f"unknown parameter {path!r}: {owner} has no {field!r}; {hint}")
+    kind: Any = next((k for k in kinds if k is not None), None)
+    for field in filter(None, path.removeprefix(owner).split(".")):
+        if not (isinstance(kind, type) and issubclass(kind, Config)):
+            return  # a value, or settings by name, which their own types check
+        if field not in kind.model_fields:
+            close = difflib.get_close_matches(field, kind.model_fields, 1)
+            known = (
+                f"did you mean {close[0]}?" if close else f"it has {', '.join(kind.model_fields)}"
+            )
+            raise SweepError(f"unknown parameter {path!r}: {owner} has no {field!r}; {known}")
+        owner, kind = f"{owner}.{field}", kind.model_fields[field].annotation
 
 
 def typed_parameters(nodes: list[Node], parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,6 @@ class TrainConfig(Config):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     seed: int = Field(0, ge=0)
     log_every: int = Field(10, gt=0, description="steps a record averages over")
-    validate_every: int = Field(0, ge=0, description="steps; 0: only at the end")
     checkpoint_every: int = Field(100, gt=0, description="steps; a multiple of log_every")
 
     @model_validator(mode="after")
@@ -106,7 +105,6 @@ class Record:
         total: weighted sum of the losses.
         losses: each unweighted term, averaged over the interval (and over devices).
         monitors: the method's health, at the interval's last step.
-        metrics: validation, where it was due.
         learning_rate, weight_decay, grad_norm: at the interval's last step.
         images_per_second: over all devices.
         memory_gb: peak device memory; 0 on a CPU.
@@ -117,7 +115,6 @@ class Record:
     total: float
     losses: dict[str, float]
     monitors: dict[str, float] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
     learning_rate: float = 0.0
     weight_decay: float = 0.0
     grad_norm: float = 0.0
@@ -127,7 +124,7 @@ class Record:
 
     def scalars(self) -> dict[str, float]:
         """Every number under the name MLflow and the history table show."""
-        grouped = {"loss": self.losses, "monitor": self.monitors, "validation": self.metrics}
+        grouped = {"loss": self.losses, "monitor": self.monitors}
         flat = {f"{group}.{k}": v for group, values in grouped.items() for k, v in values.items()}
         plain = ("learning_rate", "weight_decay", "grad_norm", "images_per_second", "memory_gb")
         return {"loss.total": self.total} | flat | {name: getattr(self, name) for name in plain}
@@ -164,7 +161,6 @@ def fit(
     cfg: TrainConfig,
     machine: MachineConfig | None = None,
     checkpoint: Path | None = None,
-    validate: Callable[[Method], dict[str, float]] | None = None,
 ) -> Iterator[Record]:
     """Train `method` in place, yielding a record every `log_every` steps.
 
@@ -174,12 +170,11 @@ def fit(
 
     Args:
         checkpoint: file of the running checkpoint; None keeps none.
-        validate: called every `validate_every` steps and at the end; without gradients.
 
     Raises:
         NonFiniteLossError: with the step, the term and the ids of the batch.
     """
-    loop = _Loop(method, cfg, machine or MachineConfig(), checkpoint, validate)
+    loop = _Loop(method, cfg, machine or MachineConfig(), checkpoint)
     yield from loop.history
     batches = batches_from(loop.step)
     while loop.step < cfg.steps:
@@ -219,13 +214,13 @@ class _Loop:
         cfg: TrainConfig,
         machine: MachineConfig,
         checkpoint: Path | None,
-        validate: Callable[[Method], dict[str, float]] | None,
     ):
         # Seconds to load, with torchmetrics: only where something is trained, not at each start.
         from lightning_fabric import Fabric
         from lightning_fabric.wrappers import _FabricOptimizer
 
-        self.method, self.cfg, self.checkpoint, self.validate = method, cfg, checkpoint, validate
+        self.method, self.cfg, self.checkpoint = method, cfg, checkpoint
+        method.total_steps = cfg.steps
         self.fabric = Fabric(
             accelerator=machine.accelerator,
             devices=machine.devices if torch.distributed.is_initialized() else 1,
@@ -288,7 +283,7 @@ class _Loop:
         return total
 
     def record(self) -> Record:
-        """Close the interval: check its losses, validate and save where due."""
+        """Close the interval: check its losses, and save where due."""
         cfg, interval = self.cfg, self.interval
         names = sorted(self.method.loss_weights)
         losses = torch.stack(interval.losses)  # (steps, terms)
@@ -297,15 +292,12 @@ class _Loop:
         assert isinstance(mean, Tensor)  # a tensor in, a tensor out
         values = dict(zip(names, mean.tolist()))
         elapsed = time.perf_counter() - interval.started
-        due = cfg.validate_every and self.step % cfg.validate_every == 0
-        metrics = self._validate() if due or self.step == cfg.steps else {}
         cuda = self.fabric.device.type == "cuda"
         record = Record(
             step=self.step,
             total=sum(self.method.loss_weights[n] * v for n, v in values.items()),
             losses=values,
             monitors={n: float(v) for n, v in self.method.monitors().items()},
-            metrics=metrics,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             weight_decay=self.optimizer.param_groups[0]["weight_decay"],
             grad_norm=float(interval.grad_norm if interval.grad_norm is not None else 0.0),
@@ -317,15 +309,6 @@ class _Loop:
             self._save()
         self.interval = _Interval(time.perf_counter())
         return record
-
-    def _validate(self) -> dict[str, float]:
-        if self.validate is None:
-            return {}
-        self.method.eval()
-        with torch.no_grad():
-            metrics = self.validate(self.method)
-        self.method.train()
-        return metrics
 
     def _check_finite(self, losses: Tensor, names: list[str]) -> None:
         bad = (~losses.isfinite()).nonzero().tolist()

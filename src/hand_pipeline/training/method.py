@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from hand_pipeline.config import Config
 from hand_pipeline.data.batch import Batch
 
 
@@ -16,6 +18,15 @@ class Method(nn.Module, ABC):
     so whatever `losses` draws (views, masks, dropout) is a function of the step alone, and a
     resumed run draws the same.
     """
+
+    name: ClassVar[str] = ""
+    """Its key in `methods.method_classes`; checkpoints hold it."""
+
+    configs: Mapping[str, Config] = MappingProxyType({})
+    """The constructor's arguments by name; checkpoints hold them."""
+
+    total_steps: int = 0
+    """Steps of the run, for schedules; the training loop sets it. Before, they are at their end."""
 
     loss_weights: Mapping[str, float]
     """Weight of each term of `losses`; an ablation sets one to 0."""
@@ -44,6 +55,17 @@ class Method(nn.Module, ABC):
         on biases and on one-dimensional parameters).
         """
         return parameter_groups([([self], 1.0)])
+
+
+class Pretraining(Method):
+    """A method that learns a backbone from unlabelled crops.
+
+    Its constructor takes `cfg` (its own numbers), `vit` (the backbone) and `views`.
+    """
+
+    @abstractmethod
+    def backbone_state(self) -> dict[str, Tensor]:
+        """The weights fine-tuning starts from, under timm's names."""
 
 
 def parameter_groups(parts: Iterable[tuple[Iterable[nn.Module], float]]) -> list[dict[str, Any]]:

@@ -1,51 +1,63 @@
-"""Train a method on a data set: loader, loop, ranks and the progress bar put together."""
+"""The one way to train a method: seed, build, resume, train, count what was left out, pack."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
+from pydantic import Field
 from torch import Tensor
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.data.batch import Batch
+from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+from hand_pipeline.data.hand_dataset import LabelledSubset, LabelsConfig
+from hand_pipeline.data.hand_images import read_bad_photos
+from hand_pipeline.data.hand_mix import HandMix, MixConfig, open_training_hands
 from hand_pipeline.data.loader import batches_from
 from hand_pipeline.provenance import code_version, run_key
+from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
 from hand_pipeline.training.launch import launch
 from hand_pipeline.training.loop import Record, TrainConfig, fit
 from hand_pipeline.training.method import Method
+from hand_pipeline.training.seeding import seed_everything
+
+logger = logging.getLogger(__name__)
+
+LabelledHands = HandMix | LabelledSubset | WithKeypoints
+"""What `open_hands` gives."""
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """A finished training run.
+@runtime_checkable
+class TrainingData(Protocol):
+    """A map-style data set that makes its own batches."""
 
-    Attributes:
-        tensors: the method's state, on the CPU.
-        history: every record, from step 0 also where the run was resumed.
-        resumed_from: step of the checkpoint the run went on from; 0 for a fresh run.
-    """
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
 
-    tensors: dict[str, Tensor]
-    history: list[Record]
-    resumed_from: int
+    def __getitem__(self, index: int) -> Any:
+        """A sample that `collate` can batch."""
+        ...
 
-    def table(self) -> pd.DataFrame:
-        """The history, one row a record."""
-        return pd.DataFrame([{"step": r.step, **r.scalars()} for r in self.history])
+    @property
+    def collate(self) -> Callable[[list[Any]], Batch]:
+        """Makes a batch of samples."""
+        ...
 
-    def final_figures(self) -> dict[str, float]:
-        """Losses, monitors and validation of the last record; nothing that depends on the clock."""
-        timing = ("images_per_second", "memory_gb")
-        return {k: v for k, v in self.history[-1].scalars().items() if k not in timing}
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content."""
+        ...
 
 
 @runtime_checkable
 class RecordSink(Protocol):
-    """Where records go besides the history: MLflow, a study, a file."""
+    """Where records go besides the history: MLflow, a study, a file. Must be picklable."""
 
     def __call__(self, record: Record) -> None:
         """Take one record; may keep it for a while."""
@@ -54,26 +66,58 @@ class RecordSink(Protocol):
         """Pass on what was kept."""
 
 
-@dataclass(frozen=True)
-class TrainJob:
-    """Everything a rank needs, picklable.
+class Trained(NamedTuple):
+    """What a training node returns.
 
     Attributes:
-        dataset: map-style; `collate` turns its items into a batch.
-        checkpoint: running checkpoint, found again by a run with the same key.
-        validate: maps the method to metrics.
-        sink: is given each record, on rank 0; must be picklable.
+        checkpoint: the method, as `methods.restore_method` rebuilds it.
+        metrics: the caller's counts, photos left out (of labelled hands) and the last record.
+        history: one row a record, from step 0 also where the run was resumed.
     """
 
-    name: str
-    method: Method
-    dataset: Dataset[Any]
-    collate: Callable[[list[Any]], Any]
-    cfg: TrainConfig
-    machine: MachineConfig
-    checkpoint: Path | None = None
-    validate: Callable[[Method], dict[str, float]] | None = None
-    sink: RecordSink | None = None
+    checkpoint: Checkpoint
+    metrics: dict[str, Any]
+    history: pd.DataFrame
+
+
+def train(
+    stage: str,
+    build: Callable[[], Method],
+    data: TrainingData,
+    training: TrainConfig,
+    machine: MachineConfig,
+    counts: Mapping[str, Any],
+    sink: RecordSink | None = None,
+) -> Trained:
+    """Build and train a method, going on from the running checkpoint of the same run if any.
+
+    Args:
+        stage: names the run and the folder of its running checkpoints.
+        build: makes the method as it starts; called after seeding, so the start is the seed's.
+        data: what it learns from.
+        training: steps, learning rate, seed.
+        machine: where it runs.
+        counts: metrics that are known before: samples, steps.
+        sink: is given each record, on rank 0.
+    """
+    seed_everything(training.seed)
+    method = build()
+    checkpoint = running_checkpoint(
+        machine, stage, training, data=data.fingerprint, start=tensors_hash(method.state_dict()),
+        method=method.name, **method.configs,
+    )  # fmt: skip
+    if not checkpoint.exists():
+        bad_photos_of(machine, stage).unlink(missing_ok=True)  # of another run
+    tensors, history = launch(
+        _train, stage, method, data, training, machine, checkpoint, sink, devices=machine.devices
+    )
+    metrics = dict(counts)
+    if isinstance(data, LabelledHands):
+        metrics["unreadable_photos"] = _report_bad_photos(bad_photos_of(machine, stage))
+    timing = ("images_per_second", "memory_gb")
+    metrics |= {k: v for k, v in history[-1].scalars().items() if k not in timing}
+    table = pd.DataFrame([{"step": r.step, **r.scalars()} for r in history])
+    return Trained(pack_method(method.name, tensors, **method.configs), metrics, table)
 
 
 def running_checkpoint(
@@ -96,36 +140,83 @@ def running_checkpoint(
     return machine.workspace / stage / f"{key}.safetensors"
 
 
-def train(job: TrainJob) -> TrainResult:
-    """Train `job.method`, resuming its running checkpoint where there is one."""
-    return launch(_train, job, devices=job.machine.devices)
+def bad_photos_of(machine: MachineConfig, stage: str) -> Path:
+    """Where a stage's data set notes the photos that it cannot read."""
+    return machine.workspace / stage / "bad_photos.jsonl"
 
 
-def _train(job: TrainJob) -> TrainResult:
+class LabelledTrainingConfig(Config):
+    """What every training on labelled hands has in common."""
+
+    labels: LabelsConfig = Field(LabelsConfig(), description="which labels may be used")
+    mix: MixConfig = Field(MixConfig(), description="which sets; none: the catalog's")
+    augmentation: HandAugmentationConfig
+
+
+def open_hands(
+    stage: str,
+    labelled_hands: Path,
+    cfg: LabelledTrainingConfig,
+    mano_model: Path | None,
+    machine: MachineConfig,
+    keypoints: Path | None = None,
+) -> LabelledHands:
+    """The hands that a stage learns from; photos that cannot be read are noted for `train`.
+
+    Args:
+        stage: as given to `train`.
+        labelled_hands: folder of the catalog's set.
+        cfg: which sets and labels.
+        mano_model: converted MANO file that the sets' poses belong to; None is the open hand.
+        machine: where the stage works.
+        keypoints: folder of what a detector saw in them, which every batch is then given.
+
+    Raises:
+        DataSetError: a folder is not the set's, or the keypoints are of other hands.
+    """
+    bad_photos = bad_photos_of(machine, stage)
+    hands = open_training_hands(labelled_hands, cfg.mix, cfg.labels, mano_model, bad_photos)
+    return hands if keypoints is None else WithKeypoints(hands, keypoints_of(keypoints, hands))
+
+
+def _report_bad_photos(path: Path) -> int:
+    """Warn of every photo that was left out; their number."""
+    bad = read_bad_photos(path)
+    for row in bad:
+        logger.warning("left out %(file)s: %(reason)s, %(detail)s", row)
+    return len(bad)
+
+
+def _train(
+    stage: str,
+    method: Method,
+    data: TrainingData,
+    training: TrainConfig,
+    machine: MachineConfig,
+    checkpoint: Path,
+    sink: RecordSink | None,
+) -> tuple[dict[str, Tensor], list[Record]]:
+    """The training itself, in each rank: final weights on the CPU and all records."""
     distributed = torch.distributed.is_initialized()
     rank = torch.distributed.get_rank() if distributed else 0
     stream = batches_from(
-        job.dataset,
-        job.collate,
-        batch_size=job.cfg.batch_size,
-        seed=job.cfg.seed,
-        num_workers=job.machine.num_workers,
+        data,  # type: ignore[arg-type]  # map-style is all that a loader asks for
+        data.collate,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        num_workers=machine.num_workers,
         rank=rank,
         world_size=torch.distributed.get_world_size() if distributed else 1,
-        pin_memory=job.machine.device == "cuda",
+        pin_memory=machine.device == "cuda",
     )
-    history, resumed_from = list[Record](), 0
-    records = fit(job.method, stream, job.cfg, job.machine, job.checkpoint, job.validate)
-    with tqdm(total=job.cfg.steps, desc=job.name, unit="step", disable=rank > 0) as bar:
-        for record in records:
+    history = list[Record]()
+    with tqdm(total=training.steps, desc=stage, unit="step", disable=rank > 0) as bar:
+        for record in fit(method, stream, training, machine, checkpoint):
             history.append(record)
-            if record.replayed:
-                resumed_from = record.step
             bar.update(record.step - bar.n)
             bar.set_postfix(loss=f"{record.total:.4f}", refresh=False)
-            if rank == 0 and job.sink is not None:
-                job.sink(record)
-    if rank == 0 and job.sink is not None:
-        job.sink.flush()
-    tensors = {name: tensor.cpu() for name, tensor in job.method.state_dict().items()}
-    return TrainResult(tensors, history, resumed_from)
+            if rank == 0 and sink is not None:
+                sink(record)
+    if rank == 0 and sink is not None:
+        sink.flush()
+    return {name: tensor.cpu() for name, tensor in method.state_dict().items()}, history

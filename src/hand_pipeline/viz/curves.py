@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
-from hand_pipeline.viz.figure import plain_axes
+from hand_pipeline.viz.figure import plain_axes, to_image
 
 COLOURS = ("#8a8f98", "#e07a3f", "#2f6db3", "#3a9a6b", "#8c5bb5", "#b8405e")
 """One a model, in the order given; the first is grey, for a baseline."""
@@ -51,14 +52,24 @@ def pck_curves(
     return figure
 
 
+def draw_curves(**histories: pd.DataFrame) -> Image.Image:
+    """The training curves of one run, whose name is the title, or of several, as a node draws them.
+
+    Args:
+        histories: `training_curves`'s table of each run by its name.
+    """
+    title = next(iter(histories)) if len(histories) == 1 else "Training"
+    return to_image(training_curves(histories, title))
+
+
 def training_curves(
     history: pd.DataFrame | Mapping[str, pd.DataFrame], title: str = "Training"
 ) -> Figure:
-    """Every loss term, monitor and validation metric over the steps, a panel each.
+    """Every loss term and monitor over the steps, a panel each.
 
     Args:
         history: the table a training run leaves (a `step` column, then `loss.*`, `monitor.*`,
-            `validation.*`, `learning_rate`), or several by the name of the run.
+            `learning_rate`), or several by the name of the run.
         title: above the panels.
 
     Raises:
@@ -92,7 +103,7 @@ def training_curves(
 def _panel_names(runs: Mapping[str, pd.DataFrame]) -> list[str]:
     """Losses first, the total before its terms, then what shows the run's health."""
     found = dict.fromkeys(column for table in runs.values() for column in table.columns)
-    groups = ("loss.total", "loss.", "validation.", "monitor.", "learning_rate")
+    groups = ("loss.total", "loss.", "monitor.", "learning_rate")
     ordered = [name for group in groups for name in found if name.startswith(group)]
     return list(dict.fromkeys(ordered))
 

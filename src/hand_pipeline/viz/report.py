@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from hand_pipeline.config import Config
 from hand_pipeline.viz.page import Picture, data_uri, plain_table, render_page
 
 
@@ -117,7 +118,7 @@ def render_report(
             f"got {', '.join(map(str, results.columns)) or 'none'}"
         )
     shown = {
-        str(name): json.dumps(value, indent=2, default=str) for name, value in settings.items()
+        str(name): json.dumps(value, indent=2, default=_plain) for name, value in settings.items()
     }
     return render_page(
         "report.html.j2",
@@ -131,6 +132,11 @@ def render_report(
         settings=shown,
         made=made.strftime("%Y-%m-%d %H:%M") if made else "",
     )
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold of a typed configuration, or its text."""
+    return value.model_dump(mode="json") if isinstance(value, Config) else str(value)
 
 
 def _rows(results: pd.DataFrame, known: list[str]) -> dict[str, list[_Cell]]:

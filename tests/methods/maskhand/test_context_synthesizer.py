@@ -4,10 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hand_pipeline.methods.maskhand.context_synthesizer import (
-    ContextSynthesizer,
-    ContextSynthesizerConfig,
-)
+from hand_pipeline.methods.maskhand.config import ContextSynthesizerConfig
+from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
 
 TOKENS, CODES, EMBED = 8, 20, 24
 
@@ -43,7 +41,6 @@ ABLATIONS = [
     {"scales": (1, 4, 8)},
     {"scales": (1,)},
     {"layers": 6},
-    {"upsampler_norm": "batch"},
     {"context": "tokens"},
     {"context": "tokens", "use_pose_2d": False},
 ]

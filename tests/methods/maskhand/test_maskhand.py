@@ -13,13 +13,14 @@ from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
-from hand_pipeline.methods.maskhand.maskhand import MaskHand, MaskHandConfig
-from hand_pipeline.methods.maskhand.pose_tokenizer import (
+from hand_pipeline.methods.maskhand.config import (
+    MaskHandConfig,
     PoseTokenizerConfig,
-    joint_tokens,
-    sizes_of,
+    ShapeCameraHeadConfig,
+    VqManoConfig,
 )
-from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHeadConfig
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.pose_tokenizer import joint_tokens, sizes_of
 from hand_pipeline.models.state import CheckpointMismatchError
 from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
@@ -419,7 +420,7 @@ def test_a_checkpoint_rebuilds_the_method(method, batch, tmp_path: Path):
 
 
 def test_the_tokenizer_comes_from_a_checkpoint_of_the_same_sizes():
-    from hand_pipeline.methods.maskhand.vq_mano import VqMano, VqManoConfig
+    from hand_pipeline.methods.maskhand.vq_mano import VqMano
 
     torch.manual_seed(5)
     cfg = VqManoConfig(**TOKENIZER.model_dump())

@@ -4,12 +4,8 @@ import pytest
 import torch
 
 from hand_pipeline.geometry.rotation import random_rotation
-from hand_pipeline.methods.maskhand.pose_tokenizer import (
-    PoseDecoder,
-    PoseEncoder,
-    PoseTokenizerConfig,
-    decoder_lengths,
-)
+from hand_pipeline.methods.maskhand.config import PoseTokenizerConfig
+from hand_pipeline.methods.maskhand.pose_tokenizer import PoseDecoder, PoseEncoder, decoder_lengths
 
 TOKENS = (16, 32, 64, 128)
 

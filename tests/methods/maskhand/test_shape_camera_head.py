@@ -2,7 +2,8 @@
 
 import torch
 
-from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHead, ShapeCameraHeadConfig
+from hand_pipeline.methods.maskhand.config import ShapeCameraHeadConfig
+from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHead
 from hand_pipeline.models.crop_camera import INITIAL_SCALE
 
 
@@ -22,8 +23,10 @@ def test_it_starts_near_the_mean_hand():
 
 def test_its_answer_is_a_step_from_the_mean_camera():
     patches = torch.randn(3, 16, 24)
-    near = head_of()(patches)
-    far = head_of(mean_camera=(5.0, 1.0, -2.0))(patches)
+    head = head_of()
+    near = head(patches)
+    head.mean[-3:] = torch.tensor([5.0, 1.0, -2.0])
+    far = head(patches)
     shift = torch.tensor([5.0 - INITIAL_SCALE, 1, -2]).expand(3, -1)
     torch.testing.assert_close(far.camera - near.camera, shift)
     torch.testing.assert_close(far.betas, near.betas)

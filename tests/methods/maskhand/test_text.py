@@ -13,8 +13,9 @@ from hand_pipeline.data.asl_poses import AslPosesConfig, LetterSet, draw_letters
 from hand_pipeline.data.batch import PoseBatch, PromptedPoseBatch
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
-from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer, PoseTokenizerConfig
-from hand_pipeline.methods.maskhand.text import TextMaskHand, TextMaskHandConfig, UnknownPromptError
+from hand_pipeline.methods.maskhand.config import PoseTokenizerConfig, TextMaskHandConfig
+from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer
+from hand_pipeline.methods.maskhand.text import TextMaskHand, UnknownPromptError
 from hand_pipeline.methods.maskhand.text_encoder import HashedTextEncoder
 from hand_pipeline.models.state import CheckpointMismatchError
 from hand_pipeline.models.token_sampling import SamplingConfig

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from hand_pipeline.methods.maskhand.config import TextEncoderConfig
 from hand_pipeline.methods.maskhand.text_encoder import (
     HASHED_WIDTH,
     ClipTextEncoder,
     HashedTextEncoder,
-    TextEncoderConfig,
     TextEncoderError,
     build_text_encoder,
 )

@@ -5,7 +5,8 @@ import math
 import torch
 
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer, PoseTokenizerConfig
+from hand_pipeline.methods.maskhand.config import PoseTokenizerConfig
+from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer
 from hand_pipeline.methods.maskhand.token_masking import (
     draw_mask,
     hide_tokens,

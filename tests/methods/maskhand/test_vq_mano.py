@@ -11,7 +11,8 @@ from hand_pipeline.data.batch import ImageBatch, PoseBatch
 from hand_pipeline.data.pose_set import PoseSet, sample_poses
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
-from hand_pipeline.methods.maskhand.vq_mano import VqMano, VqManoConfig
+from hand_pipeline.methods.maskhand.config import VqManoConfig
+from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.models.state import CheckpointMismatchError
 from hand_pipeline.training.checkpoint import load_checkpoint, pack_method, save_checkpoint
 from hand_pipeline.training.loop import Record, TrainConfig, fit, weighted_sum

@@ -9,7 +9,8 @@ from hand_pipeline.data.batch import ImageBatch
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.models.vit_weights import CheckpointMismatchError
 from hand_pipeline.training.hand_terms import in_wrist_frame

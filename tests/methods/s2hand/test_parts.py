@@ -20,7 +20,7 @@ from hand_pipeline.methods.s2hand.hourglass import (
     StackedHourglass,
     integral_joints,
 )
-from hand_pipeline.methods.s2hand.renderer import HandRenderer, illumination
+from hand_pipeline.methods.s2hand.renderer import HandRenderer
 from hand_pipeline.models.state import CheckpointMismatchError
 
 SMALL = EfficientNetConfig(name="mobilenetv2_035", image_size=64)
@@ -127,13 +127,6 @@ def test_colours_and_light_at_every_input_size(side):
     torch.testing.assert_close(
         look.light, torch.tensor(FIRST_LIGHT).expand(2, -1), atol=1e-3, rtol=0
     )
-
-
-def test_light_from_weights_starts_dark_as_in_the_code():
-    heads = AppearanceHeads(32, 778, "weights").eval()
-    assert heads.light[-1].weight.mean().item() == pytest.approx(1, abs=1e-3)
-    assert (heads.light[-1].bias == 0).all()
-    assert heads(torch.randn(2, 32, 56, 56)).light.abs().max() < 0.01
 
 
 # ---- 2D branch
@@ -254,54 +247,16 @@ def test_the_nominal_camera_and_a_true_one_show_the_same_hand(mano):
 # ---- renderer
 
 
-def test_light_is_ambient_and_directional():
-    normals = torch.tensor([[[0, 0, -1.0], [0, 0, 1.0], [0, 0.6, -0.8]]])
-    light = torch.tensor([[0.5, 2.0, 1, 0.5, 0, 0.1, 0.2, 0.3, 0, 0, -1]])
-    found = illumination(normals, light)
-    ambient, lamp = torch.tensor([0.5, 0.25, 0]), torch.tensor([0.2, 0.4, 0.6])
-    expected = torch.stack([ambient + lamp, ambient, ambient + 0.8 * lamp])
-    torch.testing.assert_close(found[0], expected)
-
-
-def test_both_textures_see_the_hand_in_the_same_pixels(mano):
-    hand = pose_hand(code_of(), camera(140, 32, 32), 64, mano, "crop")
-    light = torch.tensor(FIRST_LIGHT).expand(3, -1)
-    masks = [
-        HandRenderer(mano.faces, texture)(
-            hand.vertices, torch.ones(3, places, 3), light, camera(140, 32, 32), (64, 64)
-        ).mask
-        for texture, places in (("vertex", 778), ("face", 1538))
-    ]
-    assert torch.equal(*masks)
-
-
-@pytest.mark.parametrize("texture", ["vertex", "face"])
-def test_a_hand_of_one_colour_in_ambient_light_is_drawn_in_it(mano, texture):
+def test_a_hand_of_one_colour_in_ambient_light_is_drawn_in_it(mano):
     hand = pose_hand(code_of(1), camera(140, 32, 32, 1), 64, mano, "crop")
-    renderer = HandRenderer(mano.faces, texture)
-    places = 778 if texture == "vertex" else 1538
+    renderer = HandRenderer(mano.faces)
     colour = torch.tensor([0.7, 0.4, 0.2])
     light = torch.tensor([[1.0, 0, 1, 1, 1, 1, 1, 1, 0, 0, -1]])
     drawn = renderer(
-        hand.vertices, colour.expand(1, places, 3), light, camera(140, 32, 32, 1), (64, 64)
+        hand.vertices, colour.expand(1, 778, 3), light, camera(140, 32, 32, 1), (64, 64)
     )
     inside = drawn.alpha[0] == 1
     assert 100 < inside.sum() < 64 * 64
     torch.testing.assert_close(drawn.colours[0][:, inside].T, colour.expand(int(inside.sum()), 3))
     background = drawn.over(torch.tensor(0.25))[0][:, drawn.alpha[0] == 0]
     assert (background == 0.25).all()
-    vertex = renderer.vertex_colours(colour.expand(1, places, 3), 778)
-    torch.testing.assert_close(vertex, colour.expand(1, 778, 3))
-
-
-def test_a_texture_of_faces_is_flat(mano):
-    """Every pixel has exactly the colour of the face it sees."""
-    hand = pose_hand(code_of(1), camera(140, 32, 32, 1), 64, mano, "crop")
-    colours = torch.rand(1, 1538, 3, generator=torch.Generator().manual_seed(0))
-    light = torch.tensor([[1.0, 0, 1, 1, 1, 1, 1, 1, 0, 0, -1]])
-    drawn = HandRenderer(mano.faces, "face")(
-        hand.vertices, colours, light, camera(140, 32, 32, 1), (64, 64)
-    )
-    pixels = drawn.colours[0][:, drawn.alpha[0] == 1].T
-    nearest = torch.cdist(pixels, colours[0]).amin(1)
-    assert nearest.max() < 1e-3

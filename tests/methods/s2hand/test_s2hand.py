@@ -1,4 +1,4 @@
-"""S2HAND as a method: stages, supervision, degenerate input, presets, training, prediction."""
+"""S2HAND as a method: stages, supervision, degenerate input, weights, training, prediction."""
 
 import math
 from dataclasses import replace
@@ -9,18 +9,11 @@ import torch
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.batch import HandBatch, ImageBatch, Keypoints
+from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
-from hand_pipeline.methods.s2hand.config import (
-    PARTS,
-    QUIRKS,
-    S2HandConfig,
-    paper,
-    paper_augmentation,
-    public_code,
-    public_code_augmentation,
-)
+from hand_pipeline.methods.s2hand.config import PARTS, S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
 from hand_pipeline.methods.s2hand.heads import FIRST_LIGHT
 from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
@@ -37,11 +30,23 @@ GEOMETRY = {"joint_location", "bone_direction", "shape", "scale", "joint_limits"
 EVERYTHING = GEOMETRY | {"pixel", "ssim", "texture", "keypoint_2d", "consistency"}
 
 
-def build(make=S2HandConfig, augmentation=None, **changes) -> S2Hand:
+# the paper as printed, where it prints
+PAPER = {
+    "translation": "camera", "pooling": "max", "keypoint_weights": False, "least_confidence": None
+}  # fmt: skip
+
+
+def augmentation(image_size: int = SIZE, rotation_deg: float = 0.0) -> HandAugmentationConfig:
+    return HandAugmentationConfig(
+        image_size=image_size, scale=0, translation=0, rotation_deg=rotation_deg, brightness=0,
+        contrast=0, saturation=0, hue=0, padding="zeros",
+    )  # fmt: skip
+
+
+def build(augmented: HandAugmentationConfig | None = None, **changes) -> S2Hand:
     torch.manual_seed(0)
-    return S2Hand(
-        make(hourglass=BRANCH, **changes), ENCODER, augmentation or paper_augmentation(SIZE)
-    )
+    cfg = S2HandConfig(hourglass=BRANCH, **changes)
+    return S2Hand(cfg, ENCODER, augmented or augmentation())
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +146,10 @@ TRUTH_3D = ("joints_3d", "vertices", "mano_pose", "betas")
 @pytest.mark.parametrize("stage", ["2d", "3d", "joint"])
 @pytest.mark.parametrize("turned", [False, True])
 def test_self_supervision_sees_no_truth(drawn, stage, turned):
-    augmentation = public_code_augmentation(SIZE) if turned else None
+    augmented = augmentation(rotation_deg=180) if turned else None
     results = []
     for batch in (drawn, unlike(drawn, (*TRUTH_3D, "joints_2d"))):
-        method = build(stage=stage, augmentation=augmentation)
+        method = build(augmented, stage=stage)
         torch.manual_seed(1)
         results.append((*losses_and_gradients(method, batch), method.monitors()))
     for first, second in zip(*results):
@@ -217,10 +222,10 @@ def test_distances_do_not_depend_on_the_size_of_the_input(drawn):
 # ---- degenerate input
 
 
-@pytest.mark.parametrize("make", [S2HandConfig, paper, public_code])
-def test_nothing_was_detected(drawn, make):
+@pytest.mark.parametrize("reading", [{}, PAPER], ids=["ours", "paper"])
+def test_nothing_was_detected(drawn, reading):
     nothing = drawn.keypoints._replace(confidence=torch.zeros(4, 21))
-    method = build(make)
+    method = build(**reading)
     terms = assert_sane(method, replace(drawn, keypoints=nothing))
     for name in ("joint_location", "bone_direction", "keypoint_2d", "pixel", "texture"):
         assert terms[name] == 0, name
@@ -239,10 +244,10 @@ def test_no_image_is_trusted_for_its_colours(drawn):
     assert method.monitors()["colours_left_out"] == 1
 
 
-@pytest.mark.parametrize("make", [S2HandConfig, paper, public_code])
+@pytest.mark.parametrize("reading", [{}, PAPER], ids=["ours", "paper"])
 @pytest.mark.parametrize("place", [(5.0, 0.0, 0.65), (0.0, 0.0, -1.0), (0.0, 0.0, 0.0)])
-def test_the_hand_is_out_of_the_picture(drawn, make, place):
-    method = build(make)
+def test_the_hand_is_out_of_the_picture(drawn, reading, place):
+    method = build(**reading)
     with torch.no_grad():
         method.geometry.translation[-1].bias.copy_(torch.tensor(place))
     assert_sane(method, drawn)
@@ -267,30 +272,7 @@ def test_bf16_autocast_changes_the_losses_only_by_its_rounding(drawn):
         torch.testing.assert_close(rounded[name], value, rtol=0.1, atol=2e-2)
 
 
-# ---- presets
-
-
-def test_presets_differ_only_in_the_named_quirks():
-    first, second = paper().model_dump(), public_code().model_dump()
-    assert {name for name in first if first[name] != second[name]} == set(QUIRKS)
-    assert {name: (first[name], second[name]) for name in QUIRKS} == dict(QUIRKS)
-    turned = public_code_augmentation().model_dump()
-    plain = paper_augmentation().model_dump()
-    assert {name for name in plain if plain[name] != turned[name]} == {"rotation_deg"}
-
-
-@pytest.mark.parametrize("make", [paper, public_code])
-def test_presets_train(drawn, make):
-    method = build(make)
-    terms = assert_sane(method, drawn)
-    extra = {"mean_colour", "laplacian"}
-    if make is paper:
-        assert terms.keys() == EVERYTHING
-    else:
-        assert terms.keys() == (EVERYTHING | extra) - {"ssim", "shape"}
-        assert method.appearance.texture[-1].out_features == 1538 * 3
-        hand = method.eval().predict(drawn.images, drawn.intrinsics, drawn.ids)
-        assert (hand.betas == 0).all()
+# ---- weights
 
 
 def test_the_weights_are_the_products_of_the_public_code():
@@ -309,7 +291,7 @@ def test_the_weights_are_the_products_of_the_public_code():
 
 @pytest.mark.slow
 def test_one_batch_can_be_overfitted_without_any_truth(drawn):
-    method = build(initial_depth=0.6, start_std=0.01)
+    method = build(start_std=0.01)
     optimizer = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=1e-3)
     history = []
     for step in range(150):
@@ -330,15 +312,15 @@ def test_it_resumes_to_the_bit(drawn, tmp_path):
         steps=4, batch_size=4, lr=1e-3, optimizer="adam", log_every=1, checkpoint_every=2
     )
     machine = MachineConfig(accelerator="cpu")
-    turned = public_code_augmentation(SIZE)
+    turned = augmentation(rotation_deg=180)
 
     def batches(step):
         return repeat(drawn)
 
     path = tmp_path / "last.safetensors"
-    whole, resumed = build(augmentation=turned), build(augmentation=turned)
+    whole, resumed = build(turned), build(turned)
     list(fit(whole, batches, run, machine))
-    for record in fit(build(augmentation=turned), batches, run, machine, path):
+    for record in fit(build(turned), batches, run, machine, path):
         if record.step == 3:
             break
     list(fit(resumed, batches, run, machine, path))
@@ -367,15 +349,15 @@ def test_batches_of_another_kind_and_two_input_sizes_are_refused(drawn):
     with pytest.raises(TypeError, match="HandBatch"):
         build().losses(ImageBatch(drawn.ids, drawn.images), 0)
     with pytest.raises(ValueError, match="one input size"):
-        build(augmentation=paper_augmentation(96))
+        build(augmentation(96))
 
 
 # ---- prediction
 
 
 def test_a_checkpoint_brings_the_same_hands_back(drawn, tmp_path):
-    method = build(texture="face", supervision="weak")
-    configs = {"cfg": method.cfg, "encoder": ENCODER, "augmentation": paper_augmentation(SIZE)}
+    method = build(supervision="weak")
+    configs = {"cfg": method.cfg, "encoder": ENCODER, "augmentation": augmentation()}
     path = tmp_path / "method.safetensors"
     save_checkpoint(path, pack_method("s2hand", method.state_dict(), **configs))
     restored = restore_method(load_checkpoint(path))
@@ -403,9 +385,8 @@ def test_hands_are_in_the_camera_they_were_given(drawn):
         method.predict(torch.zeros(4, 3, 48, 48), drawn.intrinsics, drawn.ids)
 
 
-@pytest.mark.parametrize("texture", ["vertex", "face"])
-def test_textured_hands_are_those_that_are_predicted(drawn, texture):
-    method = build(texture=texture).eval()
+def test_textured_hands_are_those_that_are_predicted(drawn):
+    method = build().eval()
     with torch.inference_mode():
         hands = method.predict(drawn.images, drawn.intrinsics, drawn.ids)
         textured = method.textured(drawn.images, drawn.intrinsics)

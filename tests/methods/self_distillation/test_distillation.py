@@ -8,9 +8,7 @@ from hand_pipeline.methods.self_distillation.distillation import (
     Center,
     cross_entropy,
     cross_view_loss,
-    koleo_loss,
     patch_loss,
-    sinkhorn_targets,
 )
 
 
@@ -69,27 +67,6 @@ def test_targets_have_no_gradient_and_are_float32(generator):
     targets = Center(8).targets(logits.bfloat16(), 0.04)
     assert not targets.requires_grad
     assert targets.dtype == torch.float32
-
-
-def test_sinkhorn_uses_all_logits_equally(generator):
-    logits = torch.randn(64, 8, generator=generator) * 0.1 + torch.arange(8.0) * 0.02
-    targets = sinkhorn_targets(logits, 0.1, iterations=50)
-    torch.testing.assert_close(targets.sum(1), torch.ones(64))
-    torch.testing.assert_close(targets.sum(0), torch.full((8,), 8.0), atol=1e-3, rtol=0)
-
-
-def test_sinkhorn_is_not_swayed_by_rows_left_out(generator):
-    logits = torch.randn(10, 8, generator=generator)
-    weights = torch.tensor([1.0] * 6 + [0.0] * 4)
-    targets = sinkhorn_targets(logits, 0.3, weights)
-    torch.testing.assert_close(targets[:6], sinkhorn_targets(logits[:6], 0.3))
-
-
-def test_koleo_prefers_spread_features(generator):
-    spread = torch.eye(8)
-    crowded = torch.ones(8, 8) + 0.01 * torch.randn(8, 8, generator=generator)
-    assert koleo_loss(spread) < koleo_loss(crowded)
-    torch.testing.assert_close(koleo_loss(spread), torch.tensor(-math.log(math.sqrt(2))))
 
 
 def test_collapse_to_one_logit_shows_in_every_monitor():

@@ -14,7 +14,8 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.batch import ImageBatch
 from hand_pipeline.data.views import ViewConfig
 from hand_pipeline.methods import restore_method
-from hand_pipeline.methods.self_distillation.ibot import Ibot, IbotConfig
+from hand_pipeline.methods.self_distillation.config import IbotConfig
+from hand_pipeline.methods.self_distillation.ibot import Ibot
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.training.checkpoint import pack_method
 from hand_pipeline.training.loop import Record, TrainConfig, fit
@@ -23,14 +24,16 @@ VIT = VitConfig(
     name="vit_tiny_patch16_224", image_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3
 )
 VIEWS = ViewConfig(image_size=32)
-CONFIG = IbotConfig(total_steps=400, head_hidden_dim=64, latent_dim=32, prototypes=64)
+CONFIG = IbotConfig(head_hidden_dim=64, latent_dim=32, prototypes=64)
 CPU = MachineConfig(accelerator="cpu")
 RUN = TrainConfig(steps=8, batch_size=4, lr=1e-3, log_every=2, checkpoint_every=2)
 
 
 def build(**changes: object) -> Ibot:
     torch.manual_seed(0)
-    return Ibot(CONFIG.model_copy(update=changes), VIT, VIEWS)
+    method = Ibot(CONFIG.model_copy(update=changes), VIT, VIEWS)
+    method.total_steps = 400
+    return method
 
 
 def crops(count: int = 8, seed: int = 0) -> ImageBatch:
@@ -100,9 +103,8 @@ def test_terms_equal_ibots_formula_written_out() -> None:
     torch.testing.assert_close(terms["patch"], torch.stack(patch_terms).mean(), rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("gain", [False, True])
-def test_patch_centre_is_the_mean_over_all_patches_of_both_views(gain: bool) -> None:
-    method, batch = build(prototype_gain=gain), crops(4)
+def test_patch_centre_is_the_mean_over_all_patches_of_both_views() -> None:
+    method, batch = build(), crops(4)
     losses(method, batch)
     torch.manual_seed(0)
     images = method.sampler(batch.images).images.flatten(0, 1)
@@ -156,22 +158,6 @@ def test_an_interrupted_run_ends_bit_equal_to_an_uninterrupted_one(tmp_path: Pat
     assert numbers(again) == numbers(records)
     for name, value in resumed.state_dict().items():
         assert torch.equal(value, whole.state_dict()[name]), name
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"targets": "sinkhorn"},
-        {"patch_center_tokens": "masked"},
-        {"prototype_gain": True},
-        {"mask_shape": "random"},
-    ],
-    ids=lambda changes: next(iter(changes)),
-)
-def test_every_option_learns_and_changes_the_run(changes: dict[str, object]) -> None:
-    default, other = train(build(), crops(), 3), train(build(**changes), crops(), 3)
-    assert all(math.isfinite(value) for row in other for value in row.values())
-    assert default[-1] != other[-1]
 
 
 def test_losses_never_read_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:

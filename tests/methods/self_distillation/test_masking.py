@@ -5,11 +5,9 @@ import pytest
 import torch
 
 from hand_pipeline.methods.self_distillation.masking import (
-    MaskConfig,
     MaskSampler,
     block_masks,
     gather_masked,
-    random_masks,
 )
 
 
@@ -57,46 +55,34 @@ def test_batched_blocks_are_distributed_as_the_rule_one_by_one(grid):
 
 
 @pytest.mark.parametrize("grid", [4, 6, 14])
-@pytest.mark.parametrize("shape", ["block", "random"])
-def test_masks_never_exceed_their_ratio_and_are_never_empty(grid, shape):
+def test_masks_never_exceed_their_ratio_and_are_never_empty(grid):
     ratio = torch.linspace(0.1, 0.5, 400)
-    draw = block_masks if shape == "block" else random_masks
-    count = draw(ratio, grid).sum(1)
+    count = block_masks(ratio, grid).sum(1)
     assert (count <= (ratio * grid**2).clamp(min=1) + 1e-4).all()
-    if shape == "block":
-        assert count.min() >= 1
+    assert count.min() >= 1
 
 
-def test_random_masks_hide_exactly_their_ratio():
-    ratio = torch.tensor([0.1, 0.3, 0.5])
-    assert random_masks(ratio, 14).sum(1).tolist() == [19, 58, 98]
-
-
-@pytest.mark.parametrize("stratified", [True, False])
-@pytest.mark.parametrize("shape", ["block", "random"])
-def test_a_batch_never_hides_more_than_its_upper_bound(stratified, shape):
-    sampler = MaskSampler(MaskConfig(mask_shape=shape, mask_stratified=stratified), 6)
+def test_a_batch_never_hides_more_than_its_upper_bound():
+    sampler = MaskSampler((0.1, 0.5), 6)
     for batch in (1, 2, 7, 64):
         bound = sampler.most_masked(batch)
         assert max(int(sampler(batch, "cpu").sum()) for _ in range(30)) <= bound
 
 
 def test_stratified_ratios_are_uniform_and_their_bound_is_tight():
-    sampler = MaskSampler(MaskConfig(mask_shape="random"), 14)
-    share = sampler(256, "cpu").float().mean(1).sort().values
-    torch.testing.assert_close(share, torch.linspace(0.1, 0.5, 256), atol=0.008, rtol=0)
+    sampler, even = MaskSampler((0.1, 0.5), 14), torch.linspace(0.1, 0.5, 256)
+    drawn = sampler.ratios(256, "cpu").sort().values
+    torch.testing.assert_close(drawn, even, atol=0.002, rtol=0)
     assert sampler.most_masked(256) < 1.02 * 0.3 * 196 * 256
-    loose = MaskSampler(MaskConfig(mask_shape="random", mask_stratified=False), 14)
-    assert loose.most_masked(256) == 98 * 256
 
 
 def test_a_grid_too_small_for_the_ratio_is_refused():
     with pytest.raises(ValueError, match="2x2 patches"):
-        MaskSampler(MaskConfig(), 2)
+        MaskSampler((0.1, 0.5), 2)
 
 
 def test_gathering_finds_every_masked_token_once_and_weighs_images_alike():
-    mask = random_masks(torch.tensor([0.2, 0.5, 0.35]), 6)
+    mask = block_masks(torch.tensor([0.2, 0.5, 0.35]), 6)
     index, weights = gather_masked(mask, 60)
     filled = weights > 0
     assert index[filled].tolist() == mask.flatten().nonzero()[:, 0].tolist()
@@ -105,7 +91,7 @@ def test_gathering_finds_every_masked_token_once_and_weighs_images_alike():
 
 
 def test_gathering_fills_a_buffer_of_exactly_the_right_size():
-    mask = random_masks(torch.tensor([0.2, 0.5]), 6)
+    mask = block_masks(torch.tensor([0.2, 0.5]), 6)
     index, weights = gather_masked(mask, int(mask.sum()))
     assert index.tolist() == mask.flatten().nonzero()[:, 0].tolist()
     assert (weights > 0).all()

@@ -59,6 +59,11 @@ class CropDataset(Dataset[CropItem]):
             ) from error
         return torch.from_numpy(pixels).permute(2, 0, 1), key
 
+    def collate(self, items: Sequence[CropItem]) -> ImageBatch:
+        """Stack crops of one size to a batch."""
+        images = torch.stack([image for image, _ in items])
+        return ImageBatch(ids=tuple(key for _, key in items), images=images.contiguous())
+
     @property
     def fingerprint(self) -> str:
         """Hash of the shards, and of what was chosen of them where that is not all."""
@@ -83,9 +88,3 @@ def open_crops(shards: Path | str, cfg: UnlabelledConfig) -> CropDataset:
     if cfg.fraction == 1:
         return CropDataset(reader)
     return CropDataset(reader, labelled_subset(reader.keys, cfg.fraction, cfg.seed))
-
-
-def collate_crops(items: Sequence[CropItem]) -> ImageBatch:
-    """Stack crops of one size to a batch."""
-    images = torch.stack([image for image, _ in items])
-    return ImageBatch(ids=tuple(key for _, key in items), images=images.contiguous())

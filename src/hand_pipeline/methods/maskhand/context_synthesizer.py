@@ -1,56 +1,17 @@
 """MaskHand's context-guided masked transformer: from partly masked pose tokens to their logits."""
 
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int64
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from hand_pipeline.config import Config
 from hand_pipeline.geometry.precision import full_precision
 from hand_pipeline.methods.maskhand.attention import Attention, FeedForward
+from hand_pipeline.methods.maskhand.config import ContextSynthesizerConfig
 from hand_pipeline.methods.maskhand.deformable_attention import DeformableAttention
-from hand_pipeline.methods.maskhand.feature_scales import FeatureScales, check_scales
+from hand_pipeline.methods.maskhand.feature_scales import FeatureScales
 from hand_pipeline.methods.maskhand.pose_graph import NUM_JOINTS, GraphRefinement, KeypointGraph
-from hand_pipeline.models.feature_pyramid import Norm
-
-
-class ContextSynthesizerConfig(Config):
-    """The transformer's architecture (MaskHand, arXiv 2412.13393, section 3 and tables 12-16)."""
-
-    context: Literal["maps", "tokens"] = Field(
-        "maps",
-        description="what is looked at: feature maps by deformable attention, or a few tokens (a "
-        "text embedding) by plain cross-attention, since they have no places to sample",
-    )
-    width: int = Field(256, gt=0, description="of tokens and maps; not printed, the code width")
-    heads: int = Field(8, gt=0, description="attention heads; not printed, Deformable DETR's")
-    points: int = Field(4, gt=0, description="points a head and map; Deformable DETR's")
-    layers: int = Field(4, ge=1, description="synthesizer layers; MaskHand: 4 of 2, 4, 6, 8 tried")
-    refinement_blocks: int = Field(2, ge=1, description="GAPR blocks; MaskHand: B = 2")
-    graph_layers: int = Field(2, ge=1, description="graph convolutions of the 2D pose; our choice")
-    feedforward_width: int = Field(1024, gt=0, description="hidden; Deformable DETR's")
-    dropout: float = Field(0.1, ge=0, lt=1, description="of every branch; MMM, Deformable DETR")
-    scales: tuple[int, ...] = Field(
-        (1, 4), description="multiples of the patch grid, rising powers of two; MaskHand: 1, 4"
-    )
-    upsampler_norm: Norm = Field("group", description="of the maps; batch for large batches")
-    use_upsampler: bool = Field(True, description="off: the map at 1x alone (ablation)")
-    use_pose_2d: bool = Field(True, description="off: no 2D keypoints (ablation)")
-    use_graph_refinement: bool = Field(True, description="off: no GAPR (ablation)")
-
-    @property
-    def used_scales(self) -> tuple[int, ...]:
-        """The maps that are made: `scales`, or 1x alone without the upsampler."""
-        return self.scales if self.use_upsampler else (1,)
-
-    @model_validator(mode="after")
-    def _fits(self) -> "ContextSynthesizerConfig":
-        check_scales(self.scales)
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
-        return self
 
 
 class Context(NamedTuple):
@@ -153,13 +114,9 @@ class ContextSynthesizer(nn.Module):
         self.embedding = nn.Embedding(num_codes + 1, cfg.width)
         self.positions = nn.Parameter(torch.empty(num_tokens, cfg.width))
         maps = cfg.context == "maps"
-        self.scales = (
-            FeatureScales(embed_dim, cfg.width, cfg.used_scales, cfg.upsampler_norm)
-            if maps
-            else None
-        )
+        self.scales = FeatureScales(embed_dim, cfg.width, cfg.used_scales) if maps else None
         self.entry = None if maps else nn.Linear(embed_dim, cfg.width)
-        self.pose = KeypointGraph(cfg.width, cfg.graph_layers) if cfg.use_pose_2d else None
+        self.pose = KeypointGraph(cfg.width) if cfg.use_pose_2d else None
         nodes = num_tokens + (NUM_JOINTS if cfg.use_pose_2d else 0)
         blocks = cfg.refinement_blocks if cfg.use_graph_refinement else 0
         self.refinement = nn.ModuleList(
@@ -171,6 +128,10 @@ class ContextSynthesizer(nn.Module):
         self.logits = nn.Linear(cfg.width, num_codes)
         for table in (self.embedding.weight, self.positions):
             nn.init.trunc_normal_(table, std=0.02)
+
+    def masked(self, hands: int) -> Int64[Tensor, "hands tokens"]:
+        """Ids of hands of which no token is known."""
+        return torch.full((hands, self.num_tokens), self.mask_id, device=self.positions.device)
 
     def encode_context(
         self,

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
-from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,81 +32,13 @@ from hand_pipeline.data.hand_augmentation import (
 )
 from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.methods.maskhand.agreement import agreement
-from hand_pipeline.methods.maskhand.network import (
-    EncodedImages,
-    MaskHandNetwork,
-    MaskHandNetworkConfig,
-)
+from hand_pipeline.methods.maskhand.config import MaskHandConfig
+from hand_pipeline.methods.maskhand.network import EncodedImages, MaskHandNetwork
 from hand_pipeline.methods.maskhand.token_masking import draw_mask, hide_tokens, tokens_nearby
 from hand_pipeline.models.token_sampling import SamplingConfig, expected_codes
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
 from hand_pipeline.training.method import Method, parameter_groups
-
-
-class MaskHandConfig(MaskHandNetworkConfig):
-    """Architecture and sampling (inherited), masking, the losses and what is trained."""
-
-    masking: tuple[float, float] = Field(
-        (0.0, 1.0), description="range of tau, 0 masks all tokens; MaskHand: U(0, 1) and ablations"
-    )
-    corruption: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="share of the visible tokens that are random codes, so that later passes bear "
-        "the mistakes of earlier ones; MMM 0.5, MoMask 0.1; MaskHand says nothing",
-    )
-    visible_noise: float = Field(
-        0.0,
-        ge=0,
-        description="the visible tokens are those of a pose whose joints are turned at random by "
-        "up to this standard deviation, radians, uniform over hands: mistakes as an earlier pass "
-        "makes them, which random codes are not; our addition, 0 in the paper",
-    )
-    condition_dropout: float = Field(
-        0.1,
-        ge=0,
-        lt=1,
-        description="share of hands whose image and keypoints are hidden (features zeroed), so "
-        "that generation without an image is known; MoMask: 0.1",
-    )
-    keypoint_dropout: float = Field(
-        0.2,
-        ge=0,
-        le=1,
-        description="share of hands whose keypoints are hidden, as if none were found; our choice",
-    )
-    weight_mask: float = Field(
-        1.0,
-        ge=0,
-        description="nats a token; it must lead: with PyMAF's weights of the other terms the mean "
-        "code becomes a regressor, its tokens are not learnt, and what is drawn is no hand",
-    )
-    weight_mano_pose: float = Field(0.5, ge=0, description="squared matrix error; our choice")
-    weight_mano_betas: float = Field(0.2, ge=0, description="squared std. deviations; our choice")
-    weight_mano_camera: float = Field(10.0, ge=0, description="squared crop units; our choice")
-    weight_vertices: float = Field(4.0, ge=0, description="metres; our choice, 0 in the paper")
-    weight_local_vertices: float = Field(
-        0.0, ge=0, description="metres, in the wrist's own frame; our addition, 0 in the paper"
-    )
-    weight_joints_3d: float = Field(4.0, ge=0, description="metres; our choice")
-    weight_joints_2d: float = Field(0.5, ge=0, description="share of the image side; our choice")
-    weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
-    root: int | None = Field(
-        0, ge=0, le=20, description="joint that 3D losses are relative to; null: absolute"
-    )
-    frozen_blocks: int = Field(0, ge=0, description="first blocks of the ViT that stay as they are")
-    backbone_lr_scale: float = Field(
-        1.0, gt=0, description="learning rate of the ViT relative to the rest"
-    )
-
-    @model_validator(mode="after")
-    def _range_of_tau(self) -> "MaskHandConfig":
-        low, high = self.masking
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f"masking must be a range within 0 to 1, got {low} to {high}")
-        return self
 
 
 class MaskHand(Method, MaskHandNetwork):
@@ -122,6 +53,7 @@ class MaskHand(Method, MaskHandNetwork):
         ValueError: no tokenizer sizes, or another input size than the ViT's.
     """
 
+    name = "maskhand"
     cfg: MaskHandConfig
     crop_scale: Float[Tensor, ""]
     """Side of the training pictures over the longer side of the hands in them."""
@@ -131,6 +63,7 @@ class MaskHand(Method, MaskHandNetwork):
     ) -> None:
         super().__init__(cfg, vit)
         augmentation.check_size(vit.image_size, "ViT")
+        self.configs = {"cfg": cfg, "vit": vit, "augmentation": augmentation}
         self.augmentation = HandAugmentation(augmentation)
         self.backbone.freeze_blocks(cfg.frozen_blocks)
         terms = [name.removeprefix("weight_") for name in type(cfg).model_fields]

@@ -7,73 +7,29 @@ is trained is in `methods.maskhand.maskhand`.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor, nn
 
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.maskhand.context_synthesizer import (
-    Context,
-    ContextSynthesizer,
-    ContextSynthesizerConfig,
-)
+from hand_pipeline.methods.maskhand.config import MaskHandConfig
+from hand_pipeline.methods.maskhand.context_synthesizer import Context, ContextSynthesizer
 from hand_pipeline.methods.maskhand.pose_tokenizer import (
     PoseTokenizer,
-    PoseTokenizerConfig,
     joint_tokens,
     tokenizer_state,
 )
 from hand_pipeline.methods.maskhand.shape_camera_head import (
     ShapeAndCamera,
     ShapeCameraHead,
-    ShapeCameraHeadConfig,
 )
 from hand_pipeline.models.crop_camera import HandEstimate, place_hand
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.models.token_sampling import SampledTokens, SamplingConfig, sample_tokens
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
-
-
-class MaskHandNetworkConfig(ContextSynthesizerConfig):
-    """The transformer (inherited), the head, the frozen tokenizer, the hand and how it is drawn."""
-
-    context: Literal["maps"] = Field("maps", description="feature maps; text is maskhand_text's")
-    head: ShapeCameraHeadConfig = Field(
-        ShapeCameraHeadConfig(), description="regresses shape and camera"
-    )
-    head_reads_keypoints: bool = Field(
-        True,
-        description="the head also attends to the 2D pose tokens, which say where the hand is far "
-        "better than patches do; our addition, off in the paper",
-    )
-    tokenizer: PoseTokenizerConfig | None = Field(
-        None, description="sizes of the frozen VQ-MANO; null: as its checkpoint says"
-    )
-    camera_joint: int = Field(9, ge=0, le=20, description="joint whose place is regressed")
-    sampling: SamplingConfig = Field(SamplingConfig(), description="how `predict` draws")
-    readout: Literal["expectation", "codes"] = Field(
-        "expectation",
-        description="what is decoded at temperature 0: the mean code under the logits of the pass "
-        "that settled a token, which is the estimate of least error, or the likeliest code",
-    )
-    confidence: Literal["agreement", "alike", "code"] = Field(
-        "agreement",
-        description="how sure a hand is: how far further draws agree with it, or how probable its "
-        "tokens are: each code together with those like it, or alone (MaskGIT); the paper prints "
-        "percentages without a formula",
-    )
-    witnesses: int = Field(
-        16, ge=1, description="further draws, of one pass, that `agreement` asks; our choice"
-    )
-    mano_model: Path | None = Field(
-        None, description="converted licensed MANO file; null is the open hand"
-    )
-    tips: str = Field("freihand", description="whose fingertip vertices are joints")
 
 
 class EncodedImages(NamedTuple):
@@ -99,6 +55,9 @@ class EncodedImages(NamedTuple):
 class MaskHandNetwork(nn.Module):
     """Encoder, head, context-guided masked transformer and frozen tokenizer.
 
+    Deviation: the head attends to the 2D pose tokens, too, which say where the hand is far better
+    than patches do; the paper's does not.
+
     Args:
         cfg: architecture and sampling; `tokenizer` must be given here.
         vit: the encoder and what it starts from.
@@ -110,7 +69,7 @@ class MaskHandNetwork(nn.Module):
     mano: ManoHand
     joint_tokens: Float[Tensor, "21 tokens"]
 
-    def __init__(self, cfg: MaskHandNetworkConfig, vit: VitConfig) -> None:
+    def __init__(self, cfg: MaskHandConfig, vit: VitConfig) -> None:
         super().__init__()
         if cfg.tokenizer is None:
             raise ValueError(
@@ -126,8 +85,8 @@ class MaskHandNetwork(nn.Module):
         self.synthesizer = ContextSynthesizer(
             cfg, self.tokenizer.num_tokens, self.tokenizer.num_codes, self.backbone.embed_dim
         )
-        guided = cfg.head_reads_keypoints and cfg.use_pose_2d
-        self.pose_to_head = nn.Linear(cfg.width, self.backbone.embed_dim) if guided else None
+        width = self.backbone.embed_dim
+        self.pose_to_head = nn.Linear(cfg.width, width) if cfg.use_pose_2d else None
         tokens = joint_tokens(self.tokenizer.num_tokens)
         self.register_buffer("joint_tokens", tokens, persistent=False)
 
@@ -196,11 +155,8 @@ class MaskHandNetwork(nn.Module):
         mean_codes = sampling.temperature == 0 and self.cfg.readout == "expectation"
         return sample_tokens(
             lambda ids, positions: self.synthesizer(ids, context, positions),
-            self.tokenizer.num_tokens,
-            self.synthesizer.mask_id,
-            batch,
+            self.synthesizer.masked(batch),
             sampling,
-            device=context.values[0][0].device,
             generator=generator,
             codebook=self.tokenizer.codebook.embeddings if mean_codes else None,
             likeness=None if self.cfg.confidence == "code" else self.tokenizer.likeness,

@@ -9,37 +9,20 @@ nothing, which halves the error of a short run against torch's default.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hand_pipeline.config import Config
 from hand_pipeline.geometry.joints import MANO_JOINTS, OPENPOSE
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
 from hand_pipeline.methods.maskhand.codebook import Codebook, Quantized, code_likeness
+from hand_pipeline.methods.maskhand.config import PoseTokenizerConfig
 
 _JOINTS, _SIX = 16, 6
-
-
-class PoseTokenizerConfig(Config):
-    """Sizes of encoder and decoder, and the codebook between them."""
-
-    num_tokens: Literal[16, 32, 64, 128] = Field(64, description="tokens of a pose; paper: 64")
-    code_dim: int = Field(256, gt=0, description="width of a token; paper: 256")
-    width: int = Field(512, gt=0, description="channels between; TokenHMR: 512")
-    depth: int = Field(2, ge=0, description="residual blocks of each network; TokenHMR: 2")
-    dilation_growth: int = Field(3, gt=0, description="from block to block; TokenHMR: 3")
-    num_codes: int = Field(2048, gt=1, description="rows of the codebook; paper: 2048")
-    codebook_decay: float = Field(
-        0.99, ge=0, lt=1, description="of the codes' moving averages; T2M-GPT, TokenHMR: 0.99"
-    )
-    codebook_threshold: float = Field(
-        1.0, gt=0, description="latents a step below which a code is replaced; T2M-GPT: 1"
-    )
+_DILATION_GROWTH = 3  # from block to block; TokenHMR's
 
 
 class ResidualBlock1d(nn.Module):
@@ -70,7 +53,7 @@ class PoseEncoder(nn.Module):
         self.stem = _conv3(_SIX, cfg.width)
         lengths = [_JOINTS * 2**n for n in range(1, 9) if _JOINTS * 2**n <= 2 * cfg.num_tokens]
         self.rises = nn.ModuleList(_conv3(cfg.width, cfg.width) for _ in lengths)
-        dilations = [cfg.dilation_growth**i for i in reversed(range(cfg.depth))]
+        dilations = [_DILATION_GROWTH**i for i in reversed(range(cfg.depth))]
         self.halve = _start(nn.Conv1d(cfg.width, cfg.width, 4, stride=2, padding=1))
         self.blocks = nn.Sequential(*(ResidualBlock1d(cfg.width, d) for d in dilations))
         self.last = _conv3(cfg.width, cfg.code_dim)
@@ -101,7 +84,7 @@ class PoseDecoder(nn.Module):
         self.lengths = decoder_lengths(cfg.num_tokens)
         self.stem = _conv3(cfg.code_dim, cfg.width)
         self.falls = nn.ModuleList(_conv3(cfg.width, cfg.width) for _ in self.lengths)
-        dilations = [cfg.dilation_growth**i for i in range(cfg.depth)]
+        dilations = [_DILATION_GROWTH**i for i in range(cfg.depth)]
         self.blocks = nn.Sequential(*(ResidualBlock1d(cfg.width, d) for d in dilations))
         self.mix = _conv3(cfg.width, cfg.width)
         self.last = _conv3(cfg.width, _SIX)
@@ -135,9 +118,7 @@ class PoseTokenizer(nn.Module):
         super().__init__()
         self.num_tokens, self.num_codes = int(cfg.num_tokens), cfg.num_codes
         self.encoder = PoseEncoder(cfg)
-        self.codebook = Codebook(
-            cfg.num_codes, cfg.code_dim, cfg.codebook_decay, cfg.codebook_threshold
-        )
+        self.codebook = Codebook(cfg.num_codes, cfg.code_dim, cfg.codebook_decay)
         self.decoder = PoseDecoder(cfg)
         likeness = code_likeness(self.codebook.embeddings)
         self.register_buffer("likeness", likeness, persistent=False)

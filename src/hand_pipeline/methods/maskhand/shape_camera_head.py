@@ -4,30 +4,15 @@ from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 
-from hand_pipeline.config import Config
 from hand_pipeline.methods.maskhand.attention import Attention, FeedForward
+from hand_pipeline.methods.maskhand.config import ShapeCameraHeadConfig
 
 BETAS_WIDTH = 10
-
-
-class ShapeCameraHeadConfig(Config):
-    """The head's architecture; MaskHand prints none, so HaMeR's decoder."""
-
-    width: int = Field(1024, gt=0, description="of the query; HaMeR: 1024")
-    depth: int = Field(6, ge=1, description="layers; HaMeR: 6")
-    heads: int = Field(8, gt=0, description="attention heads; HaMeR: 8")
-    head_width: int = Field(64, gt=0, description="of one head; HaMeR: 64")
-    feedforward_width: int = Field(1024, gt=0, description="hidden; HaMeR: 1024")
-    dropout: float = Field(0.0, ge=0, lt=1, description="HaMeR: none")
-    mean_camera: tuple[float, float, float] = Field(
-        (0.75, 0.0, 0.0),
-        description="camera the residual starts from: scale in units of "
-        "`crop_camera.SCALE_UNIT` half crops a metre, and place in the crop, -1 to 1; our choice: "
-        "a hand of 16 cm fills 60 % of its crop",
-    )
+MEAN_CAMERA = (0.75, 0.0, 0.0)
+"""What the residual starts from: scale in units of `crop_camera.SCALE_UNIT` half crops a metre, and
+place in the crop, -1 to 1; our choice: a hand of 16 cm fills 60 % of its crop."""
 
 
 class ShapeAndCamera(NamedTuple):
@@ -35,7 +20,7 @@ class ShapeAndCamera(NamedTuple):
 
     Attributes:
         betas: shape coefficients.
-        camera: weak-perspective scale and place, in the units of `mean_camera`.
+        camera: weak-perspective scale and place, in the units of `MEAN_CAMERA`.
     """
 
     betas: Float[Tensor, "batch 10"]
@@ -74,7 +59,7 @@ class ShapeCameraHead(nn.Module):
         self.step = nn.Linear(cfg.width, BETAS_WIDTH + 3)
         nn.init.xavier_uniform_(self.step.weight, gain=0.01)  # starts at the mean hand, as HaMeR
         nn.init.zeros_(self.step.bias)
-        mean = torch.tensor([0.0] * BETAS_WIDTH + list(cfg.mean_camera))
+        mean = torch.tensor([0.0] * BETAS_WIDTH + list(MEAN_CAMERA))
         self.register_buffer("mean", mean)
 
     def forward(self, patches: Float[Tensor, "batch patches embed"]) -> ShapeAndCamera:

@@ -12,12 +12,10 @@ a text has none of, are left out of the graph.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,16 +24,9 @@ from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.losses.mano_parameter import pose_l1_loss
 from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.losses.vertex import vertex_loss
-from hand_pipeline.methods.maskhand.context_synthesizer import (
-    ContextSynthesizer,
-    ContextSynthesizerConfig,
-)
-from hand_pipeline.methods.maskhand.pose_tokenizer import (
-    PoseTokenizer,
-    PoseTokenizerConfig,
-    tokenizer_state,
-)
-from hand_pipeline.methods.maskhand.text_encoder import TextEncoderConfig
+from hand_pipeline.methods.maskhand.config import TextMaskHandConfig
+from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
+from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer, tokenizer_state
 from hand_pipeline.methods.maskhand.token_masking import random_mask
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.models.token_sampling import SamplingConfig, expected_codes, sample_tokens
@@ -46,54 +37,6 @@ _ROWS = 512  # hands drawn at once: with 2048 codes 250 MB of logits
 
 class UnknownPromptError(ValueError):
     """A prompt that the model has not learnt; the message names those it has."""
-
-
-class TextMaskHandConfig(ContextSynthesizerConfig):
-    """The transformer (inherited), the texts, the frozen tokenizer, masking, losses, sampling."""
-
-    context: Literal["tokens"] = Field("tokens", description="one token: the text's feature")
-    use_pose_2d: Literal[False] = Field(False, description="a text has no 2D keypoints")
-    prompts: tuple[str, ...] = Field(
-        (), description="texts it learns; empty: those of the training set"
-    )
-    template: str = Field(
-        "{}", description="what the encoder reads for a prompt; paper: the letter, how is not said"
-    )
-    text: TextEncoderConfig = Field(
-        TextEncoderConfig(), description="encoder; a checkpoint names the one that was used"
-    )
-    feature_width: int = Field(512, gt=0, description="of the encoder; CLIP ViT-B/32: 512")
-    tokenizer: PoseTokenizerConfig | None = Field(
-        None, description="sizes of the frozen VQ-MANO; null: as its checkpoint says"
-    )
-    corruption: float = Field(
-        0.1, ge=0, le=1, description="share of the visible tokens that are random; MoMask 0.1"
-    )
-    condition_dropout: float = Field(
-        0.1, ge=0, lt=1, description="share of hands learnt without their text; MoMask: 0.1"
-    )
-    weight_mask: float = Field(1.0, ge=0, description="nats a token; our starting value")
-    weight_pose: float = Field(
-        0.0, ge=0, description="L1 of rotation matrices of the expected hand; 0: not computed"
-    )
-    weight_vertices: float = Field(
-        0.0, ge=0, description="L1, metres, of the expected hand; 0: not computed"
-    )
-    top_share: float = Field(
-        0.05, gt=0, le=1, description="of the codes that are drawn from; MaskHand's text: 5 %"
-    )
-    iterations: int = Field(5, ge=1, description="passes of sampling; MaskHand: 5")
-    temperature: float = Field(1.0, ge=0, description="of sampling; not printed, MMM's: 1")
-    mano_model: Path | None = Field(
-        None, description="converted licensed MANO file; null is the open hand"
-    )
-
-    @field_validator("template")
-    @classmethod
-    def _one_place(cls, template: str) -> str:
-        if template.count("{}") != 1:
-            raise ValueError(f"the template needs one {{}} for the prompt, got {template!r}")
-        return template
 
 
 class TextMaskHand(Method):
@@ -107,6 +50,7 @@ class TextMaskHand(Method):
         ValueError: no prompts, no tokenizer sizes, or prompts that differ in their case alone.
     """
 
+    name = "maskhand_text"
     mano: ManoHand
     features: Float[Tensor, "prompts width"]
     """Of the prompts, as the encoder gives them: zeros until `set_features`."""
@@ -118,7 +62,7 @@ class TextMaskHand(Method):
                 "TextMaskHand needs its prompts and the sizes of its tokenizer: set cfg.prompts "
                 "and cfg.tokenizer (of a checkpoint: `pose_tokenizer.sizes_of`)"
             )
-        self.cfg = cfg
+        self.cfg, self.configs = cfg, {"cfg": cfg}
         self._numbers = {prompt.casefold(): row for row, prompt in enumerate(cfg.prompts)}
         if len(self._numbers) != len(cfg.prompts):
             raise ValueError(f"prompts must differ by more than case, got {cfg.prompts}")
@@ -274,11 +218,8 @@ class TextMaskHand(Method):
         changed = {**sampling.model_dump(), "hypotheses": count}
         ids = sample_tokens(
             lambda ids, positions: self.synthesizer(ids, context, positions),
-            self.tokenizer.num_tokens,
-            self.synthesizer.mask_id,
-            len(tokens),
+            self.synthesizer.masked(len(tokens)),
             SamplingConfig(**changed),  # checked: several hands need a temperature
-            device=self.features.device,
             generator=generator,
         ).ids
         return self.tokenizer.detokenize(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])

@@ -12,11 +12,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from hand_pipeline.config import Config
+from hand_pipeline.methods.maskhand.config import TextEncoderConfig
 from hand_pipeline.models.torchvision_compat import ensure_torchvision
 
 HASHED_WIDTH = 512
@@ -24,20 +23,6 @@ HASHED_WIDTH = 512
 _LONGEST = 3  # characters of an n-gram
 
 logger = logging.getLogger(__name__)
-
-
-class TextEncoderConfig(Config):
-    """What turns prompts into features."""
-
-    encoder: Literal["auto", "clip", "hashed"] = Field(
-        "auto",
-        description="clip: CLIP's text encoder, downloaded if need be; hashed: from the spelling, "
-        "no weights; auto: clip if its weights are on this machine already, else hashed",
-    )
-    clip_model: str = Field(
-        "openai/clip-vit-base-patch32",
-        description="folder, or name on the hub; MaskHand says CLIP, MMM and MoMask use ViT-B/32",
-    )
 
 
 class TextEncoderError(RuntimeError):

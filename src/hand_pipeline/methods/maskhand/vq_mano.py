@@ -12,11 +12,8 @@ Deviation: the term of the codebook, |sg[z] - c|, is left out: codes are moving 
 latents (`methods.maskhand.codebook`) and have no gradient.
 """
 
-from pathlib import Path
-
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from hand_pipeline.data.batch import Batch, PoseBatch
@@ -25,30 +22,9 @@ from hand_pipeline.geometry.rotation import random_rotation
 from hand_pipeline.losses.keypoint import joint_3d_loss
 from hand_pipeline.losses.mano_parameter import pose_l1_loss
 from hand_pipeline.losses.vertex import vertex_loss
-from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer, PoseTokenizerConfig
+from hand_pipeline.methods.maskhand.config import VqManoConfig
+from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer
 from hand_pipeline.training.method import Method
-
-
-class VqManoConfig(PoseTokenizerConfig):
-    """The networks and the codebook (inherited), the losses and the augmentation."""
-
-    weight_pose: float = Field(1.0, ge=0, description="L1 of rotation matrices; our starting value")
-    weight_vertices: float = Field(0.5, ge=0, description="L1, metres; our starting value")
-    weight_joints: float = Field(0.3, ge=0, description="L1, metres; our starting value")
-    weight_commitment: float = Field(
-        0.02, ge=0, description="squared distance to the code; T2M-GPT, MMM, MoMask: 0.02"
-    )
-    rotation_augmentation: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="share of poses turned as a whole by any rotation; paper: turned, how often is "
-        "not printed",
-    )
-    mano_model: Path | None = Field(
-        None, description="converted licensed MANO file; null is the open hand"
-    )
-    tips: str = Field("freihand", description="whose fingertip vertices are joints")
 
 
 class VqMano(Method):
@@ -58,11 +34,12 @@ class VqMano(Method):
         cfg: sizes, weights and hand model.
     """
 
+    name = "vq_mano"
     mano: ManoHand
 
     def __init__(self, cfg: VqManoConfig) -> None:
         super().__init__()
-        self.cfg = cfg
+        self.cfg, self.configs = cfg, {"cfg": cfg}
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.tokenizer = PoseTokenizer(cfg)
         self.loss_weights = {

@@ -28,13 +28,12 @@ from hand_pipeline.methods.peclr.equivariance import undo_view
 from hand_pipeline.models.image_encoder import ResNetConfig, build_encoder
 from hand_pipeline.models.projection_head import ContrastiveHead
 from hand_pipeline.models.vit import VitConfig
-from hand_pipeline.training.method import Method
+from hand_pipeline.training.method import Pretraining
 
 
 class PeclrConfig(Config):
     """PeCLR's own numbers."""
 
-    contrast_weight: float = Field(1.0, ge=0, description="of its only loss")
     temperature: float = Field(0.5, gt=0, description="PeCLR")
     head_hidden_dim: int = Field(512, gt=0, description="PeCLR")
     latent_dim: int = Field(128, gt=1, multiple_of=2, description="64 points x 2 (PeCLR)")
@@ -45,7 +44,7 @@ class PeclrConfig(Config):
     )
 
 
-class PeCLR(Method):
+class PeCLR(Pretraining):
     """An encoder and a projection head; the term is `contrast`.
 
     Args:
@@ -57,6 +56,8 @@ class PeCLR(Method):
         ValueError: views and backbone disagree on the image size.
     """
 
+    name = "peclr"
+
     def __init__(self, cfg: PeclrConfig, vit: VitConfig, views: ViewConfig) -> None:
         super().__init__()
         if vit.image_size != views.image_size:
@@ -64,11 +65,11 @@ class PeCLR(Method):
                 f"the backbone takes {vit.image_size} px, views have {views.image_size} px; "
                 "give both the same image_size"
             )
-        self.cfg = cfg
+        self.cfg, self.configs = cfg, {"cfg": cfg, "vit": vit, "views": views}
         self.encoder = build_encoder(vit, cfg.resnet)
         self.head = ContrastiveHead(self.encoder.embed_dim, cfg.head_hidden_dim, cfg.latent_dim)
         self.sampler = ViewSampler(views)
-        self.loss_weights = {"contrast": cfg.contrast_weight}
+        self.loss_weights = {"contrast": 1.0}
         self._monitors: dict[str, Tensor] = {}
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:

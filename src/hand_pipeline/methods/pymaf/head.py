@@ -1,65 +1,24 @@
 """PyMAF's feedback loop: look at the image where the mesh lies now, correct it, look again."""
 
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hand_pipeline.config import Config
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.models.crop_camera import (
     INITIAL_SCALE,
     HandEstimate,
     place_hand,
     project_in_front,
 )
-from hand_pipeline.models.feature_pyramid import FeaturePyramid, Norm
+from hand_pipeline.models.feature_pyramid import FeaturePyramid
 
 POSE_WIDTH, BETAS_WIDTH, CAMERA_WIDTH = 16 * 6, 10, 3
-
-
-class PyMAFHeadConfig(Config):
-    """The head's architecture: PyMAF (Zhang et al. 2021) and its hand expert in PyMAF-X (2023)."""
-
-    iterations: int = Field(
-        3, ge=1, le=4, description="corrections; HandMIM: 'three rectifier layers'"
-    )
-    grid_side: int = Field(
-        21, ge=2, description="points a side of the first iteration's grid; PyMAF: 21"
-    )
-    points: Literal["mesh", "joints21"] = Field(
-        "mesh",
-        description="what is looked at from the 2nd iteration on: vertices (PyMAF-X) or the 21 "
-        "joints (HandMIM's text says 'keypoint feedback loop')",
-    )
-    num_vertices: int = Field(
-        195, ge=4, le=778, description="vertices looked at, evenly spread; PyMAF-X: 195"
-    )
-    pyramid_channels: int = Field(256, gt=0, description="width of the feature maps; PyMAF: 256")
-    pyramid_norm: Norm = Field("batch", description="PyMAF: batch; group for small batches")
-    point_channels: tuple[int, ...] = Field(
-        (128, 64, 5), min_length=1, description="widths of the per-point MLP; PyMAF: 128, 64, 5"
-    )
-    regressor_width: int = Field(1024, gt=0, description="hidden width; PyMAF: 1024")
-    regressor_dropout: float = Field(0.5, ge=0, lt=1, description="PyMAF: 0.5")
-    regressor_activation: Literal["none", "relu"] = Field(
-        "none", description="between the two hidden layers; PyMAF has none"
-    )
-    fusion: bool = Field(
-        False, description="attention over grid and mesh features from iteration 2 on (PyMAF-X)"
-    )
-    fusion_width: int = Field(64, gt=0, description="width of that attention; our choice")
-    camera_joint: int = Field(
-        9,
-        ge=0,
-        le=20,
-        description="joint whose place in the crop is regressed; our choice: the middle knuckle, "
-        "near the centre of a hand's crop",
-    )
 
 
 class PointExtractor(nn.Module):
@@ -86,42 +45,17 @@ class PointExtractor(nn.Module):
         return hidden
 
 
-class PointFusion(nn.Module):
-    """One-head self-attention over grid and mesh points (PyMAF-X's spatial alignment attention).
-
-    Deviation: PyMAF-X attends between features of the flattened sets; we attend between points,
-    with a residual, so that the width does not grow with their number.
-    """
-
-    def __init__(self, width: int, hidden: int, num_points: int) -> None:
-        super().__init__()
-        self.embed = nn.Linear(width, hidden)
-        self.position = nn.Parameter(torch.randn(num_points, hidden) * 0.02)
-        self.attention = nn.MultiheadAttention(hidden, 1, batch_first=True)
-        self.out = nn.Linear(hidden, width)
-
-    def forward(
-        self, points: Float[Tensor, "batch points width"]
-    ) -> Float[Tensor, "batch points width"]:
-        """Features after each point has looked at all others."""
-        tokens = self.embed(points) + self.position
-        mixed, _ = self.attention(tokens, tokens, tokens, need_weights=False)
-        return points + self.out(mixed)
-
-
 class Rectifier(nn.Module):
     """One iteration's own extractor and regressor: features at points, and a step of the state."""
 
-    def __init__(self, cfg: PyMAFHeadConfig, num_points: int, num_grid: int) -> None:
+    def __init__(self, cfg: PyMAFConfig, num_points: int) -> None:
         super().__init__()
         width = cfg.point_channels[-1]
         self.extractor = PointExtractor(cfg.pyramid_channels, cfg.point_channels)
-        total = num_points + num_grid
-        self.fusion = PointFusion(width, cfg.fusion_width, total) if num_grid else None
         activation = nn.ReLU() if cfg.regressor_activation == "relu" else nn.Identity()
         state_width = POSE_WIDTH + BETAS_WIDTH + CAMERA_WIDTH
         self.regressor = nn.Sequential(
-            nn.Linear(total * width + state_width, cfg.regressor_width),
+            nn.Linear(num_points * width + state_width, cfg.regressor_width),
             activation,
             nn.Dropout(cfg.regressor_dropout),
             nn.Linear(cfg.regressor_width, cfg.regressor_width),
@@ -136,12 +70,9 @@ class Rectifier(nn.Module):
     def forward(
         self,
         features: Float[Tensor, "batch points width"],
-        grid: Float[Tensor, "batch grid_points width"] | None,
         state: Float[Tensor, "batch state"],
     ) -> Float[Tensor, "batch state"]:
         """The state after a step, from what this iteration's `extractor` made of its points."""
-        if self.fusion is not None and grid is not None:
-            features = self.fusion(torch.cat([grid, features], dim=1))
         hidden = self.regressor(torch.cat([features.flatten(1), state], dim=-1))
         return state + torch.cat([decoder(hidden) for decoder in self.decoders], dim=-1)
 
@@ -163,29 +94,22 @@ class PyMAFHead(nn.Module):
         mano: the hand model; it is used, not owned, so its buffers stay out of checkpoints.
     """
 
-    subset: Tensor | None
+    subset: Tensor
     grid: Tensor
     initial_state: Tensor
 
-    def __init__(
-        self, cfg: PyMAFHeadConfig, embed_dim: int, image_size: int, mano: ManoHand
-    ) -> None:
+    def __init__(self, cfg: PyMAFConfig, embed_dim: int, image_size: int, mano: ManoHand) -> None:
         super().__init__()
         self.image_size = image_size
         self.camera_joint = cfg.camera_joint
-        self.fusion = cfg.fusion
         self.pyramid = FeaturePyramid(
             embed_dim, cfg.pyramid_channels, cfg.iterations, cfg.pyramid_norm
         )
-        num_points = 21 if cfg.points == "joints21" else cfg.num_vertices
-        num_grid = cfg.grid_side**2
-        fused = num_grid if cfg.fusion else 0
         self.rectifiers = nn.ModuleList(
-            Rectifier(cfg, num_points if i else num_grid, fused if i else 0)
+            Rectifier(cfg, cfg.num_vertices if i else cfg.grid_side**2)
             for i in range(cfg.iterations)
         )
-        subset = None if cfg.points == "joints21" else mano.vertex_subset(num_points)
-        self.register_buffer("subset", subset, persistent=False)
+        self.register_buffer("subset", mano.vertex_subset(cfg.num_vertices), persistent=False)
         self.register_buffer("grid", _grid(cfg.grid_side), persistent=False)
         self.register_buffer("initial_state", _mean_state(mano))
 
@@ -206,13 +130,10 @@ class PyMAFHead(nn.Module):
         rectifiers = cast("list[Rectifier]", self.rectifiers)
         state = self.initial_state.expand(len(patches), -1)
         points = self.grid.expand(len(patches), -1, -1)
-        grid_features: Tensor | None = None
         estimates: list[HandEstimate] = []
         for feature_map, rectifier in zip(maps, rectifiers):
             features = rectifier.extractor(sample_at(feature_map, points))
-            state = rectifier(features, grid_features, state.detach())
-            if self.fusion and grid_features is None:
-                grid_features = features
+            state = rectifier(features, state.detach())
             hand = self.pose_hand(state, intrinsics, mano)
             estimates.append(hand)
             points = self._points_of(hand, intrinsics)
@@ -236,10 +157,7 @@ class PyMAFHead(nn.Module):
 
     def _points_of(self, hand: HandEstimate, intrinsics: Tensor) -> Tensor:
         """Where the next iteration looks: crop coordinates in -1..1, without gradient."""
-        if self.subset is None:
-            pixels = hand.joints_2d.detach()
-        else:
-            pixels = project_in_front(hand.vertices.detach()[:, self.subset], intrinsics)
+        pixels = project_in_front(hand.vertices.detach()[:, self.subset], intrinsics)
         return pixels * (2 / self.image_size) - 1
 
 

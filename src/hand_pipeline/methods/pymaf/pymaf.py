@@ -13,62 +13,22 @@ tells depth only through the hand's size.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
-from pydantic import Field
 from torch import Tensor
 
 from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction, Keypoints
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf.head import PyMAFHead, PyMAFHeadConfig
+from hand_pipeline.methods.pymaf.config import PyMAFConfig
+from hand_pipeline.methods.pymaf.head import PyMAFHead
 from hand_pipeline.models.crop_camera import HandEstimate
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
 from hand_pipeline.training.method import Method, parameter_groups
-
-
-class PyMAFConfig(PyMAFHeadConfig):
-    """The head's architecture (inherited), the losses and what of the backbone is trained."""
-
-    weight_mano_pose: float = Field(60.0, ge=0, description="squared matrix error; PyMAF: 60")
-    weight_mano_betas: float = Field(0.06, ge=0, description="squared std. deviations; PyMAF: 0.06")
-    weight_mano_camera: float = Field(
-        30.0, ge=0, description="squared crop units (s / 10, tx, ty); our choice"
-    )
-    weight_vertices: float = Field(300.0, ge=0, description="metres; our choice")
-    weight_local_vertices: float = Field(
-        0.0,
-        ge=0,
-        description="metres; vertices in the wrist's own frame, so that fingers and shape learn "
-        "before the orientation is known; our addition, 0 in the paper",
-    )
-    weight_joints_3d: float = Field(300.0, ge=0, description="metres; PyMAF: 300")
-    weight_joints_2d: float = Field(30.0, ge=0, description="share of the image side; our choice")
-    weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
-    root: int | None = Field(
-        0,
-        ge=0,
-        le=20,
-        description="joint that 3D losses are relative to (PyMAF-X: the wrist); null: absolute",
-    )
-    frozen_blocks: int = Field(
-        0, ge=0, description="first blocks of the ViT that stay as they are (HandMIM: 0 to 12)"
-    )
-    backbone_lr_scale: float = Field(
-        1.0, gt=0, description="learning rate of the ViT relative to the head's; paper: 1"
-    )
-    mano_model: Path | None = Field(
-        None, description="converted licensed MANO file; null is the open hand"
-    )
-    tips: str = Field(
-        "freihand",
-        description="whose fingertip vertices are joints (`mano.TIP_VERTICES`): the training set's",
-    )
 
 
 class PyMAF(Method):
@@ -83,6 +43,7 @@ class PyMAF(Method):
         ValueError: the augmentation makes images of another size than the ViT takes.
     """
 
+    name = "pymaf"
     mano: ManoHand
     crop_scale: Float[Tensor, ""]
     """Side of the training pictures over the longer side of the hands in them: to be set from the
@@ -94,6 +55,7 @@ class PyMAF(Method):
         super().__init__()
         augmentation.check_size(vit.image_size, "ViT")
         self.cfg = cfg
+        self.configs = {"cfg": cfg, "vit": vit, "augmentation": augmentation}
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.augmentation = HandAugmentation(augmentation)
         self.backbone = build_vit(vit)

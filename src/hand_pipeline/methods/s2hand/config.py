@@ -1,29 +1,49 @@
-"""S2HAND's configuration: what supervises, which stage, and how paper and public code are read.
+"""S2HAND's numbers in one place: what supervises, which stage, how the paper is read, the weights.
 
-The public code differs from the paper in many places. `paper()` and `public_code()` are the two
-readings, `QUIRKS` lists all that tells them apart; a plain `S2HandConfig()` is what we advise.
+    L = w_3D E_3D + w_2D E_2D + w_con E_con
+    E_3D = w_geo E_geo + w_photo E_photo + w_regu E_regu
+    E_geo = E_loc + w_bone E_ori
+    E_photo = E_pixel + w_SSIM E_SSIM
+    E_regu = E_beta + w_tex E_tex + w_s E_s + w_J E_J          (Chen et al., CVPR 2021, section 3.5)
+
+The copy of the paper we have lacks the weights. The code has only their products; these eleven are
+factors that give all nine products. That the paper splits the products so is our inference.
+
+Where the public code departs from the paper, docs/deviations.md says which of both we follow. The
+networks' sizes are beside the networks (`hourglass`, `efficientnet_encoder`).
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.methods.s2hand.geometry import HandCodeConfig
+from hand_pipeline.config import Config
 from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
-from hand_pipeline.methods.s2hand.weights import PICTURE_TERMS, STAGE_TERMS, S2HandWeights
 
 REFERENCE_SIZE = 224
 """px; side of the image that 2D distances are given for, whatever the input's size."""
 PARTS = ("encoder", "geometry", "appearance", "hourglass")
 """The networks, each trained in the stages that need it."""
+GEOMETRY_TERMS = (
+    "joint_location", "bone_direction", "joints_3d", "shape", "scale", "joint_limits",
+)  # fmt: skip
+PICTURE_TERMS = ("pixel", "ssim", "mean_colour")
+_ALSO_JOINT = ("texture", "laplacian", "keypoint_2d", "consistency")
+STAGE_TERMS: dict[str, tuple[str, ...]] = {
+    "2d": ("keypoint_2d",),
+    "3d": GEOMETRY_TERMS,
+    "joint": (*GEOMETRY_TERMS, *PICTURE_TERMS, *_ALSO_JOINT),
+}
+"""What each stage of training learns from: the 2D branch alone, geometry without a look at the
+photo's colours (the code's 'SSL-shape'), then everything."""
 
 
-class S2HandConfig(HandCodeConfig, S2HandWeights):
-    """Supervision, stage, readings of the paper; the code and the weights are inherited."""
+class S2HandConfig(Config):
+    """Supervision, stage, readings of the paper, how a code is read, and the weights.
+
+    A weight of 0 leaves its term out, and what it would cost.
+    """
 
     supervision: Literal["self", "weak", "full"] = Field(
         "self", description="detected keypoints; true 2D joints; true 2D and 3D joints"
@@ -32,17 +52,33 @@ class S2HandConfig(HandCodeConfig, S2HandWeights):
         "joint", description="the 2D branch alone, geometry alone, everything (section 4.1)"
     )
     hourglass: HourglassConfig = Field(HourglassConfig(), description="the 2D branch")
-    texture: Literal["vertex", "face"] = Field(
-        "vertex", description="a colour for each vertex (paper), or for each face (code)"
+    mano_model: Path | None = Field(
+        None, description="converted licensed MANO file; null is the open hand"
     )
-    light_start: Literal["bias", "weights"] = Field(
-        "bias", description="first light from biases (ours), or from weights of mean 1 (code)"
+    tips: str = Field("freihand", description="whose fingertip vertices are joints")
+
+    pooling: Literal["mean", "max", "grid"] = Field(
+        "mean",
+        description="of the last feature map: the code's mean, the paper's max, or none: the whole "
+        "map with 64 channels, which short trainings of small inputs need",
+    )
+    initial_rotation: tuple[float, float, float] = Field(
+        (0.0, 0.0, 0.0),
+        description="axis-angle of the wrist that a regressed rotation of 0 stands for, rad; "
+        "S2HAND: 0, fingers to the left, the back of the hand up. Hands held up: 0, 0, pi/2",
+    )
+    translation: Literal["camera", "crop"] = Field(
+        "crop",
+        description="what is regressed: metres in the camera (paper), or for a camera of "
+        "FreiHAND's focal length that looks at the image's middle, carried over to the true K",
+    )
+    start_std: float = Field(
+        0.001,
+        gt=0,
+        description="of the first weights of translation, scale, texture and light; code: 0.001",
     )
     keypoint_weights: bool = Field(
         True, description="weigh wrist (2) and tips (1.5) in E_loc as the code does; paper: no"
-    )
-    keypoint_2d_distance: Literal["smooth", "plain"] = Field(
-        "smooth", description="of E_2D: smooth L1 (paper: 'as eq. 3'), or the distance (code)"
     )
     least_confidence: float | None = Field(
         0.1,
@@ -51,21 +87,52 @@ class S2HandConfig(HandCodeConfig, S2HandWeights):
         description="colours of images with a joint at or below it count for nothing (code: 0.1 "
         "on FreiHAND); null: the paper's sum over joints",
     )
-    confidence_factor: float = Field(
-        1.0, gt=0, description="of C_b; the code's is 1.1, which only its slip in E_tex notices"
+
+    w_3d: float = Field(1.0, ge=0, description="of E_3D")
+    w_2d: float = Field(0.001, ge=0, description="of E_2D, px of a 224 px image")
+    w_con: float = Field(0.0002, ge=0, description="of E_con, px of a 224 px image")
+    w_geo: float = Field(0.001, ge=0, description="of E_geo; E_loc is in px of a 224 px image")
+    w_photo: float = Field(0.005, ge=0, description="of E_photo; colours from 0 to 1")
+    w_regu: float = Field(0.01, ge=0, description="of E_regu; E_beta in squared std. deviations")
+    w_bone: float = Field(100.0, ge=0, description="of E_ori within E_geo")
+    w_ssim: float = Field(0.2, ge=0, description="of E_SSIM within E_photo; the code's is 0")
+    w_tex: float = Field(0.5, ge=0, description="of E_tex within E_regu")
+    w_s: float = Field(10.0, ge=0, description="of E_s within E_regu, metres")
+    w_j: float = Field(10.0, ge=0, description="of E_J within E_regu, radians")
+    w_mrgb: float = Field(
+        0.0,
+        ge=0,
+        description="of the mean colour, colours from 0 to 1; not in the paper; code 1e-3",
     )
-    photo_region: Literal["visible", "image"] = Field(
-        "visible",
-        description="pixels that see the hand (paper), or the whole image, the render before white "
-        "and the photo before black (code)",
+    w_laplacian: float = Field(
+        0.0,
+        ge=0,
+        description="of the mesh's Laplacian, metres; not in the paper; the code's is 0.1",
     )
-    texture_reference: Literal["own", "batch"] = Field(
-        "own", description="whose mean colour E_tex takes; the code's slip takes all of the batch"
+    w_joints_3d: float = Field(
+        100.0, ge=0, description="of 3D joints under full supervision, square metres; code: 100"
     )
-    mano_model: Path | None = Field(
-        None, description="converted licensed MANO file; null is the open hand"
-    )
-    tips: str = Field("freihand", description="whose fingertip vertices are joints")
+
+    def of_terms(self) -> dict[str, float]:
+        """What each term counts in the sum, by the term's name."""
+        geometry, photo, prior = (
+            self.w_3d * part for part in (self.w_geo, self.w_photo, self.w_regu)
+        )
+        return {
+            "joint_location": geometry,
+            "bone_direction": geometry * self.w_bone,
+            "joints_3d": self.w_joints_3d,
+            "pixel": photo,
+            "ssim": photo * self.w_ssim,
+            "mean_colour": self.w_mrgb,
+            "shape": prior,
+            "texture": prior * self.w_tex,
+            "scale": prior * self.w_s,
+            "joint_limits": prior * self.w_j,
+            "laplacian": self.w_laplacian,
+            "keypoint_2d": self.w_2d,
+            "consistency": self.w_con,
+        }
 
     def active_terms(self) -> dict[str, float]:
         """Terms of this stage and their weights; without those that count for nothing.
@@ -74,8 +141,6 @@ class S2HandConfig(HandCodeConfig, S2HandWeights):
             ValueError: nothing is left.
         """
         left_out = set() if self.supervision == "full" else {"joints_3d"}
-        if self.mean_shape:
-            left_out.add("shape")
         weights = self.of_terms()
         active = {
             name: weights[name]
@@ -98,51 +163,3 @@ class S2HandConfig(HandCodeConfig, S2HandWeights):
         if terms - {"keypoint_2d"}:
             parts |= {"encoder", "geometry"}
         return parts
-
-
-QUIRKS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
-    {
-        "mean_shape": (False, True),
-        "pooling": ("max", "mean"),
-        "texture": ("vertex", "face"),
-        "light_start": ("bias", "weights"),
-        "keypoint_weights": (False, True),
-        "keypoint_2d_distance": ("smooth", "plain"),
-        "least_confidence": (None, 0.1),
-        "confidence_factor": (1.0, 1.1),
-        "photo_region": ("visible", "image"),
-        "texture_reference": ("own", "batch"),
-        "w_ssim": (0.2, 0.0),
-        "w_mrgb": (0.0, 1e-3),
-        "w_laplacian": (0.0, 0.1),
-    }
-)
-"""Where the public code (second) departs from the paper (first), by field of `S2HandConfig`. Its
-random in-plane rotation of FreiHAND is one of the augmentation (`public_code_augmentation`)."""
-
-
-def paper(**changes: Any) -> S2HandConfig:
-    """The paper as printed; what it leaves open is as the code has it, the light's start ours."""
-    values = {name: reading[0] for name, reading in QUIRKS.items()}
-    return S2HandConfig(**{"translation": "camera", **values, **changes})
-
-
-def public_code(**changes: Any) -> S2HandConfig:
-    """The authors' published FreiHAND configuration, with its quirks."""
-    values = {name: reading[1] for name, reading in QUIRKS.items()}
-    return S2HandConfig(**{"translation": "camera", **values, **changes})
-
-
-def paper_augmentation(
-    image_size: int = REFERENCE_SIZE, rotation_deg: float = 0.0
-) -> HandAugmentationConfig:
-    """None, as the paper has it for FreiHAND, but for a turn in the plane, degrees."""
-    return HandAugmentationConfig(
-        image_size=image_size, scale=0, translation=0, rotation_deg=rotation_deg, brightness=0,
-        contrast=0, saturation=0, hue=0, padding="zeros",
-    )  # fmt: skip
-
-
-def public_code_augmentation(image_size: int = REFERENCE_SIZE) -> HandAugmentationConfig:
-    """Turned by any angle about the middle, as the code's FreiHAND configuration does."""
-    return paper_augmentation(image_size, rotation_deg=180.0)

@@ -40,11 +40,6 @@ class EfficientNetConfig(Config):
         "random",
         description="'random' (S2HAND's code), 'imagenet' (a download) or a local file",
     )
-    imagenet_normalization: bool = Field(
-        False,
-        description="give the network normalised colours, as ImageNet's weights expect; S2HAND's "
-        "code gives it RGB from 0 to 1",
-    )
 
 
 class EncodedImage(NamedTuple):
@@ -93,7 +88,7 @@ class EfficientNetEncoder(nn.Module):
             load_strictly(self.trunk, state, cfg.init)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> EncodedImage:
-        """Encode images, RGB from 0 to 1 or as `imagenet_normalization` asks."""
+        """Encode images, RGB from 0 to 1, as S2HAND's code gives them."""
         trunk = self.trunk
         # half the time of the default layout, where depthwise convolutions have no fast kernel
         images = images.contiguous(memory_format=torch.channels_last)

@@ -5,10 +5,8 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
-from hand_pipeline.config import Config
 from hand_pipeline.geometry.camera import unproject
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.precision import full_precision
@@ -19,41 +17,6 @@ from hand_pipeline.models.crop_camera import project_in_front
 FOCAL_SIDES = 480 / 224
 """Focal length, in sides of the image, for which depths are regressed: FreiHAND's, about."""
 _PALM_TO_CAMERA = (math.pi, 0.0, 0.0)  # the hand model's own wrist rotation, never changed
-
-
-class HandCodeConfig(Config):
-    """How a code is regressed and read."""
-
-    pose_components: int = Field(
-        30, ge=1, le=45, description="principal components of the finger pose; S2HAND: 30"
-    )
-    mean_shape: bool = Field(
-        False,
-        description="leave the shape at the mean (betas 0), as S2HAND's code does by default; "
-        "the paper estimates it",
-    )
-    pooling: Literal["mean", "max", "grid"] = Field(
-        "mean",
-        description="of the last feature map: the code's mean, the paper's max, or none: the whole "
-        "map with 64 channels, which short trainings of small inputs need",
-    )
-    initial_rotation: tuple[float, float, float] = Field(
-        (0.0, 0.0, 0.0),
-        description="axis-angle of the wrist that a regressed rotation of 0 stands for, rad; "
-        "S2HAND: 0, fingers to the left, the back of the hand up. Hands held up: 0, 0, pi/2",
-    )
-    translation: Literal["camera", "crop"] = Field(
-        "crop",
-        description="what is regressed: metres in the camera (paper), or for a camera of "
-        "FreiHAND's focal length that looks at the image's middle, carried over to the true K",
-    )
-    initial_scale: float = Field(0.95, gt=0, description="of the hand; S2HAND's code: 0.95")
-    initial_depth: float = Field(0.65, gt=0, description="metres; S2HAND's code: 0.65")
-    start_std: float = Field(
-        0.001,
-        gt=0,
-        description="of the first weights of translation, scale, texture and light; code: 0.001",
-    )
 
 
 class S2Estimate(NamedTuple):

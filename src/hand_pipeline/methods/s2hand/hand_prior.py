@@ -3,8 +3,6 @@
 The regularisation of section 3.4 (E_regu), less the joints' limits (`methods.s2hand.joint_limits`).
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -37,9 +35,7 @@ def scale_loss(
 
 
 def texture_loss(
-    colours: Float[Tensor, "batch places 3"],
-    confidence: Float[Tensor, " batch"],
-    reference: Literal["own", "batch"] = "own",
+    colours: Float[Tensor, "batch vertices 3"], confidence: Float[Tensor, " batch"]
 ) -> Float[Tensor, ""]:
     """Mean distance from the mean colour, of colours more than 2 deviations away from it (E_tex).
 
@@ -47,28 +43,18 @@ def texture_loss(
 
     Deviation: in the code the means broadcast against the wrong axis, so that each hand's colours
     are compared with the mean and deviation of every hand of the batch, and the weight is 2 C_b in
-    place of C_b^2. "own" is surely what was meant; "batch" reproduces the slip.
+    place of C_b^2; we do what was surely meant.
 
     Args:
         colours: as regressed, before the tanh.
         confidence: C_b.
-        reference: whose mean and deviation.
     """
     mean, deviation = colours.mean(1), _deviation(colours)
-    if reference == "own":
-        outlying = _outlying(colours, mean[:, None], deviation[:, None]).mean((1, 2))
-        return weighted_mean(outlying, confidence.square())
-    pairs = _outlying(colours[:, None], mean[None, :, None], deviation[None, :, None])
-    total = confidence.square().sum()
-    total = total.where(total > 0, total.new_ones(()))
-    return (2 * confidence * pairs.mean((1, 2, 3))).sum() / total
+    distance = (colours - mean[:, None]).abs()
+    outlying = torch.where(distance > OUTLIER * deviation[:, None], distance, 0.0).mean((1, 2))
+    return weighted_mean(outlying, confidence.square())
 
 
-def _outlying(colours: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-    distance = (colours - mean).abs()
-    return torch.where(distance > OUTLIER * deviation, distance, 0.0)
-
-
-def _deviation(colours: Float[Tensor, "batch places 3"]) -> Float[Tensor, "batch 3"]:
+def _deviation(colours: Float[Tensor, "batch vertices 3"]) -> Float[Tensor, "batch 3"]:
     """Without gradient, which a hand of one colour would not have: it only sets the threshold."""
     return colours.detach().std(1)

@@ -12,6 +12,10 @@ from torch.nn import functional as F
 
 SKIN = (200 / 256, 150 / 256, 150 / 256)
 """RGB that regressed colours are added to, before the tanh."""
+POSE_COMPONENTS = 30
+"""Principal components of the finger pose (S2HAND)."""
+FIRST_SCALE, FIRST_DEPTH = 0.95, 0.65
+"""What scale and z (metres) of a hand start from; the code's."""
 FIRST_LIGHT = (0.6, 0.4, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
 """Our start: mostly ambient, white, the lamp at the camera (`LIGHT` says what stands where)."""
 LIGHT = (
@@ -45,12 +49,10 @@ class GeometryHeads(nn.Module):
 
     Args:
         num_features: channels of the last feature map.
-        pose_components: principal components of the pose.
         side: of the last feature map.
         pooling: over the map; the paper's text says max, its code takes the mean. Deviation:
             "grid" keeps the map, with fewer channels, so that a network which trains for minutes
             need not learn first to tell places through padding alone.
-        initial_scale, initial_depth: what scale and z start from; the code's are 0.95 and 0.65 m.
         start_std: of the first weights of translation and scale; the code's are 0.001.
     """
 
@@ -58,10 +60,7 @@ class GeometryHeads(nn.Module):
         self,
         num_features: int,
         side: int = 7,
-        pose_components: int = 30,
         pooling: Literal["mean", "max", "grid"] = "mean",
-        initial_scale: float = 0.95,
-        initial_depth: float = 0.65,
         start_std: float = 0.001,
     ) -> None:
         super().__init__()
@@ -75,7 +74,7 @@ class GeometryHeads(nn.Module):
             nn.Linear(num_features, 1024), nn.BatchNorm1d(1024), nn.ReLU(),
             nn.Linear(1024, 512), nn.BatchNorm1d(512), nn.ReLU(),
         )  # fmt: skip
-        self.pose = nn.Sequential(nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, pose_components))
+        self.pose = nn.Sequential(nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, POSE_COMPONENTS))
         self.shape = nn.Sequential(nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 10))
         self.rotation = _narrowing(3)
         self.translation = _narrowing(3)
@@ -83,8 +82,8 @@ class GeometryHeads(nn.Module):
         for head in (self.translation, self.scale):
             _start_small(head, start_std)
         with torch.no_grad():
-            _last(self.scale).bias.fill_(initial_scale)
-            _last(self.translation).bias[2] = initial_depth
+            _last(self.scale).bias.fill_(FIRST_SCALE)
+            _last(self.translation).bias[2] = FIRST_DEPTH
 
     def forward(self, features: Float[Tensor, "batch channels rows columns"]) -> HandCode:
         """The code of each hand, in float32 at least."""
@@ -101,11 +100,11 @@ class Appearance(NamedTuple):
     """Colours and light as regressed.
 
     Attributes:
-        colours: of each vertex or face, before the tanh.
+        colours: of each vertex, before the tanh.
         light: in the order of `LIGHT`, unconstrained.
     """
 
-    colours: Float[Tensor, "batch places 3"]
+    colours: Float[Tensor, "batch vertices 3"]
     light: Float[Tensor, "batch 11"]
 
 
@@ -116,12 +115,12 @@ class AppearanceHeads(nn.Module):
     are the same at every size.
 
     Deviation: in the code the light starts from output weights of mean 1 and no bias, hence near
-    0, and pictures from black; we start from `FIRST_LIGHT` (option `light_start`).
+    0, and pictures from black; we start from `FIRST_LIGHT`.
+    Deviation: the code has a colour for each face; we have one for each vertex, as the paper.
 
     Args:
         num_low: channels of the early map.
-        places: vertices (778, the paper) or faces (1538, the code).
-        light_start: "bias", or "weights" as in the code.
+        num_vertices: of the mesh.
         start_std: of all first weights; the code's are 0.001.
     """
 
@@ -130,8 +129,7 @@ class AppearanceHeads(nn.Module):
     def __init__(
         self,
         num_low: int,
-        places: int,
-        light_start: Literal["bias", "weights"] = "bias",
+        num_vertices: int,
         start_std: float = 0.001,
     ) -> None:
         super().__init__()
@@ -139,15 +137,12 @@ class AppearanceHeads(nn.Module):
             nn.Conv2d(num_low, 48, 10, stride=4, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2),
             nn.Conv2d(48, 64, 3), nn.ReLU(), nn.MaxPool2d(2, 2), nn.Flatten(),
         )  # fmt: skip
-        self.texture = nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, places * 3))
+        self.texture = nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, num_vertices * 3))
         self.light = nn.Sequential(nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, len(LIGHT)))
         for part in (self.base, self.texture, self.light):
             _start_small(part, start_std)
         with torch.no_grad():
-            if light_start == "weights":
-                _last(self.light).weight.add_(1.0)
-            else:
-                _last(self.light).bias.copy_(torch.tensor(FIRST_LIGHT))
+            _last(self.light).bias.copy_(torch.tensor(FIRST_LIGHT))
         self.register_buffer("skin", torch.tensor(SKIN), persistent=False)
 
     def forward(self, low: Float[Tensor, "batch channels rows columns"]) -> Appearance:

@@ -15,7 +15,7 @@ WINDOW = 11  # px; Gaussian of 1.5 px
 
 
 def sample_confidence(
-    confidence: Float[Tensor, "batch 21"], least: float | None, factor: float = 1.0
+    confidence: Float[Tensor, "batch 21"], least: float | None
 ) -> Float[Tensor, " batch"]:
     """C_b: how far an image is trusted for its colours; the mean confidence of its joints.
 
@@ -25,9 +25,8 @@ def sample_confidence(
         confidence: of the joints, 0 to 1.
         least: images with a joint at or below it get 0 (S2HAND's code on FreiHAND: 0.1), because
             a missed joint mostly is a covered one; None: none do.
-        factor: of all; it cancels in a mean over samples.
     """
-    mean = confidence.mean(1) * factor
+    mean = confidence.mean(1)
     if least is None:
         return mean
     return mean.where(confidence.amin(1) > least, mean.new_zeros(()))

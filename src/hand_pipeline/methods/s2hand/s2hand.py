@@ -3,9 +3,7 @@
 CVPR 2021, arXiv 2103.11703. An encoder regresses pose, shape, place, colours and light of a hand; a
 MANO hand is posed, projected with the photo's camera and rendered; projected joints are compared
 with what a detector saw, the render with the photo, and a 2D branch ties both (section 3).
-`methods.s2hand.weights` has the sum and its weights.
-
-`methods.s2hand.config` has the readings of paper and public code.
+`methods.s2hand.config` has the sum, its weights and what is read as the public code has it.
 
 Deviation: paper and code regress a translation in the camera; by default we regress it for a
 nominal camera and carry it to the photo's (`s2hand_geometry.pose_hand`).
@@ -25,7 +23,7 @@ from hand_pipeline.data.colour import imagenet_denormalize
 from hand_pipeline.data.detected_keypoints import true_keypoints
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.s2hand.config import PARTS, REFERENCE_SIZE, S2HandConfig
+from hand_pipeline.methods.s2hand.config import PARTS, PICTURE_TERMS, REFERENCE_SIZE, S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import (
     EfficientNetConfig,
     EfficientNetEncoder,
@@ -46,7 +44,6 @@ from hand_pipeline.methods.s2hand.terms import (
     trust_in_colours,
 )
 from hand_pipeline.methods.s2hand.weighted_keypoint import consistency_loss
-from hand_pipeline.methods.s2hand.weights import PICTURE_TERMS
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.method import Method, parameter_groups
 
@@ -78,6 +75,7 @@ class S2Hand(Method):
             term has a weight in this stage.
     """
 
+    name = "s2hand"
     mano: ManoHand
     crop_scale: Float[Tensor, ""]
     """Side of the training pictures over the longer side of the hands in them."""
@@ -88,20 +86,18 @@ class S2Hand(Method):
         super().__init__()
         augmentation.check_size(encoder.image_size, "encoder")
         self.cfg, self.image_size = cfg, encoder.image_size
-        self.normalized = encoder.imagenet_normalization
+        self.configs = {"cfg": cfg, "encoder": encoder, "augmentation": augmentation}
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.augmentation = HandAugmentation(augmentation)
         self.encoder = EfficientNetEncoder(encoder)
         self.geometry = GeometryHeads(
-            self.encoder.num_features, self.encoder.side, cfg.pose_components, cfg.pooling,
-            cfg.initial_scale, cfg.initial_depth, cfg.start_std,
-        )  # fmt: skip
-        places = len(self.mano.template if cfg.texture == "vertex" else self.mano.faces)
+            self.encoder.num_features, self.encoder.side, cfg.pooling, cfg.start_std
+        )
         self.appearance = AppearanceHeads(
-            self.encoder.num_low, places, cfg.light_start, cfg.start_std
+            self.encoder.num_low, len(self.mano.template), cfg.start_std
         )
         self.hourglass = StackedHourglass(cfg.hourglass)
-        self.renderer = HandRenderer(self.mano.faces, cfg.texture)
+        self.renderer = HandRenderer(self.mano.faces)
         self.loss_weights = cfg.active_terms()
         self._freeze()
         self.register_buffer("crop_scale", torch.tensor(2.0))
@@ -153,7 +149,7 @@ class S2Hand(Method):
         self._monitors = {"undetected": (target.confidence.amax(1) <= 0).float().mean()}
         if "hourglass" in parts:
             joints_2d = [joints * unit for joints in self.hourglass(images)]
-            terms["keypoint_2d"] = branch_loss(joints_2d, target, self.cfg)
+            terms["keypoint_2d"] = branch_loss(joints_2d, target)
             self._monitors["pixels_2d_branch"] = seen_distance(joints_2d[-1], target)
         if "geometry" in parts:
             encoded = self._encode(labels.images)
@@ -228,15 +224,12 @@ class S2Hand(Method):
         images, intrinsics = self.augmentation.network_input(images, intrinsics)
         encoded = self._encode(images)
         hand, look = self._hand(encoded.features, intrinsics), self.appearance(encoded.low)
-        colours = self.renderer.vertex_colours(look.colours.tanh(), hand.vertices.shape[1])
-        return TexturedHands(hand.vertices, colours.clamp(0, 1), look.light)
+        return TexturedHands(hand.vertices, look.colours.tanh().clamp(0, 1), look.light)
 
     def _freeze(self) -> None:
         trained = self.cfg.trained_parts()
         for part in PARTS:
             self.get_submodule(part).requires_grad_(part in trained)
-        if self.cfg.mean_shape:
-            self.geometry.shape.requires_grad_(False)
         if not set(self.loss_weights) & set(PICTURE_TERMS):
             self.appearance.light.requires_grad_(False)
 
@@ -255,12 +248,10 @@ class S2Hand(Method):
         return seen._replace(points=seen.points * unit)
 
     def _encode(self, images: Float[Tensor, "batch 3 size size"]) -> EncodedImage:
-        return self.encoder(images if self.normalized else imagenet_denormalize(images))
+        return self.encoder(imagenet_denormalize(images))
 
     def _hand(self, features: Tensor, intrinsics: Tensor) -> S2Estimate:
         code = self.geometry(features)
-        if self.cfg.mean_shape:
-            code = code._replace(betas=torch.zeros_like(code.betas))
         cfg = self.cfg
         return pose_hand(
             code, intrinsics, self.image_size, self.mano, cfg.translation, cfg.initial_rotation
@@ -276,7 +267,7 @@ class S2Hand(Method):
     ) -> dict[str, Tensor]:
         trust = trust_in_colours(target, self.cfg)
         self._monitors["colours_left_out"] = (trust <= 0).float().mean()
-        terms = {"texture": texture_loss(look.colours, trust, self.cfg.texture_reference)}
+        terms = {"texture": texture_loss(look.colours, trust)}
         if set(self.loss_weights) & set(PICTURE_TERMS):
             drawn = self._draw(hand, look, intrinsics)
             terms |= picture_terms(drawn, photo, trust, self.cfg)

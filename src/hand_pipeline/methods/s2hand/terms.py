@@ -1,6 +1,6 @@
 """S2HAND's terms between an estimate and what supervises it, as its configuration reads them.
 
-Everything in pixels is in those of a 224 px image. The sum is in `methods.s2hand.weights`.
+Everything in pixels is in those of a 224 px image. The sum is in `methods.s2hand.config`.
 """
 
 import torch
@@ -54,15 +54,13 @@ class HandPrior(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
 
-def branch_loss(
-    stacks: list[Float[Tensor, "batch 21 2"]], target: Keypoints, cfg: S2HandConfig
-) -> Float[Tensor, ""]:
-    """E_2D: the sum over the 2D branch's stacks, each weighted by confidence, without k_j."""
-    smooth = cfg.keypoint_2d_distance == "smooth"
-    each = [
-        joint_location_loss(joints, target.points, target.confidence, smooth=smooth)
-        for joints in stacks
-    ]
+def branch_loss(stacks: list[Float[Tensor, "batch 21 2"]], target: Keypoints) -> Float[Tensor, ""]:
+    """E_2D: the sum over the 2D branch's stacks, each weighted by confidence, without k_j.
+
+    Deviation: the public code takes the plain distance; the paper smooth L1 "as eq. 3", and so do
+    we.
+    """
+    each = [joint_location_loss(joints, target.points, target.confidence) for joints in stacks]
     return torch.stack(each).sum()
 
 
@@ -103,7 +101,7 @@ def geometry_terms(
 
 def trust_in_colours(target: Keypoints, cfg: S2HandConfig) -> Float[Tensor, " batch"]:
     """C_b of each image."""
-    return sample_confidence(target.confidence, cfg.least_confidence, cfg.confidence_factor)
+    return sample_confidence(target.confidence, cfg.least_confidence)
 
 
 def picture_terms(
@@ -118,17 +116,13 @@ def picture_terms(
         drawn: the render.
         photo: RGB, 0 to 1.
         trust: C_b.
-        cfg: over which pixels.
+        cfg: which have a weight.
     """
     shown = drawn.mask[:, None]
-    cut = photo * shown
-    if cfg.photo_region == "image":
-        picture, region = drawn.over(torch.ones_like(photo)), torch.ones_like(drawn.mask)
-    else:
-        picture, region = drawn.over(photo) * shown, drawn.mask
+    cut, picture = photo * shown, drawn.over(photo) * shown
     terms = {
-        "pixel": pixel_loss(picture, cut, region, trust),
-        "mean_colour": mean_colour_loss(picture, cut, region, trust),
+        "pixel": pixel_loss(picture, cut, drawn.mask, trust),
+        "mean_colour": mean_colour_loss(picture, cut, drawn.mask, trust),
     }
     if cfg.w_ssim > 0:
         terms["ssim"] = ssim_loss(picture, cut)

@@ -37,7 +37,6 @@ def joint_location_loss(
     detected: Float[Tensor, "batch 21 2"],
     confidence: Float[Tensor, "batch 21"],
     weights: Float[Tensor, "21"] | None = None,
-    smooth: bool = True,
 ) -> Float[Tensor, ""]:
     """Mean distance of joints from where they were detected, weighted by squared confidence.
 
@@ -51,11 +50,9 @@ def joint_location_loss(
         detected: px; may be anything finite where its confidence is 0.
         confidence: 0 to 1.
         weights: k_j; None: all alike.
-        smooth: `smooth_distance`; else the plain distance, as the code has it for the 2D branch.
     """
     weight = confidence if weights is None else confidence * weights
-    distance = smooth_distance(joints, detected) if smooth else (joints - detected).norm(dim=-1)
-    return weighted_mean(distance, weight.square())
+    return weighted_mean(smooth_distance(joints, detected), weight.square())
 
 
 def bone_direction_loss(

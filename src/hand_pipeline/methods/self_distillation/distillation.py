@@ -92,51 +92,6 @@ def patch_loss(
     return (cross_entropy(targets, logits, temperature) * weights).sum()
 
 
-@torch.no_grad()
-def sinkhorn_targets(
-    logits: Float[Tensor, "rows logits"],
-    temperature: float,
-    weights: Float[Tensor, " rows"] | None = None,
-    iterations: int = 3,
-) -> Float[Tensor, "rows logits"]:
-    """Teacher probabilities that use every logit equally over the batch (Sinkhorn-Knopp).
-
-    DINOv2's and SwAV's alternative to centring. With few rows against the number of logits the
-    targets become nearly uniform; use more rows than logits, over all ranks.
-
-    Args:
-        logits: the teacher's.
-        temperature: the teacher's.
-        weights: 0 leaves a row out of the balance (its own targets are then meaningless).
-        iterations: normalisations of columns and rows.
-    """
-    scaled = logits.detach().float() / temperature
-    largest = scaled.max()
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(largest, distributed.ReduceOp.MAX)
-    counts = torch.ones_like(scaled[:, 0]) if weights is None else (weights > 0).float()
-    shares = (scaled - largest).exp() * counts[:, None]
-    for _ in range(iterations):
-        shares = shares / _over_ranks(shares.sum(0)).clamp(min=1e-30)
-        shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-30)
-    return shares
-
-
-def koleo_loss(features: Float[Tensor, "batch width"]) -> Float[Tensor, ""]:
-    """Minus mean log distance of each unit-length feature to its nearest neighbour in the batch.
-
-    The Kozachenko-Leonenko term of DINOv2 (weight 0.1 there): spreads features, against collapse.
-    """
-    with torch.autocast(features.device.type, enabled=False):
-        unit = F.normalize(features.float(), dim=-1, eps=1e-8)
-        with torch.no_grad():
-            cosines = unit @ unit.T
-            cosines.fill_diagonal_(-2.0)
-            nearest = cosines.argmax(1)
-        distances = F.pairwise_distance(unit, unit[nearest], eps=1e-8)
-        return -(distances + 1e-8).log().mean()
-
-
 def _over_ranks(total: Tensor) -> Tensor:
     """The sum over all ranks where torch.distributed runs, else the tensor itself."""
     if distributed.is_available() and distributed.is_initialized():

@@ -16,41 +16,18 @@ Deviation: iBOT leaves the prototypes out of the optimizer's first epoch; we sto
 instead, which differs by the weight decay of lengths that the cosine does not see.
 """
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from hand_pipeline.data.batch import Batch
 from hand_pipeline.data.views import ViewConfig
+from hand_pipeline.methods.self_distillation.config import IbotConfig
 from hand_pipeline.methods.self_distillation.distillation import Center, cross_view_loss, patch_loss
 from hand_pipeline.methods.self_distillation.masking import gather_masked
-from hand_pipeline.methods.self_distillation.student_teacher import (
-    MaskedStep,
-    SelfDistillation,
-    SelfDistillationConfig,
-)
+from hand_pipeline.methods.self_distillation.student_teacher import MaskedStep, SelfDistillation
 from hand_pipeline.methods.self_distillation.token_encoder import TokenEncoder
 from hand_pipeline.models.projection_head import Prototypes
 from hand_pipeline.models.vit import VitConfig
-
-
-class IbotConfig(SelfDistillationConfig):
-    """iBOT's own numbers; head, temperatures, centres and masks are inherited."""
-
-    class_weight: float = Field(1.0, ge=0, description="of L_CLS; iBOT's lambda1")
-    patch_weight: float = Field(1.0, ge=0, description="of L_MIM; iBOT's lambda2")
-    prototypes: int = Field(8192, gt=1, description="width of the shared last layer (iBOT)")
-    prototype_gain: bool = Field(
-        False, description="learn each prototype's factor; iBOT's norm_last_layer false (its ViT-S)"
-    )
-    freeze_prototypes: float = Field(
-        0.0025, ge=0, le=1, description="share of the run before they learn; iBOT: 1 epoch of 400"
-    )
-    patch_center_tokens: Literal["all", "masked"] = Field(
-        "all", description="which patches the patch centre is the mean of; iBOT: all"
-    )
 
 
 class Ibot(SelfDistillation):
@@ -66,17 +43,11 @@ class Ibot(SelfDistillation):
             masks.
     """
 
+    name = "ibot"
     cfg: IbotConfig
 
     def __init__(self, cfg: IbotConfig, vit: VitConfig, views: ViewConfig) -> None:
-        super().__init__(
-            cfg,
-            vit,
-            views,
-            head_l2=True,
-            prototypes=cfg.prototypes,
-            prototype_gain=cfg.prototype_gain,
-        )
+        super().__init__(cfg, vit, views, head_l2=True, prototypes=cfg.prototypes)
         self.class_center = Center(cfg.prototypes, cfg.center_momentum)
         self.patch_center = Center(cfg.prototypes, cfg.center_momentum)
         self.loss_weights = {"class": cfg.class_weight, "patch": cfg.patch_weight}
@@ -107,18 +78,13 @@ class Ibot(SelfDistillation):
         student = self.student.head(seen.student.patches.flatten(0, 1)[index])
         everything = seen.teacher.patches.flatten(0, 1)
         with torch.no_grad():
-            if self.cfg.patch_center_tokens == "all":
-                latents = self.teacher.head(everything)
-                teacher, mean = latents[index], latents.mean(0, keepdim=True)
-            else:
-                teacher, mean = self.teacher.head(everything[index]), None
-            logits = _prototypes(self.teacher)(teacher)
+            latents = self.teacher.head(everything)
+            logits = _prototypes(self.teacher)(latents[index])
         temperature = self._temperature(self.cfg.patch_temperature, step)
         targets = self._targets("patch", self.patch_center, logits, temperature, weights)
-        if mean is None:
-            self._move_center(self.patch_center, logits, weights)
-        else:  # cosines are linear in unit latents, so the mean's are the mean over all patches
-            self._move_center(self.patch_center, _prototypes(self.teacher).of_unit(mean))
+        # cosines are linear in unit latents, so the mean's are the mean over all patches
+        mean = latents.mean(0, keepdim=True)
+        self._move_center(self.patch_center, _prototypes(self.teacher).of_unit(mean))
         return patch_loss(
             targets, self._student_logits(student, step), weights, self.cfg.student_temperature
         )
@@ -126,7 +92,7 @@ class Ibot(SelfDistillation):
     def _student_logits(self, latents: Tensor, step: int) -> Tensor:
         """Cosines to the prototypes; these get a gradient of 0 while they are frozen."""
         prototypes = _prototypes(self.student)
-        if step >= round(self.cfg.freeze_prototypes * self.cfg.total_steps):
+        if step >= round(self.cfg.freeze_prototypes * self.total_steps):
             return prototypes(latents)
         frozen = {name: p.detach() for name, p in prototypes.named_parameters()}
         logits = torch.func.functional_call(prototypes, frozen, (latents,))

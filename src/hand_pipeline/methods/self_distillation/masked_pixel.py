@@ -13,19 +13,6 @@ def patches_to_pixels(
     return cells.repeat_interleave(patch_size, 1).repeat_interleave(patch_size, 2)[:, None]
 
 
-def normalize_patches(
-    images: Float[Tensor, "batch channels height width"], patch_size: int
-) -> Float[Tensor, "batch channels height width"]:
-    """Every patch to zero mean and unit variance over its pixels and channels (MAE's target)."""
-    batch, channels, height, width = images.shape
-    grid = images.view(
-        batch, channels, height // patch_size, patch_size, width // patch_size, patch_size
-    )
-    mean = grid.mean((1, 3, 5), keepdim=True)
-    variance = grid.var((1, 3, 5), keepdim=True)
-    return ((grid - mean) / (variance + 1e-6).sqrt()).view_as(images)
-
-
 def masked_pixel_loss(
     predicted: Float[Tensor, "batch channels height width"],
     target: Float[Tensor, "batch channels height width"],

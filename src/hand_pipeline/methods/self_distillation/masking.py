@@ -1,102 +1,60 @@
 """Which patches are hidden from the student: masks for a whole batch at once, on the device."""
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
 from torch import Tensor
-
-from hand_pipeline.config import Config
 
 _TRIES_IN_A_ROW = 10
 """After so many rejected blocks in a row BEiT's rule is content with the mask as it is."""
 
 
-class MaskConfig(Config):
-    """How many patches are hidden, and in which shape. A method's config inherits these fields."""
-
-    mask_shape: Literal["block", "random"] = Field(
-        "block", description="BEiT's blocks, iBOT's default; HandMIM does not say"
-    )
-    mask_ratio: tuple[float, float] = Field(
-        (0.1, 0.5), description="bounds of the uniform share of hidden patches (HandMIM 4.1)"
-    )
-    mask_stratified: bool = Field(
-        True,
-        description="spread the ratios of a batch evenly over their range: each is still uniform, "
-        "but the batch's total hardly varies and has a tight upper bound",
-    )
-    mask_rounds: int = Field(
-        40, gt=0, description="tries of a block an image (our choice; see `block_masks`)"
-    )
-
-    @model_validator(mode="after")
-    def _ratio_is_ordered(self) -> "MaskConfig":
-        if not 0 < self.mask_ratio[0] <= self.mask_ratio[1] < 1:
-            raise ValueError(
-                f"mask_ratio must be (smallest, largest) within (0, 1), got {self.mask_ratio}"
-            )
-        return self
-
-
 class MaskSampler:
-    """Draws masks for a square grid of patches, with nothing read back from the device."""
+    """Draws masks for a square grid of patches, with nothing read back from the device.
 
-    def __init__(self, cfg: MaskConfig, grid_size: int) -> None:
-        """Check that the smallest ratio hides at least one patch.
+    The ratios of a batch are spread evenly over their range: each is still uniform, but the batch's
+    total hardly varies and has a tight upper bound.
 
-        Raises:
-            ValueError: the grid is too small for the ratio.
-        """
-        if cfg.mask_ratio[0] * grid_size**2 < 1:
+    Args:
+        ratio: bounds of the uniform share of hidden patches.
+        grid_size: patches along a side.
+
+    Raises:
+        ValueError: the grid is too small for the smallest ratio to hide a patch.
+    """
+
+    def __init__(self, ratio: tuple[float, float], grid_size: int) -> None:
+        if ratio[0] * grid_size**2 < 1:
             raise ValueError(
-                f"a ratio of {cfg.mask_ratio[0]} hides less than one of {grid_size}x{grid_size} "
+                f"a ratio of {ratio[0]} hides less than one of {grid_size}x{grid_size} "
                 "patches; raise mask_ratio, or use larger images or smaller patches"
             )
-        self.cfg = cfg
-        self.grid_size = grid_size
+        self.ratio, self.grid_size = ratio, grid_size
 
     def __call__(
         self, batch: int, device: torch.device | str, generator: torch.Generator | None = None
     ) -> Bool[Tensor, "batch patches"]:
         """True where a patch is hidden; at least one an image, at most its ratio of the grid."""
-        ratio = self._ratios(batch, device, generator)
-        if self.cfg.mask_shape == "random":
-            return random_masks(ratio, self.grid_size, generator)
-        return block_masks(ratio, self.grid_size, self.cfg.mask_rounds, generator)
+        ratios = self.ratios(batch, device, generator)
+        return block_masks(ratios, self.grid_size, generator=generator)
+
+    def ratios(
+        self, batch: int, device: torch.device | str, generator: torch.Generator | None = None
+    ) -> Float[Tensor, " batch"]:
+        """Share of the patches of each image that may be hidden."""
+        low, high = self.ratio
+        unit = torch.rand(batch, device=device, generator=generator)
+        stratum = torch.rand(batch, device=device, generator=generator).argsort()
+        return low + (high - low) * ((stratum + unit) / batch)
 
     def most_masked(self, batch: int) -> int:
         """Upper bound of the patches hidden in a batch: the size of static buffers for them."""
         patches = self.grid_size**2
-        low, high = self.cfg.mask_ratio
-        bound = batch * math.floor(high * patches)
-        if self.cfg.mask_stratified:
-            # Sum of the upper ends of the strata, lo + (hi - lo) * (1 + ... + batch) / batch.
-            total = patches * (batch * low + (high - low) * (batch + 1) / 2)
-            bound = min(bound, math.ceil(total))
-        return bound
-
-    def _ratios(
-        self, batch: int, device: torch.device | str, generator: torch.Generator | None
-    ) -> Tensor:
-        low, high = self.cfg.mask_ratio
-        unit = torch.rand(batch, device=device, generator=generator)
-        if self.cfg.mask_stratified:
-            stratum = torch.rand(batch, device=device, generator=generator).argsort()
-            unit = (stratum + unit) / batch
-        return low + (high - low) * unit
-
-
-def random_masks(
-    ratio: Float[Tensor, " batch"], grid_size: int, generator: torch.Generator | None = None
-) -> Bool[Tensor, "batch patches"]:
-    """Exactly floor(ratio * patches) random patches an image (iBOT's `rand`)."""
-    patches = grid_size**2
-    noise = torch.rand(len(ratio), patches, device=ratio.device, generator=generator)
-    rank = noise.argsort(1).argsort(1)
-    return rank < (ratio * patches).floor()[:, None]
+        low, high = self.ratio
+        # Sum of the upper ends of the strata, lo + (hi - lo) * (1 + ... + batch) / batch.
+        total = patches * (batch * low + (high - low) * (batch + 1) / 2)
+        return min(batch * math.floor(high * patches), math.ceil(total))
 
 
 def block_masks(

@@ -1,13 +1,10 @@
 """HandMIM's pyramid-fusion decoder: from patch tokens of several layers back to pixels."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-LayerOrder = Literal["coarse_first", "reversed"]
 
 
 class PixelDecoder(nn.Module):
@@ -19,6 +16,9 @@ class PixelDecoder(nn.Module):
     tokens are projected on the small grid first, which is the same number at a fraction of the
     cost. GELU follows every stage but the last.
 
+    The earliest ViT layer is fused first, on the coarsest map, as the paper is written. Kernels of
+    the transposed convolutions, which it does not give, are of 2.
+
     Deviation: the paper names no norm; we normalise each layer's tokens (LayerNorm), because
     the tokens of inner ViT layers have no fixed scale.
     """
@@ -28,8 +28,6 @@ class PixelDecoder(nn.Module):
         token_dim: int,
         patch_size: int,
         width: int = 256,
-        kernel_size: Literal[2, 4] = 4,
-        order: LayerOrder = "coarse_first",
     ) -> None:
         """Build the decoder.
 
@@ -37,16 +35,12 @@ class PixelDecoder(nn.Module):
             token_dim: ViT width.
             patch_size: pixels a patch, a power of two: 16 gives four stages, 8 three.
             width: channels of the first stage, halved at each next one.
-            kernel_size: of the transposed convolutions (padding 1 for 4); the paper gives none.
-            order: `coarse_first` fuses the earliest ViT layer first (on the coarsest map), as the
-                paper is written; `reversed` the latest first, as in U-Net and FPN.
 
         Raises:
             ValueError: a patch size that doubling from one cell does not reach.
         """
         super().__init__()
         self.num_stages = num_stages(patch_size)
-        self.order = order
         widths = [max(width >> stage, 8) for stage in range(self.num_stages)]
         ins = [widths[0], *widths[:-1]]
         outs = [*widths[:-1], 3]
@@ -56,8 +50,7 @@ class PixelDecoder(nn.Module):
             nn.Conv2d(channels, channels, 1, bias=False) for channels in ins[1:]
         )
         self.upsample = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, kernel_size, stride=2, padding=(kernel_size - 2) // 2)
-            for a, b in zip(ins, outs)
+            nn.ConvTranspose2d(a, b, kernel_size=2, stride=2) for a, b in zip(ins, outs)
         )
 
     def forward(
@@ -76,8 +69,6 @@ class PixelDecoder(nn.Module):
         grid = round(layers[0].shape[1] ** 0.5)
         if grid**2 != layers[0].shape[1]:
             raise ValueError(f"{layers[0].shape[1]} patches are not a square grid")
-        if self.order == "reversed":
-            layers = list(reversed(layers))
         fused: Tensor | None = None
         for stage, tokens in enumerate(layers):
             entering = self.from_tokens[stage](self.norms[stage](tokens))

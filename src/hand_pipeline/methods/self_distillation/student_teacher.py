@@ -4,64 +4,24 @@ Two views of every photo, a student that sees them with patches hidden, and a te
 average, that sees all of them. Which tokens are compared, and how, is each paper's own.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from hand_pipeline.data.batch import Batch, ImageBatch
 from hand_pipeline.data.views import ViewConfig, ViewPair, ViewSampler
 from hand_pipeline.losses.collapse import feature_spread, target_health
-from hand_pipeline.methods.self_distillation.distillation import Center, sinkhorn_targets
-from hand_pipeline.methods.self_distillation.masking import MaskConfig, MaskSampler
+from hand_pipeline.methods.self_distillation.config import SelfDistillationConfig
+from hand_pipeline.methods.self_distillation.distillation import Center
+from hand_pipeline.methods.self_distillation.masking import MaskSampler
 from hand_pipeline.methods.self_distillation.token_encoder import TokenEncoder
 from hand_pipeline.models.projection_head import ProjectionHead, Prototypes
 from hand_pipeline.models.vit import VisionTransformer, VitConfig, VitOutput, build_vit
 from hand_pipeline.training.ema import freeze, update_teacher
-from hand_pipeline.training.method import Method
+from hand_pipeline.training.method import Pretraining
 from hand_pipeline.training.schedules import cosine, linear
-
-
-class SelfDistillationConfig(MaskConfig):
-    """Numbers that iBOT and HandMIM share; masks are `MaskConfig`'s fields."""
-
-    total_steps: int = Field(
-        86_400, gt=0, description="steps of the run; the caller fills it in (HandMIM: 400 epochs)"
-    )
-    latent_dim: int = Field(
-        256, gt=1, description="iBOT's bottleneck; 128 pseudo key points x 2 (HandMIM 3.2)"
-    )
-    head_hidden_dim: int = Field(2048, gt=0, description="iBOT")
-    head_layers: int = Field(3, gt=0, description="iBOT")
-    head_full_precision: bool = Field(
-        True, description="hidden layers in float32 too; False: autocast for them, last layer not"
-    )
-    targets: Literal["center", "sinkhorn"] = Field(
-        "center", description="against collapse: DINO's and iBOT's centre, or DINOv2's balancing"
-    )
-    center_momentum: float = Field(0.9, ge=0, lt=1, description="iBOT")
-    student_temperature: float = Field(0.1, gt=0, description="iBOT; HandMIM: 'constant'")
-    class_temperature: tuple[float, float] = Field((0.04, 0.04), description="teacher's; iBOT")
-    patch_temperature: tuple[float, float] = Field((0.04, 0.07), description="teacher's; iBOT")
-    temperature_warmup: float = Field(
-        0.075, ge=0, le=1, description="share of the run from first to second; iBOT: 30 of 400"
-    )
-    ema_momentum: tuple[float, float] = Field(
-        (0.996, 1.0), description="of the teacher, first and last step, cosine between; iBOT"
-    )
-    finetune_weights: Literal["teacher", "student"] = Field(
-        "teacher", description="which network fine-tuning starts from; iBOT: the teacher"
-    )
-
-    @model_validator(mode="after")
-    def _schedules_are_possible(self) -> "SelfDistillationConfig":
-        if min(*self.class_temperature, *self.patch_temperature) <= 0:
-            raise ValueError("teacher temperatures must be above 0")
-        if not all(0 <= m <= 1 for m in self.ema_momentum):
-            raise ValueError(f"ema_momentum must lie in [0, 1], got {self.ema_momentum}")
-        return self
 
 
 class MaskedStep(NamedTuple):
@@ -73,7 +33,7 @@ class MaskedStep(NamedTuple):
     teacher: VitOutput
 
 
-class SelfDistillation(Method):
+class SelfDistillation(Pretraining):
     """Student and EMA teacher over two masked views; a subclass computes the terms.
 
     Args:
@@ -82,7 +42,6 @@ class SelfDistillation(Method):
         views: how views are drawn.
         head_l2: unit-length latents.
         prototypes: how many the encoders have; 0: none.
-        prototype_gain: see `Prototypes`.
 
     Raises:
         ValueError: views and backbone disagree on the image size, or the grid does not suit the
@@ -99,7 +58,6 @@ class SelfDistillation(Method):
         *,
         head_l2: bool,
         prototypes: int,
-        prototype_gain: bool = False,
     ) -> None:
         super().__init__()
         if vit.image_size != views.image_size:
@@ -113,27 +71,26 @@ class SelfDistillation(Method):
                 network.embed_dim,
                 cfg.head_hidden_dim,
                 cfg.latent_dim,
-                cfg.head_layers,
                 l2=head_l2,
                 full_precision=cfg.head_full_precision,
             )
-            codes = Prototypes(cfg.latent_dim, prototypes, prototype_gain) if prototypes else None
+            codes = Prototypes(cfg.latent_dim, prototypes) if prototypes else None
             return TokenEncoder(network, head, codes)
 
-        self.cfg = cfg
+        self.cfg, self.configs = cfg, {"cfg": cfg, "vit": vit, "views": views}
         self.student = encoder(build_vit(vit, masking=True))
         plain = {"init": "random", "drop_path": 0.0, "gradient_checkpointing": False}
         self.teacher = encoder(build_vit(vit.model_copy(update=plain)))
         update_teacher(self.teacher, self.student, momentum=0.0)
         freeze(self.teacher)
         self.sampler = ViewSampler(views)
-        self.masks = MaskSampler(cfg, self.student.vit.grid_size)
+        self.masks = MaskSampler(cfg.mask_ratio, self.student.vit.grid_size)
         self._monitors: dict[str, Tensor] = {}
 
     def after_step(self, step: int) -> None:
         """Move the teacher towards the student."""
         start, final = self.cfg.ema_momentum
-        momentum = cosine(step, self.cfg.total_steps, start, final)
+        momentum = cosine(step, self.total_steps, start, final)
         update_teacher(self.teacher, self.student, momentum)
 
     def monitors(self) -> dict[str, Tensor]:
@@ -157,9 +114,8 @@ class SelfDistillation(Method):
             encoder.head.compile()
 
     def backbone_state(self) -> dict[str, Tensor]:
-        """The ViT weights fine-tuning starts from, under timm's names."""
-        network = self.teacher if self.cfg.finetune_weights == "teacher" else self.student
-        return network.vit.backbone_state()
+        """The teacher's ViT, as in iBOT: what fine-tuning starts from, under timm's names."""
+        return self.teacher.vit.backbone_state()
 
     def _see(self, batch: Batch, layers: tuple[int, ...] = ()) -> MaskedStep:
         """Draw views and masks and encode them; sets the monitors that need no targets.
@@ -183,17 +139,14 @@ class SelfDistillation(Method):
         return MaskedStep(views, mask, student, teacher)
 
     def _temperature(self, bounds: tuple[float, float], step: int) -> float:
-        warmup = round(self.cfg.temperature_warmup * self.cfg.total_steps)
+        warmup = round(self.cfg.temperature_warmup * self.total_steps)
         return linear(step, warmup, *bounds)
 
     def _targets(
         self, name: str, center: Center, logits: Tensor, temperature: float, weights: Tensor | None
     ) -> Tensor:
         """Teacher probabilities; records their health. The centre stays where it is."""
-        if self.cfg.targets == "sinkhorn":
-            targets = sinkhorn_targets(logits, temperature, weights)
-        else:
-            targets = center.targets(logits, temperature)
+        targets = center.targets(logits, temperature)
         reference = torch.log_softmax(center.value / temperature, dim=-1)
         self._monitors |= target_health(name, targets, weights, reference)
         return targets

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.asl_poses import ALIKE, AslPosesConfig, LetterSet, load_letters
+from hand_pipeline.data.asl_poses import ALIKE, LetterSet, load_letters
 from hand_pipeline.data.pca_poses import PosePCA
 from hand_pipeline.data.pose_set import read_poses
 from hand_pipeline.evaluation.diversity import average_pairwise_distance, self_intersection_percent
@@ -27,17 +27,13 @@ from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.pose_tokenizer import sizes_of
-from hand_pipeline.methods.maskhand.text import TextMaskHand, TextMaskHandConfig
+from hand_pipeline.methods.maskhand.text import TextMaskHand
 from hand_pipeline.methods.maskhand.text_encoder import build_text_encoder
 from hand_pipeline.models.token_sampling import SamplingConfig
-from hand_pipeline.pipelines.generation.pseudo_labels import LETTERS_FILE
+from hand_pipeline.pipelines.generation.pseudo_labels import LETTERS_FILE, GenerationConfig
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
-from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import TrainJob, running_checkpoint, train
-from hand_pipeline.training.seeding import seed_everything
-from hand_pipeline.viz.curves import training_curves
-from hand_pipeline.viz.figure import to_image
+from hand_pipeline.training.checkpoint import Checkpoint
+from hand_pipeline.training.run import Trained, train
 from hand_pipeline.viz.hand_sheet import hand_sheet
 from hand_pipeline.viz.hands import PREDICTED, TRUE
 
@@ -60,57 +56,41 @@ class GenerationEvaluationConfig(Config):
 
 
 def train_text_model(
-    letters: Path,
-    tokenizer: Checkpoint,
-    poses: AslPosesConfig,
-    method: TextMaskHandConfig,
-    training: TrainConfig,
-    machine: MachineConfig,
-) -> tuple[Checkpoint, dict[str, Any], pd.DataFrame]:
-    """Train MaskHand on texts with the frozen tokenizer; its figures name the encoder used."""
-    hands, _ = load_letters(letters / LETTERS_FILE).split(poses.held_out)
-    encoder = build_text_encoder(method.text)
-    prompts = method.prompts or tuple(dict.fromkeys(hands.letters))
-    sizes = sizes_of(tokenizer.metadata["configs"]["cfg"], method.tokenizer, "tokenizer_method")
-    method = method.model_copy(
+    letters: Path, tokenizer: Checkpoint, cfg: GenerationConfig, machine: MachineConfig
+) -> Trained:
+    """Train MaskHand on texts with the frozen tokenizer; its metrics name the encoder used."""
+    hands, _ = load_letters(letters / LETTERS_FILE).split(cfg.letters.held_out)
+    encoder = build_text_encoder(cfg.method.text)
+    prompts = cfg.method.prompts or tuple(dict.fromkeys(hands.letters))
+    wanted = cfg.method.tokenizer
+    method = cfg.method.model_copy(
         update={
             "prompts": prompts,
-            "tokenizer": sizes,
+            "tokenizer": sizes_of(tokenizer.metadata["configs"]["cfg"], wanted, "tokenizer_method"),
             "feature_width": encoder.width,
-            "text": method.text.model_copy(update={"encoder": encoder.name}),
+            "text": cfg.method.text.model_copy(update={"encoder": encoder.name}),
         }
     )
-    seed_everything(training.seed)
-    model = TextMaskHand(method)
-    model.load_tokenizer(tokenizer.tensors, "tokenizer_method")
-    model.set_features(encoder.encode([method.template.format(prompt) for prompt in prompts]))
-    dataset = LetterSet(hands, prompts)
-    checkpoint = running_checkpoint(
-        machine, "maskhand_text", training, data=dataset.fingerprint,
-        start=tensors_hash(model.state_dict()), cfg=method,
-    )  # fmt: skip
-    result = train(
-        TrainJob(
-            "maskhand_text", model, dataset, dataset.collate, training, machine, checkpoint,
-            sink=RecordLogger("maskhand_text"),
-        )
-    )  # fmt: skip
-    metrics = {
-        "hands": len(dataset), "steps": training.steps, "text_encoder": encoder.name,
-        "encoder_is_fallback": int(encoder.name == "hashed"), **result.final_figures(),
+
+    def build() -> TextMaskHand:
+        model = TextMaskHand(method)
+        model.load_tokenizer(tokenizer.tensors, "tokenizer_method")
+        model.set_features(encoder.encode([method.template.format(prompt) for prompt in prompts]))
+        return model
+
+    data = LetterSet(hands, prompts)
+    counts = {
+        "hands": len(data), "steps": cfg.training.steps, "text_encoder": encoder.name,
+        "encoder_is_fallback": int(encoder.name == "hashed"),
     }  # fmt: skip
-    return pack_method("maskhand_text", result.tensors, cfg=method), metrics, result.table()
-
-
-def draw_curves(history: pd.DataFrame) -> Image.Image:
-    """Losses and share of right tokens over the steps."""
-    return to_image(training_curves(history, title="MaskHand from text: masked tokens"))
+    sink = RecordLogger("maskhand_text")
+    return train("maskhand_text", build, data, cfg.training, machine, counts, sink)
 
 
 def score_text(
     letters: Path,
     model: Checkpoint,
-    poses: AslPosesConfig,
+    trained: GenerationConfig,
     cfg: GenerationEvaluationConfig,
     machine: MachineConfig,
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
@@ -121,7 +101,7 @@ def score_text(
     hands that claim to be another letter.
     """
     method = restore_as(TextMaskHand, model, "maskhand_text_method")
-    training, held_out = load_letters(letters / LETTERS_FILE).split(poses.held_out)
+    training, held_out = load_letters(letters / LETTERS_FILE).split(trained.letters.held_out)
     device = machine.device
     generator = torch.Generator(device).manual_seed(cfg.seed)
     names = tuple(dict.fromkeys(held_out.letters))

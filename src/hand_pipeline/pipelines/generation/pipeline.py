@@ -3,12 +3,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from hand_pipeline.pipelines.generation.nodes import (
-    draw_curves,
     score_text,
     score_unconditional,
     train_text_model,
 )
 from hand_pipeline.pipelines.generation.pseudo_labels import make_letter_poses
+from hand_pipeline.viz.curves import draw_curves
 
 
 def create_pipeline() -> Pipeline:
@@ -17,31 +17,19 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 make_letter_poses,
-                [
-                    "maskhand_method",
-                    "params:generation.letters",
-                    "params:generation.method",
-                    "params:machine",
-                ],
+                ["maskhand_method", "params:generation", "params:machine"],
                 ["letter_poses", "letters_picture"],
                 name="make_letter_poses",
             ),
             Node(
                 train_text_model,
-                [
-                    "letter_poses",
-                    "tokenizer_method",
-                    "params:generation.letters",
-                    "params:generation.method",
-                    "params:generation.training",
-                    "params:machine",
-                ],
+                ["letter_poses", "tokenizer_method", "params:generation", "params:machine"],
                 ["maskhand_text_method", "maskhand_text_metrics", "maskhand_text_history"],
                 name="train_text_model",
             ),
             Node(
                 draw_curves,
-                "maskhand_text_history",
+                {"MaskHand from text: masked tokens": "maskhand_text_history"},
                 "maskhand_text_curves",
                 name="draw_maskhand_text_curves",
             ),
@@ -50,8 +38,8 @@ def create_pipeline() -> Pipeline:
                 [
                     "letter_poses",
                     "maskhand_text_method",
-                    "params:generation.letters",
-                    "params:generation.evaluation",
+                    "params:generation",
+                    "params:generation_evaluation",
                     "params:machine",
                 ],
                 ["text_metrics", "text_table", "text_picture"],
@@ -62,7 +50,7 @@ def create_pipeline() -> Pipeline:
                 [
                     "labelled_hands",
                     "maskhand_method",
-                    "params:generation.evaluation",
+                    "params:generation_evaluation",
                     "params:machine",
                 ],
                 ["generation_metrics", "generation_table", "generation_picture"],

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from hand_pipeline.config import MachineConfig
+from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.asl_poses import (
     AslPosesConfig,
     LetterPoses,
@@ -24,9 +24,10 @@ from hand_pipeline.evaluation.predict import Predict
 from hand_pipeline.evaluation.text_to_mesh import pose_hands
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
+from hand_pipeline.methods.maskhand.config import TextMaskHandConfig
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
-from hand_pipeline.methods.maskhand.text import TextMaskHandConfig
 from hand_pipeline.training.checkpoint import Checkpoint
+from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.viz.hand_sheet import hand_sheet
 from hand_pipeline.viz.hands import TRUE
 
@@ -36,18 +37,23 @@ _BATCH = 64
 logger = logging.getLogger(__name__)
 
 
+class GenerationConfig(Config):
+    """Of which letters a text model learns, and how."""
+
+    letters: AslPosesConfig
+    method: TextMaskHandConfig
+    training: TrainConfig
+
+
 def make_letter_poses(
-    maskhand: Checkpoint,
-    cfg: AslPosesConfig,
-    method: TextMaskHandConfig,
-    machine: MachineConfig,
+    maskhand: Checkpoint, cfg: GenerationConfig, machine: MachineConfig
 ) -> tuple[Path, Image.Image]:
     """Hands of the letters in a folder, and a picture with one of each for a person to judge."""
-    mano = ManoHand(method.mano_model)
-    if cfg.source == "handshapes":
-        hands = draw_letters(cfg, mano)
+    mano = ManoHand(cfg.method.mano_model)
+    if cfg.letters.source == "handshapes":
+        hands = draw_letters(cfg.letters, mano)
     else:
-        hands = _photographed(maskhand, cfg, mano, machine)
+        hands = _photographed(maskhand, cfg.letters, mano, machine)
     folder = machine.workspace / "generation" / "letter_poses"
     shutil.rmtree(folder, ignore_errors=True)
     save_letters(folder / LETTERS_FILE, hands)

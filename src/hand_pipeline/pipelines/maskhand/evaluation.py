@@ -11,7 +11,7 @@ from hand_pipeline.pipelines.maskhand.studies import (
 )
 
 _HELD_OUT = ["labelled_hands", "hand_keypoints", "maskhand_method"]
-_SETTINGS = ["params:maskhand.evaluation", "params:machine"]
+_SETTINGS = ["params:maskhand_evaluation", "params:machine"]
 
 
 def create_evaluation_pipeline() -> Pipeline:
@@ -26,7 +26,7 @@ def create_evaluation_pipeline() -> Pipeline:
             ),
             Node(
                 score,
-                ["maskhand_predicted_hands", "params:maskhand.evaluation"],
+                ["maskhand_predicted_hands", "params:maskhand_evaluation"],
                 [
                     "maskhand_scores_metrics",
                     "maskhand_table",
@@ -37,7 +37,7 @@ def create_evaluation_pipeline() -> Pipeline:
             ),
             Node(
                 calibrate,
-                ["maskhand_predicted_hands", "params:maskhand.evaluation"],
+                ["maskhand_predicted_hands", "params:maskhand_evaluation"],
                 [
                     "maskhand_confidence_metrics",
                     "maskhand_confidence_table",

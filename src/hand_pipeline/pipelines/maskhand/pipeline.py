@@ -3,7 +3,8 @@
 from kedro.pipeline import Node, Pipeline
 
 from hand_pipeline.pipelines.maskhand.evaluation import create_evaluation_pipeline
-from hand_pipeline.pipelines.maskhand.nodes import draw_curves, train_maskhand
+from hand_pipeline.pipelines.maskhand.nodes import train_maskhand
+from hand_pipeline.viz.curves import draw_curves
 
 
 def create_pipeline() -> Pipeline:
@@ -17,20 +18,19 @@ def create_pipeline() -> Pipeline:
                     "hand_keypoints",
                     "tokenizer_method",
                     "handmim_method",
-                    "params:maskhand.start",
+                    "params:maskhand",
                     "params:backbone",
-                    "params:maskhand.encoder",
-                    "params:maskhand.labels",
-                    "params:maskhand.mix",
-                    "params:maskhand.augmentation",
-                    "params:maskhand.method",
-                    "params:maskhand.training",
                     "params:machine",
                 ],
                 ["maskhand_method", "maskhand_metrics", "maskhand_history"],
                 name="train_maskhand",
             ),
-            Node(draw_curves, "maskhand_history", "maskhand_curves", name="draw_maskhand_curves"),
+            Node(
+                draw_curves,
+                {"MaskHand: masked tokens of hand poses": "maskhand_history"},
+                "maskhand_curves",
+                name="draw_maskhand_curves",
+            ),
         ]
     )
     return training + create_evaluation_pipeline()

@@ -98,8 +98,7 @@ def _sampled(
     mean_codes = sampling.temperature == 0 and model.cfg.readout == "expectation"
     tokenizer = model.tokenizer
     return sample_tokens(
-        anew, tokenizer.num_tokens, model.synthesizer.mask_id, len(batch), sampling,
-        device=batch.images.device, generator=generator,
+        anew, model.synthesizer.masked(len(batch)), sampling, generator=generator,
         codebook=tokenizer.codebook.embeddings if mean_codes else None,
         likeness=None if model.cfg.confidence == "code" else tokenizer.likeness,
     ).ranked()  # fmt: skip

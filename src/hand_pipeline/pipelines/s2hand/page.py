@@ -25,9 +25,7 @@ def write_page(
     auc: Image.Image,
     keypoint_curves: Image.Image,
     training: Image.Image,
-    encoder: dict[str, Any],
-    augmentation: dict[str, Any],
-    method: dict[str, Any],
+    networks: dict[str, Any],
     stage_2d: dict[str, Any],
     stage_3d: dict[str, Any],
     stage_joint: dict[str, Any],
@@ -35,8 +33,8 @@ def write_page(
 ) -> str:
     """One page with everything that an S2HAND run has to show."""
     settings = {
-        "encoder": encoder, "augmentation": augmentation, "method": method, "stage_2d": stage_2d,
-        "stage_3d": stage_3d, "stage_joint": stage_joint, "labelled": labelled,
+        "s2hand": networks, "s2hand_2d": stage_2d, "s2hand_3d": stage_3d,
+        "s2hand_joint": stage_joint, "s2hand_labelled": labelled,
     }  # fmt: skip
     pictures = {
         "Held-out hands: the photo, the hand over it, from the side, and its texture without light"

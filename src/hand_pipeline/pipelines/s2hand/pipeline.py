@@ -7,7 +7,6 @@ from kedro.pipeline import Node, Pipeline
 
 from hand_pipeline.pipelines.s2hand.keypoints_2d import score_keypoints_2d
 from hand_pipeline.pipelines.s2hand.nodes import (
-    draw_curves,
     train_2d,
     train_3d,
     train_full,
@@ -22,29 +21,23 @@ from hand_pipeline.pipelines.s2hand.scoring import (
     score,
     score_self_supervised,
 )
+from hand_pipeline.viz.curves import draw_curves
 
-_HANDS = [
-    "labelled_hands",
-    "hand_keypoints",
-    "params:s2hand.encoder",
-    "params:s2hand.labels",
-    "params:s2hand.mix",
-    "params:s2hand.augmentation",
-    "params:s2hand.method",
-]
-_STAGES: dict[str, tuple[Callable[..., Any], list[str], list[str]]] = {
-    "s2hand_2d": (train_2d, [], ["stage_2d"]),
-    "s2hand_3d": (train_3d, [], ["stage_3d", "terms_3d"]),
+_STAGES: dict[str, tuple[Callable[..., Any], list[str], str, str]] = {
+    "s2hand_2d": (train_2d, [], "s2hand_2d", "2D branch"),
+    "s2hand_3d": (train_3d, [], "s2hand_3d", "geometry"),
     "s2hand": (
         train_joint,
         ["s2hand_2d_method", "s2hand_3d_method"],
-        ["stage_joint", "terms_joint"],
+        "s2hand_joint",
+        "together",
     ),
-    "s2hand_weak": (train_weak, [], ["labelled"]),
-    "s2hand_full": (train_full, [], ["labelled"]),
+    "s2hand_weak": (train_weak, [], "s2hand_labelled", "geometry, true 2D"),
+    "s2hand_full": (train_full, [], "s2hand_labelled", "geometry, true 3D"),
 }
-_SHOWN = ("encoder", "augmentation", "method", "stage_2d", "stage_3d", "stage_joint", "labelled")
-_SETTINGS = ["params:s2hand.evaluation", "params:machine"]
+"""What trains each model, what it starts from, its parameters, and its name in the curves."""
+_SHOWN = ("s2hand", "s2hand_2d", "s2hand_3d", "s2hand_joint", "s2hand_labelled")
+_SETTINGS = ["params:s2hand_evaluation", "params:machine"]
 
 
 def create_pipeline() -> Pipeline:
@@ -52,11 +45,18 @@ def create_pipeline() -> Pipeline:
     training = [
         Node(
             function,
-            [*start, *_HANDS, *(f"params:s2hand.{name}" for name in settings), "params:machine"],
+            [
+                "labelled_hands",
+                "hand_keypoints",
+                *start,
+                "params:s2hand",
+                f"params:{stage}",
+                "params:machine",
+            ],
             [f"{name}_method", f"{name}_metrics", f"{name}_history"],
             name=f"train_{name}",
         )
-        for name, (function, start, settings) in _STAGES.items()
+        for name, (function, start, stage, _) in _STAGES.items()
     ]
     return Pipeline([*training, *_scoring(), *_showing()])
 
@@ -77,7 +77,7 @@ def _scoring() -> list[Node]:
         ),
         Node(
             score_self_supervised,
-            ["s2hand_predicted_hands", "params:s2hand.evaluation"],
+            ["s2hand_predicted_hands", "params:s2hand_evaluation"],
             "s2hand_self_metrics",
             name="score_s2hand_self",
         ),
@@ -86,7 +86,7 @@ def _scoring() -> list[Node]:
             [
                 "s2hand_predicted_hands",
                 "s2hand_supervised_predicted_hands",
-                "params:s2hand.evaluation",
+                "params:s2hand_evaluation",
             ],
             ["s2hand_scores_metrics", "s2hand_table", "s2hand_samples_table", "s2hand_auc_curves"],
             name="score_s2hand",
@@ -104,7 +104,7 @@ def _showing() -> list[Node]:
     return [
         Node(
             draw_curves,
-            [f"{name}_history" for name in _STAGES],
+            {title: f"{name}_history" for name, (*_, title) in _STAGES.items()},
             "s2hand_curves",
             name="draw_s2hand_curves",
         ),
@@ -123,7 +123,7 @@ def _showing() -> list[Node]:
                 "s2hand_auc_curves",
                 "s2hand_keypoints_curves",
                 "s2hand_curves",
-                *(f"params:s2hand.{name}" for name in _SHOWN),
+                *(f"params:{name}" for name in _SHOWN),
             ],
             "s2hand_page",
             name="write_s2hand_page",

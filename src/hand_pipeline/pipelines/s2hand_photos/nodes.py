@@ -7,34 +7,30 @@ only supervision is MediaPipe's landmarks and the photos themselves.
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-from PIL import Image
-
-from hand_pipeline.config import MachineConfig
+from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.photos.photo_hands import PhotoHands, PhotoHandsConfig
 from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint, tensors_hash
+from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import TrainJob, running_checkpoint, train
-from hand_pipeline.training.seeding import seed_everything
-from hand_pipeline.viz.curves import training_curves
-from hand_pipeline.viz.figure import to_image
+from hand_pipeline.training.run import Trained, train
 
 logger = logging.getLogger(__name__)
 
 
+class PhotoTrainingConfig(Config):
+    """From which photos S2HAND learns, and how long."""
+
+    hands: PhotoHandsConfig
+    training: TrainConfig
+
+
 def train_on_photos(
-    crops: Path,
-    start: Checkpoint,
-    cfg: PhotoHandsConfig,
-    training: TrainConfig,
-    machine: MachineConfig,
-) -> tuple[Checkpoint, dict[str, Any], pd.DataFrame]:
+    crops: Path, start: Checkpoint, cfg: PhotoTrainingConfig, machine: MachineConfig
+) -> Trained:
     """The model of the joint stage, trained on photos with what its configuration says.
 
     Raises:
@@ -48,33 +44,18 @@ def train_on_photos(
             f"photos have no labels, but the model to start from has supervision "
             f"{model.cfg.supervision!r}; start from s2hand_method, trained with 'self'"
         )
-    seed_everything(training.seed)
     reader = ShardReader(crops)
-    PhotoHands(reader, cfg, held_out=True)  # there are some: known before the training, not after
-    photos = PhotoHands(reader, cfg)
+    PhotoHands(reader, cfg.hands, held_out=True)  # some are there: known before, not after training
+    photos = PhotoHands(reader, cfg.hands)
     model.crop_scale.fill_(photos.crop_scale)
-    checkpoint = running_checkpoint(
-        machine, "s2hand_photos", training, data=photos.fingerprint,
-        start=tensors_hash(model.state_dict()), cfg=model.cfg,
-    )  # fmt: skip
-    result = train(
-        TrainJob(
-            "s2hand_photos", model, photos, photos.collate, training, machine, checkpoint,
-            sink=RecordLogger("s2hand_photos"),
-        )
-    )  # fmt: skip
-    metrics = {
+    counts = {
         "hands": len(photos), "hands_by_set": dict(sorted(Counter(photos.sets).items())),
         "default_camera": int(photos.guessed.sum()),
-        "skipped": dict(sorted(photos.skipped.items())), **result.final_figures(),
+        "skipped": dict(sorted(photos.skipped.items())),
     }  # fmt: skip
     logger.info(
         "%d hands of photos, %d of them with the default camera; skipped: %s",
-        len(photos), metrics["default_camera"], metrics["skipped"] or "none",
+        len(photos), counts["default_camera"], counts["skipped"] or "none",
     )  # fmt: skip
-    return Checkpoint(result.tensors, start.metadata), metrics, result.table()
-
-
-def draw_curves(history: pd.DataFrame) -> Image.Image:
-    """Losses and distances over the steps."""
-    return to_image(training_curves(history, title="S2HAND on photos without labels"))
+    sink = RecordLogger("s2hand_photos")
+    return train("s2hand_photos", lambda: model, photos, cfg.training, machine, counts, sink)

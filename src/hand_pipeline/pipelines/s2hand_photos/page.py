@@ -24,7 +24,6 @@ def write_page(
     samples: pd.DataFrame,
     picture: Image.Image,
     curves: Image.Image,
-    hands: dict[str, Any],
     training: dict[str, Any],
 ) -> str:
     """One page with everything that a run of `s2hand_photos` has to show."""
@@ -41,7 +40,7 @@ def write_page(
         "S2HAND: textured hands of photos without labels",
         table.set_index("model"),
         pictures,
-        {"hands": hands, "training": training},
+        {"s2hand_photos": training},
         {"Mean 2D error by set, held-out photos": readable},
         notes=(_READING, _CAMERA.format(f"{guessed} of {len(samples)} held out")),
     )

@@ -2,13 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from hand_pipeline.pipelines.s2hand_photos.nodes import draw_curves, train_on_photos
+from hand_pipeline.pipelines.s2hand_photos.nodes import train_on_photos
 from hand_pipeline.pipelines.s2hand_photos.page import write_page
 from hand_pipeline.pipelines.s2hand_photos.scoring import compare_on_photos, draw_photos
+from hand_pipeline.viz.curves import draw_curves
 
-_HANDS = "params:s2hand_photos.hands"
-_TRAINING = "params:s2hand_photos.training"
-_SETTINGS = [_HANDS, "params:s2hand_photos.evaluation", "params:machine"]
+_TRAINING = "params:s2hand_photos"
+_SETTINGS = [_TRAINING, "params:s2hand_photos_evaluation", "params:machine"]
 
 
 def create_pipeline() -> Pipeline:
@@ -17,13 +17,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 train_on_photos,
-                [
-                    "hand_crops",
-                    "s2hand_method",
-                    _HANDS,
-                    _TRAINING,
-                    "params:machine",
-                ],
+                ["hand_crops", "s2hand_method", _TRAINING, "params:machine"],
                 ["s2hand_photos_method", "s2hand_photos_metrics", "s2hand_photos_history"],
                 name="train_s2hand_photos",
             ),
@@ -50,7 +44,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 draw_curves,
-                "s2hand_photos_history",
+                {"S2HAND on photos without labels": "s2hand_photos_history"},
                 "s2hand_photos_curves",
                 name="draw_s2hand_photos_curves",
             ),
@@ -61,7 +55,6 @@ def create_pipeline() -> Pipeline:
                     "s2hand_photos_samples_table",
                     "s2hand_photos_picture",
                     "s2hand_photos_curves",
-                    _HANDS,
                     _TRAINING,
                 ],
                 "s2hand_photos_page",

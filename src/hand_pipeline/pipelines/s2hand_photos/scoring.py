@@ -19,12 +19,13 @@ from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.photos.photo_hands import PhotoHands, PhotoHandsConfig
+from hand_pipeline.data.photos.photo_hands import PhotoHands
 from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE
 from hand_pipeline.methods.s2hand.picture import textured_sheet
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
+from hand_pipeline.pipelines.s2hand_photos.nodes import PhotoTrainingConfig
 from hand_pipeline.training.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def compare_on_photos(
     crops: Path,
     before: Checkpoint,
     after: Checkpoint,
-    cfg: PhotoHandsConfig,
+    cfg: PhotoTrainingConfig,
     evaluation: PhotoEvaluationConfig,
     machine: MachineConfig,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
@@ -56,7 +57,7 @@ def compare_on_photos(
         Figures by model; the same as a table; and a row a hand with its `set` and `camera`:
         "default" where it was not known.
     """
-    photos = PhotoHands(ShardReader(crops), cfg, held_out=True)
+    photos = PhotoHands(ShardReader(crops), cfg.hands, held_out=True)
     rows = pd.DataFrame(
         {
             "id": photos.ids, "set": photos.sets,
@@ -89,7 +90,7 @@ def draw_photos(
     crops: Path,
     after: Checkpoint,
     samples: pd.DataFrame,
-    cfg: PhotoHandsConfig,
+    cfg: PhotoTrainingConfig,
     evaluation: PhotoEvaluationConfig,
     machine: MachineConfig,
 ) -> Image.Image:
@@ -100,7 +101,7 @@ def draw_photos(
     reader = ShardReader(crops)
     device = machine.device
     model = restore_as(S2Hand, after, "the checkpoint after").to(device)
-    held_out = PhotoHands(reader, cfg, held_out=True)
+    held_out = PhotoHands(reader, cfg.hands, held_out=True)
     chosen = _some(held_out, evaluation.shown, evaluation.seed)
     errors = samples.set_index("id")
     captions = [
@@ -110,7 +111,7 @@ def draw_photos(
     parts = [chosen]
     if missing := evaluation.shown - len(captions):
         try:
-            parts.append(_some(PhotoHands(reader, cfg), missing, evaluation.seed))
+            parts.append(_some(PhotoHands(reader, cfg.hands), missing, evaluation.seed))
             captions += ["learnt from"] * len(parts[-1].ids)
         except DataSetError:  # no other hand is there
             pass

@@ -1,0 +1,95 @@
+"""The numbers of HandMIM and iBOT in one place, with what HandMIM takes from iBOT.
+
+Where a field names a reading, the default is the one that fits HandMIM's papers best. Views and
+backbone have configurations of their own. What never varied is a constant where it is used.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from hand_pipeline.config import Config
+from hand_pipeline.methods.self_distillation.pose_alignment import Coordinates
+
+
+class SelfDistillationConfig(Config):
+    """Numbers that iBOT and HandMIM share."""
+
+    mask_ratio: tuple[float, float] = Field(
+        (0.1, 0.5), description="bounds of the uniform share of hidden patches (HandMIM 4.1)"
+    )
+    latent_dim: int = Field(
+        256, gt=1, description="iBOT's bottleneck; 128 pseudo key points x 2 (HandMIM 3.2)"
+    )
+    head_hidden_dim: int = Field(2048, gt=0, description="iBOT")
+    head_full_precision: bool = Field(
+        True, description="hidden layers in float32 too; False: autocast for them, last layer not"
+    )
+    center_momentum: float = Field(0.9, ge=0, lt=1, description="iBOT")
+    student_temperature: float = Field(0.1, gt=0, description="iBOT; HandMIM: 'constant'")
+    class_temperature: tuple[float, float] = Field((0.04, 0.04), description="teacher's; iBOT")
+    patch_temperature: tuple[float, float] = Field((0.04, 0.07), description="teacher's; iBOT")
+    temperature_warmup: float = Field(
+        0.075, ge=0, le=1, description="share of the run from first to second; iBOT: 30 of 400"
+    )
+    ema_momentum: tuple[float, float] = Field(
+        (0.996, 1.0), description="of the teacher, first and last step, cosine between; iBOT"
+    )
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "SelfDistillationConfig":
+        if not 0 < self.mask_ratio[0] <= self.mask_ratio[1] < 1:
+            raise ValueError(
+                f"mask_ratio must be (smallest, largest) within (0, 1), got {self.mask_ratio}"
+            )
+        if min(*self.class_temperature, *self.patch_temperature) <= 0:
+            raise ValueError("teacher temperatures must be above 0")
+        if not all(0 <= m <= 1 for m in self.ema_momentum):
+            raise ValueError(f"ema_momentum must lie in [0, 1], got {self.ema_momentum}")
+        return self
+
+
+class HandMIMConfig(SelfDistillationConfig):
+    """HandMIM's own numbers (arXiv 2307.16061)."""
+
+    pose_weight: float = Field(1.0, ge=0, description="of L_pose (HandMIM eq. 10)")
+    patch_weight: float = Field(1.0, ge=0, description="of L_patch (HandMIM eq. 10)")
+    recon_weight: float = Field(1.0, ge=0, description="of L_recon (HandMIM eq. 10); 0: no decoder")
+    patch_prototypes: int = Field(
+        0,
+        ge=0,
+        description="0: patch tokens are compared in the latent space itself ('the same latent "
+        "space', Algorithm 3); 8192: through iBOT's prototypes",
+    )
+    patch_tokens: Literal["masked", "all"] = Field(
+        "masked", description="hidden patches only (the text, iBOT), or all (eq. 7 has no mask)"
+    )
+    align: Literal["both", "relative", "none"] = Field(
+        "both",
+        description="map both networks' key points to the photo; or the student's from its view "
+        "to the teacher's; or not at all (plain DINO)",
+    )
+    coordinates: Coordinates = Field(
+        "centred",
+        description="units of key points: (px - size / 2) / size; symmetric: twice that; corner: "
+        "px / size, so that a view turns about its corner's frame (eq. 3); pixels: px - size / 2, "
+        "which saturates the softmax",
+    )
+    decoder_width: int = Field(256, gt=0, description="channels at the first stage (our choice)")
+
+    @model_validator(mode="after")
+    def _points_are_pairs(self) -> "HandMIMConfig":
+        if self.latent_dim % 2:
+            raise ValueError(f"latent_dim is key points times 2, so even, got {self.latent_dim}")
+        return self
+
+
+class IbotConfig(SelfDistillationConfig):
+    """iBOT's own numbers (arXiv 2111.07832)."""
+
+    class_weight: float = Field(1.0, ge=0, description="of L_CLS; iBOT's lambda1")
+    patch_weight: float = Field(1.0, ge=0, description="of L_MIM; iBOT's lambda2")
+    prototypes: int = Field(8192, gt=1, description="width of the shared last layer (iBOT)")
+    freeze_prototypes: float = Field(
+        0.0025, ge=0, le=1, description="share of the run before they learn; iBOT: 1 epoch of 400"
+    )
