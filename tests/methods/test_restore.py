@@ -5,7 +5,7 @@ import torch
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.methods import RETIRED, config_class, method_classes, restore_method
+from hand_pipeline.methods import METHODS, RETIRED, config_class, method_class, restore_method
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.vit import VitConfig
@@ -47,9 +47,9 @@ def test_an_option_that_is_gone_is_told_where_it_was_used(packed: Checkpoint) ->
         restore_method(with_option(packed, fusion=True), "x")
 
 
-@pytest.mark.parametrize("name", method_classes())
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_has_the_name_it_is_registered_by_and_no_option_that_is_gone(name: str) -> None:
-    assert method_classes()[name].name == name
+    assert method_class(name).name == name
     assert issubclass(config_class(name), Config)
     gone = set(RETIRED) - {"points"}  # of a hand's mesh then, of deformable attention now
     assert not gone & set(config_class(name).model_fields)

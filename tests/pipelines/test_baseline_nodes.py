@@ -1,5 +1,6 @@
 """Any pretraining by its name, and its backbone under the probe: the nodes on small files."""
 
+import ast
 import io
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.shards.crops import UnlabelledConfig
 from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods import method_classes, restore_method
+from hand_pipeline.methods import METHODS, method_class, restore_method
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.image_encoder import ResNetConfig
 from hand_pipeline.models.state import CheckpointMismatchError
 from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.pipelines import pretrain as stage
 from hand_pipeline.pipelines.finetune import FinetuneConfig, SupervisedConfig, finetune_supervised
 from hand_pipeline.pipelines.pretrain import PretrainConfig, pretrain
 from hand_pipeline.pipelines.probe import (
@@ -32,6 +34,7 @@ from hand_pipeline.pipelines.probe import (
 )
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
+from hand_pipeline.training.method import Pretraining
 
 VIT = VitConfig(
     name="vit_tiny_patch16_224", image_size=32, patch_size=8, embed_dim=48, depth=3, num_heads=3
@@ -89,7 +92,7 @@ def pretrained(
 def test_each_pretraining_is_run_by_its_name(name: str, crops: Path, tmp_path: Path) -> None:
     method, trunk = pretrained(name, crops, tmp_path)
     rebuilt = restore_method(method)
-    assert type(rebuilt) is method_classes()[name]
+    assert type(rebuilt) is method_class(name)
     for parameter, value in rebuilt.backbone_state().items():
         assert torch.equal(value, trunk.tensors[parameter])
     assert trunk.metadata["pretrained_by"] == name
@@ -110,6 +113,19 @@ def test_an_unknown_pretraining_is_refused_by_name(crops: Path, tmp_path: Path) 
 def test_a_method_that_learns_from_labels_is_no_pretraining(crops: Path, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="pymaf learns from labels"):
         pretrained("pymaf", crops, tmp_path)
+
+
+def test_the_stage_names_every_pretraining_that_it_may_load() -> None:
+    """By these imports DVC and sweeps know what to run again when a paper's code changes."""
+    tree = ast.parse(Path(stage.__file__).read_text())
+    found = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    papers = [method_class(name) for name in METHODS]
+    assert {p.__module__ for p in papers if issubclass(p, Pretraining)} <= found
 
 
 def test_a_misspelt_number_of_any_method_is_refused() -> None:

@@ -1,7 +1,7 @@
 """Pretrain a ViT on unlabelled crops."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
@@ -19,12 +19,16 @@ from hand_pipeline.training.method import Pretraining
 from hand_pipeline.training.run import train
 from hand_pipeline.viz.curves import draw_curves
 
+if TYPE_CHECKING:  # loaded by name: these lines tell DVC and sweeps what the stage stands on
+    from hand_pipeline.methods.peclr import peclr  # noqa: F401
+    from hand_pipeline.methods.self_distillation import handmim, ibot  # noqa: F401
+
 
 class PretrainConfig(Config):
     """What is pretrained on what, how, and how long.
 
     Every method gets the same crops, views, backbone and steps. A baseline needs nothing here: its
-    name is that of `methods.method_classes`, and what is not set under it has its default.
+    name is that of `methods.METHODS`, and what is not set under it has its default.
     """
 
     unlabelled: UnlabelledConfig = UnlabelledConfig()

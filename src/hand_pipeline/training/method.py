@@ -20,7 +20,7 @@ class Method(nn.Module, ABC):
     """
 
     name: ClassVar[str] = ""
-    """Its key in `methods.method_classes`; checkpoints hold it."""
+    """Its key in `methods.METHODS`; checkpoints hold it."""
 
     configs: Mapping[str, Config] = MappingProxyType({})
     """The constructor's arguments by name; checkpoints hold them."""
