@@ -21,8 +21,8 @@ from hand_pipeline.methods.maskhand.context_synthesizer import (
     ContextSynthesizer,
     ContextSynthesizerConfig,
 )
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig, sample_tokens
 from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHead, ShapeCameraHeadConfig
-from hand_pipeline.models.token_sampling import SamplingConfig, sample_tokens
 from hand_pipeline.models.vit import VisionTransformer, VitConfig, build_vit
 
 TOKENS, CODES = 64, 2048

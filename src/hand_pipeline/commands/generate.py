@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from hand_pipeline.methods.maskhand.sampling import SamplingConfig
     from hand_pipeline.methods.maskhand.text import TextMaskHand
-    from hand_pipeline.models.token_sampling import SamplingConfig
     from hand_pipeline.training.method import Method
 
 _AT_ONCE = 256  # hands drawn together
@@ -119,8 +119,8 @@ def _draw(
 ) -> Tensor:
     """Poses on the CPU, those of a text in succession."""
     from hand_pipeline.methods.maskhand.maskhand import MaskHand
+    from hand_pipeline.methods.maskhand.sampling import SamplingConfig
     from hand_pipeline.methods.maskhand.text import TextMaskHand
-    from hand_pipeline.models.token_sampling import SamplingConfig
 
     generator = torch.Generator(device).manual_seed(seed)
     free = SamplingConfig(temperature=1.0, top_k=100)

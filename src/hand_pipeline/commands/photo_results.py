@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from hand_pipeline.config import Config
 from hand_pipeline.data.photos.files import BadPhoto, load_photo
 from hand_pipeline.data.photos.videos import (
     VIDEO_SUFFIXES,
@@ -20,11 +21,9 @@ from hand_pipeline.data.photos.videos import (
     write_video,
 )
 from hand_pipeline.evaluation.hand_files import photo_json, write_json, write_meshes
-from hand_pipeline.evaluation.placed_hand import PlacedHand
-from hand_pipeline.evaluation.reconstruct import PhotoReconstructor
+from hand_pipeline.evaluation.reconstruct import PhotoReconstructor, PlacedHand
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.camera import default_intrinsics
-from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
 from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overlay_picture
 
@@ -49,8 +48,8 @@ class PhotoResults:
     out: Path
     focal: float | None
     meshes: bool
-    photo_sampling: SamplingConfig | None = None
-    video_sampling: SamplingConfig | None = None
+    photo_sampling: Config | None = None
+    video_sampling: Config | None = None
     photos: list[dict[str, Any]] = field(default_factory=list)
     videos: list[dict[str, Any]] = field(default_factory=list)
     quarantine: list[dict[str, str]] = field(default_factory=list)
@@ -100,7 +99,8 @@ class PhotoResults:
     def _photo(self, path: Path, name: str) -> None:
         photo = load_photo(path)
         camera = self._camera(photo)
-        ranked = self.reconstruct.hypotheses(photo, camera, name, self.photo_sampling)
+        self.reconstruct.model.sampling = self.photo_sampling
+        ranked = self.reconstruct(photo, camera, name)
         hands = [row[0] for row in ranked]
         several = ranked if any(len(row) > 1 for row in ranked) else []
         stem = self.out / name
@@ -121,6 +121,7 @@ class PhotoResults:
         info = video_info(path)
         stem = self.out / name
         frames = with_hands = 0
+        self.reconstruct.model.sampling = self.video_sampling
         bar = tqdm(read_frames(path), desc=path.name, unit="frame", total=info.frames or None)
         with (
             write_video(stem.parent / f"{stem.name}.overlay.mp4", info.rate) as video,
@@ -129,7 +130,8 @@ class PhotoResults:
         ):
             for number, frame in enumerate(bar):
                 camera = self._camera(frame)
-                hands = self.reconstruct(frame, camera, f"{name}-{number}", self.video_sampling)
+                ranked = self.reconstruct(frame, camera, f"{name}-{number}")
+                hands = [row[0] for row in ranked]
                 video.add(draw_hands(frame, drawn(hands), camera))
                 size = (frame.shape[1], frame.shape[0])
                 record = photo_json(f"{number}", size, hands, camera, self.focal is not None)

@@ -9,8 +9,8 @@ import click
 from pydantic import ValidationError
 
 from hand_pipeline.commands.option_groups import GroupedOption
-from hand_pipeline.evaluation.reconstruct import HandModel, HypothesesModel
-from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.config import Config
+from hand_pipeline.training.method import Reconstructor
 
 PHOTO_HYPOTHESES = 6
 _CHANCE = 1.0  # temperature: codes are drawn as probable as the network says
@@ -27,7 +27,7 @@ class SamplingOptions:
     top_p: float | None = None
     seed: int | None = None
 
-    def of(self, model: HandModel) -> tuple[SamplingConfig | None, SamplingConfig | None]:
+    def of(self, model: Reconstructor) -> tuple[Config | None, Config | None]:
         """How photos and how the frames of videos are drawn; None of a model that draws nothing.
 
         What is not said is as the model is configured, but photos get `PHOTO_HYPOTHESES`; and
@@ -37,7 +37,8 @@ class SamplingOptions:
             click.UsageError: the model draws nothing, or options contradict each other.
         """
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        if not isinstance(model, HypothesesModel):
+        own = model.sampling
+        if own is None:
             if given:
                 raise click.UsageError(
                     f"{type(model).__name__} gives one hand without a confidence; "
@@ -53,17 +54,16 @@ class SamplingOptions:
             )
         if given.get("temperature") == 0:
             given = {"hypotheses": 1} | given
-        own = model.cfg.sampling
         return _drawn(own, {"hypotheses": PHOTO_HYPOTHESES} | given), _drawn(own, given)
 
 
-def _drawn(own: SamplingConfig, given: dict[str, Any]) -> SamplingConfig:
+def _drawn(own: Config, given: dict[str, Any]) -> Config:
     values = own.model_dump() | given
     chance = values["hypotheses"] > 1 or given.keys() & {"top_k", "top_p"}
-    if chance and own.temperature == 0 and "temperature" not in given:
+    if chance and values["temperature"] == 0 and "temperature" not in given:
         values["temperature"] = _CHANCE
     try:
-        return SamplingConfig(**values)
+        return type(own)(**values)
     except ValidationError as error:
         raise click.UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 

@@ -13,7 +13,7 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.obj import export_obj
 from trimesh.visual import ColorVisuals
 
-from hand_pipeline.evaluation.placed_hand import PlacedHand
+from hand_pipeline.evaluation.reconstruct import PlacedHand
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 
 # glTF's axes: +y up, -z forward, where OpenCV's camera has +y down, +z forward

@@ -1,41 +1,45 @@
-"""The papers, one file each."""
+"""The papers, a folder each: their names, and how a checkpoint becomes a method again."""
 
+import importlib
 import inspect
 import typing
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from hand_pipeline.training.method import Method
+from hand_pipeline.training.method import Method, Reconstructor
 
 M = TypeVar("M", bound=Method)
 
-
-def method_classes() -> dict[str, type[Method]]:
-    """Every method by the name it has in configurations and checkpoints."""
-    from hand_pipeline.methods.keypoint_probe import KeypointProbe
-    from hand_pipeline.methods.maskhand.maskhand import MaskHand
-    from hand_pipeline.methods.maskhand.text import TextMaskHand
-    from hand_pipeline.methods.maskhand.vq_mano import VqMano
-    from hand_pipeline.methods.peclr.peclr import PeCLR
-    from hand_pipeline.methods.pymaf.pymaf import PyMAF
-    from hand_pipeline.methods.s2hand.s2hand import S2Hand
-    from hand_pipeline.methods.self_distillation.handmim import HandMIM
-    from hand_pipeline.methods.self_distillation.ibot import Ibot
-
-    return {
-        "handmim": HandMIM,
-        "ibot": Ibot,
-        "keypoint_probe": KeypointProbe,
-        "maskhand": MaskHand,
-        "maskhand_text": TextMaskHand,
-        "peclr": PeCLR,
-        "pymaf": PyMAF,
-        "s2hand": S2Hand,
-        "vq_mano": VqMano,
+METHODS: Mapping[str, str] = MappingProxyType(
+    {
+        "handmim": "self_distillation.handmim:HandMIM",
+        "ibot": "self_distillation.ibot:Ibot",
+        "keypoint_probe": "keypoint_probe:KeypointProbe",
+        "maskhand": "maskhand.maskhand:MaskHand",
+        "maskhand_text": "maskhand.text:TextMaskHand",
+        "peclr": "peclr.peclr:PeCLR",
+        "pymaf": "pymaf.pymaf:PyMAF",
+        "s2hand": "s2hand.s2hand:S2Hand",
+        "vq_mano": "maskhand.vq_mano:VqMano",
     }
+)
+"""Module and class of every method, by the name it has in configurations and checkpoints. As text,
+so that a run loads the paper it needs and no other."""
+
+
+def method_class(name: str) -> type[Method]:
+    """Load the class of a key of `METHODS`.
+
+    Raises:
+        KeyError: there is no method of that name.
+    """
+    module, _, attribute = METHODS[name].partition(":")
+    found: type[Method] = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    return found
 
 
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:
@@ -45,15 +49,16 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
         CheckpointError: it holds no method, or one that is not known.
         CheckpointMismatchError: its weights do not fit its configuration.
     """
-    name, known = checkpoint.metadata.get("method"), method_classes()
-    if name not in known:
-        raise CheckpointError(f"{origin} holds {name!r}; known methods: {', '.join(known)}")
-    hints = typing.get_type_hints(known[name].__init__)
+    name: Any = checkpoint.metadata.get("method")
+    if name not in METHODS:
+        raise CheckpointError(f"{origin} holds {name!r}; known methods: {', '.join(METHODS)}")
+    kind = method_class(name)
+    hints = typing.get_type_hints(kind.__init__)
     configs: dict[str, Any] = {}
-    for parameter in inspect.signature(known[name]).parameters:
+    for parameter in inspect.signature(kind).parameters:
         values = _without_starting_weights(checkpoint.metadata["configs"][parameter])
         configs[parameter] = hints[parameter](**values)
-    method = known[name](**configs)
+    method = kind(**configs)
     load_strictly(method, checkpoint.tensors, origin)
     return method.eval()
 
@@ -70,6 +75,23 @@ def restore_as(kind: type[M], checkpoint: Checkpoint, origin: str) -> M:
     return method
 
 
+def restore_reconstructor(checkpoint: Checkpoint, origin: str) -> Reconstructor:
+    """`restore_method` where any method that reconstructs hands will do.
+
+    Raises:
+        TypeError: the checkpoint holds another one.
+    """
+    method = restore_method(checkpoint, origin)
+    if not isinstance(method, Reconstructor):
+        raise TypeError(f"{origin} holds {type(method).__name__}, which reconstructs no hands")
+    return method
+
+
+def load_method(path: Path | str) -> Method:
+    """Read a checkpoint file and rebuild its method, in evaluation mode."""
+    return restore_method(load_checkpoint(path), str(path))
+
+
 def _without_starting_weights(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same configuration with every backbone at random: all weights come from a checkpoint."""
     changed = dict(values)
@@ -79,8 +101,3 @@ def _without_starting_weights(values: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, Mapping):
             changed[key] = _without_starting_weights(value)
     return changed
-
-
-def load_method(path: Path | str) -> Method:
-    """Read a checkpoint file and rebuild its method, in evaluation mode."""
-    return restore_method(load_checkpoint(path), str(path))

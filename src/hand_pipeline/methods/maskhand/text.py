@@ -35,10 +35,10 @@ from hand_pipeline.methods.maskhand.pose_tokenizer import (
     PoseTokenizerConfig,
     tokenizer_state,
 )
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig, expected_codes, sample_tokens
 from hand_pipeline.methods.maskhand.text_encoder import TextEncoderConfig
 from hand_pipeline.methods.maskhand.token_masking import random_mask
 from hand_pipeline.models.state import load_strictly
-from hand_pipeline.models.token_sampling import SamplingConfig, expected_codes, sample_tokens
 from hand_pipeline.training.method import Method, parameter_groups
 
 _ROWS = 512  # hands drawn at once: with 2048 codes 250 MB of logits

@@ -27,9 +27,9 @@ from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.pose_tokenizer import sizes_of
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.methods.maskhand.text import TextMaskHand, TextMaskHandConfig
 from hand_pipeline.methods.maskhand.text_encoder import build_text_encoder
-from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.pipelines.generation.pseudo_labels import LETTERS_FILE
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash

@@ -86,14 +86,13 @@ def predict_letters(
         predict: of a model in eval mode on `device`.
         manifest: with the mark `letter`; no other label is read.
         mano: of the model.
-        device: where the pictures go.
+        device: where the images go.
     """
     images = HandImages(manifest, mano)
     ids, poses = list[str](), []
     with torch.inference_mode():
         for batch in batches_in_order(images, images.collate, _BATCH):
-            there = batch.to(device)
-            poses.append(predict(there.images, there.intrinsics, there.ids).mano_pose.float().cpu())
+            poses.append(predict(batch.to(device)).mano_pose[:, 0].float().cpu())
             ids += batch.ids
     letters = dict(zip(manifest.ids, manifest.flags["letter"].tolist()))
     return LetterPoses(tuple(ids), tuple(letters[name] for name in ids), torch.cat(poses).clone())

@@ -11,7 +11,7 @@ from hand_pipeline.methods.maskhand.context_synthesizer import (
     ContextSynthesizer,
     ContextSynthesizerConfig,
 )
-from hand_pipeline.models.token_sampling import (
+from hand_pipeline.methods.maskhand.sampling import (
     SampledTokens,
     SamplingConfig,
     draw,
