@@ -13,7 +13,7 @@ from PIL import Image
 from tests.fixtures.reconstructor import FakeReconstructor
 
 from hand_pipeline.commands.predict import predict
-from hand_pipeline.commands.sampling_options import SamplingOptions
+from hand_pipeline.commands.predict_options import SamplingOptions
 from hand_pipeline.data.batch import HandHypotheses
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig

@@ -144,8 +144,8 @@ def _changed(sampling: "SamplingConfig", changes: dict[str, float]) -> "Sampling
 def _write(
     out: Path, names: list[str], pose: Tensor, method: "Method", meshes: bool, seed: int
 ) -> None:
+    from hand_pipeline.evaluation.generated_hands import pose_hands
     from hand_pipeline.evaluation.hand_files import write_json, write_mesh
-    from hand_pipeline.evaluation.text_to_mesh import pose_hands
     from hand_pipeline.geometry.mano import ManoHand
     from hand_pipeline.geometry.rotation import matrix_to_axis_angle
     from hand_pipeline.viz.hand_sheet import hand_sheet

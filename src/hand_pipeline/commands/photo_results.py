@@ -12,19 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hand_pipeline.config import Config
-from hand_pipeline.data.photos.files import BadPhoto, load_photo
-from hand_pipeline.data.photos.videos import (
-    VIDEO_SUFFIXES,
-    BadVideo,
-    read_frames,
-    video_info,
-    write_video,
-)
+from hand_pipeline.data.photos.files import VIDEO_SUFFIXES, BadPhoto, load_photo
 from hand_pipeline.evaluation.hand_files import photo_json, write_json, write_meshes
 from hand_pipeline.evaluation.reconstruct import PhotoReconstructor, PlacedHand
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.camera import default_intrinsics
-from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
 from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overlay_picture
 
 MOST_DRAWN = 12
@@ -63,8 +55,6 @@ class PhotoResults:
                 self._photo(path, name)
         except BadPhoto as error:
             self._note_bad(path, error.reason, error.detail)
-        except BadVideo as error:
-            self._note_bad(path, "unreadable", str(error))
 
     def report(self) -> None:
         """Write the summary and say what was done.
@@ -107,9 +97,7 @@ class PhotoResults:
         with atomic_write(stem.parent / f"{stem.name}.overlay.png") as temporary:
             overlay_picture(photo, drawn(hands), camera).save(temporary)
         if several:
-            with atomic_write(stem.parent / f"{stem.name}.hypotheses.png") as temporary:
-                rows = [with_confidence(row) for row in several]
-                hypotheses_picture(photo, rows, camera, MOST_DRAWN).save(temporary)
+            _draw_hypotheses(stem.parent / f"{stem.name}.hypotheses.png", photo, several, camera)
         size = (photo.shape[1], photo.shape[0])
         record = photo_json(path.name, size, hands, camera, self.focal is not None, several)
         write_json(stem.parent / f"{stem.name}.json", record)
@@ -118,6 +106,16 @@ class PhotoResults:
         self.photos.append({"file": str(path), "hands": len(hands)})
 
     def _video(self, path: Path, name: str) -> None:
+        from hand_pipeline.data.photos.videos import BadVideo  # and PyAV: only for videos
+
+        try:
+            self._frames(path, name)
+        except BadVideo as error:
+            self._note_bad(path, "unreadable", str(error))
+
+    def _frames(self, path: Path, name: str) -> None:
+        from hand_pipeline.data.photos.videos import BadVideo, read_frames, video_info, write_video
+
         info = video_info(path)
         stem = self.out / name
         frames = with_hands = 0
@@ -153,15 +151,22 @@ def drawn(hands: Sequence[PlacedHand]) -> list[DrawnHand]:
     ]  # fmt: skip
 
 
-def with_confidence(hypotheses: Sequence[PlacedHand]) -> list[Hypothesis]:
-    """The hypotheses of a hand as they are drawn.
+def _draw_hypotheses(
+    path: Path, photo: np.ndarray, hands: Sequence[Sequence[PlacedHand]], camera: Tensor
+) -> None:
+    """Write the picture of each hand's hypotheses.
 
     Raises:
         ValueError: one has no confidence.
     """
-    rows = []
-    for placed, hand in zip(hypotheses, drawn(hypotheses)):
-        if placed.confidence is None:
-            raise ValueError("a model that gives several hands must give each a confidence")
-        rows.append(Hypothesis(hand, placed.confidence))
-    return rows
+    from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
+
+    rows: list[list[Hypothesis]] = []
+    for hypotheses in hands:
+        rows.append([])
+        for placed, hand in zip(hypotheses, drawn(hypotheses)):
+            if placed.confidence is None:
+                raise ValueError("a model that gives several hands must give each a confidence")
+            rows[-1].append(Hypothesis(hand, placed.confidence))
+    with atomic_write(path) as temporary:
+        hypotheses_picture(photo, rows, camera, MOST_DRAWN).save(temporary)

@@ -1,6 +1,6 @@
 """Predict the hands of a labelled set and keep them, with the truth beside them, in a file."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -122,7 +122,7 @@ def set_batches(
     machine: MachineConfig,
     description: str,
     most: int | None = None,
-) -> Iterable[B_co]:
+) -> Iterator[B_co]:
     """Batches of a set in its order, with a progress bar.
 
     Args:
@@ -134,7 +134,7 @@ def set_batches(
     """
     rows = range(len(hands) if most is None else min(most, len(hands)))
     batches = batches_in_order(hands, hands.collate, batch_size, machine.num_workers, rows)  # type: ignore[arg-type]
-    return tqdm(batches, total=-(-len(rows) // batch_size), desc=description)
+    yield from tqdm(batches, total=-(-len(rows) // batch_size), desc=description)
 
 
 def draw_samples(hands: BatchedSet[B_co], count: int, seed: int) -> tuple[list[int], B_co]:

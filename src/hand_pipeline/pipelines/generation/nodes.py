@@ -14,12 +14,13 @@ from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.asl_poses import ALIKE, AslPosesConfig, LetterSet, load_letters
 from hand_pipeline.data.pca_poses import PosePCA
 from hand_pipeline.data.pose_set import read_poses
-from hand_pipeline.evaluation.diversity import average_pairwise_distance, self_intersection_percent
-from hand_pipeline.evaluation.text_to_mesh import (
+from hand_pipeline.evaluation.generated_hands import (
     NamedHands,
+    average_pairwise_distance,
     named_hands,
     pose_hands,
     score_named_hands,
+    self_intersection_percent,
     summary_of,
 )
 from hand_pipeline.geometry.mano import ManoHand

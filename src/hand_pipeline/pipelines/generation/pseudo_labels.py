@@ -20,8 +20,8 @@ from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.readers.hand_sets import read_hands
+from hand_pipeline.evaluation.generated_hands import pose_hands
 from hand_pipeline.evaluation.predict import Predict
-from hand_pipeline.evaluation.text_to_mesh import pose_hands
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.maskhand import MaskHand

@@ -11,7 +11,7 @@ from PIL import Image
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
 from hand_pipeline.data.hand_mix import open_labelled_hands
-from hand_pipeline.evaluation.keypoint_auc import score_joints_2d
+from hand_pipeline.evaluation.keypoints_2d import score_joints_2d
 from hand_pipeline.evaluation.predict import set_batches
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE

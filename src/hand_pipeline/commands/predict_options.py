@@ -1,4 +1,4 @@
-"""Options of `predict` for models that draw several hands for one photo."""
+"""Options of `predict`: groups of them in its help, and how several hands of a photo are drawn."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -8,12 +8,36 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from hand_pipeline.commands.option_groups import GroupedOption
 from hand_pipeline.config import Config
 from hand_pipeline.training.method import Reconstructor
 
 PHOTO_HYPOTHESES = 6
+_REST = "Other"  # heading of options without a group
 _CHANCE = 1.0  # temperature: codes are drawn as probable as the network says
+
+
+class GroupedOption(click.Option):
+    """An option that is listed under the heading `group`."""
+
+    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """Lists its `GroupedOption`s by group, the groups in the order of their first options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every group's options; those without a group come last."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                group = parameter.group if isinstance(parameter, GroupedOption) else _REST
+                groups.setdefault(group, []).append(record)
+        for group, records in sorted(groups.items(), key=lambda item: item[0] == _REST):
+            with formatter.section(group):
+                formatter.write_dl(records)
 
 
 @dataclass(frozen=True)
