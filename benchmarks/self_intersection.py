@@ -12,7 +12,7 @@ import time
 import numpy as np
 import torch
 
-from hand_pipeline.evaluation.diversity import average_pairwise_distance
+from hand_pipeline.evaluation.generated_hands import average_pairwise_distance
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.self_intersection import self_intersecting_faces
 

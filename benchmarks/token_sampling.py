@@ -19,8 +19,8 @@ import torch
 
 from hand_pipeline.methods.maskhand.config import ContextSynthesizerConfig, ShapeCameraHeadConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig, sample_tokens
 from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHead
-from hand_pipeline.models.token_sampling import SamplingConfig, sample_tokens
 from hand_pipeline.models.vit import VisionTransformer, VitConfig, build_vit
 
 TOKENS, CODES = 64, 2048

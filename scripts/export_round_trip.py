@@ -30,9 +30,10 @@ from hand_pipeline.evaluation.leaderboard import (
     predict_benchmark,
 )
 from hand_pipeline.evaluation.metrics import evaluate_hands
-from hand_pipeline.evaluation.reconstruct import HandModel
 from hand_pipeline.evaluation.scorers.benchmarks import score_files
-from hand_pipeline.methods import load_method
+from hand_pipeline.methods import restore_reconstructor
+from hand_pipeline.training.checkpoint import load_checkpoint
+from hand_pipeline.training.method import Reconstructor
 
 CFG = LeaderboardConfig(batch_size=8, partial=True)
 LIMIT = 1e-5  # mm, or of 1
@@ -57,7 +58,9 @@ class Comparison(NamedTuple):
         return max((abs(self.in_process[n] - self.from_file[n]) for n in names), default=0.0)
 
 
-def compare(name: str, model: HandModel, hands: int, work: Path, device: str) -> list[Comparison]:
+def compare(
+    name: str, model: Reconstructor, hands: int, work: Path, device: str
+) -> list[Comparison]:
     """Write, export and score one benchmark's fixture, split by split."""
     benchmark, data, out = BENCHMARKS[name], work / name, work / "submission" / name
     for seed, split in enumerate(benchmark.splits):
@@ -78,7 +81,7 @@ def compare(name: str, model: HandModel, hands: int, work: Path, device: str) ->
 
 
 def score_in_process(
-    benchmark: Benchmark, model: HandModel, images: HandImages, device: str
+    benchmark: Benchmark, model: Reconstructor, images: HandImages, device: str
 ) -> dict[str, float]:
     """Figures of the predicted arrays, no file between."""
     placed = list(predict_benchmark(model, images, benchmark, CFG, device, progress=False))
@@ -145,10 +148,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--benchmarks", nargs="+", default=list(BENCHMARKS), choices=BENCHMARKS)
     arguments = parser.parse_args()
-    model = load_method(arguments.checkpoint)
-    if not isinstance(model, HandModel):
-        parser.error(f"{arguments.checkpoint} holds a method that reconstructs no hands")
-    model.to(arguments.device)
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    model = restore_reconstructor(checkpoint, str(arguments.checkpoint)).to(arguments.device)
     with tempfile.TemporaryDirectory() as work:
         rows = [
             row

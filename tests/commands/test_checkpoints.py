@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 from hand_pipeline.commands.checkpoints import MODELS, TRAINED, find_checkpoint, load_model
 from hand_pipeline.commands.predict import predict
-from hand_pipeline.methods import METHODS
+from hand_pipeline.methods import method_class
 from hand_pipeline.training.checkpoint import Checkpoint, save_checkpoint
+from hand_pipeline.training.method import Reconstructor
 
 CATALOG = Path(__file__).parents[2] / "conf" / "base" / "catalog.yml"
 
@@ -38,7 +39,7 @@ def test_neither_a_method_nor_a_checkpoint_is_an_error_that_names_both(tmp_path)
 @pytest.mark.parametrize("name", TRAINED)
 def test_what_a_method_stands_for_is_made_and_can_be_rebuilt(name):
     trained = TRAINED[name]
-    assert trained.holds in METHODS
+    assert issubclass(method_class(trained.holds), Reconstructor)
     filepath = yaml.safe_load(CATALOG.read_text())["{name}_method"]["filepath"]
     assert filepath.endswith(f"/{MODELS}/{{name}}_method.safetensors")
     stage = importlib.import_module(f"hand_pipeline.pipelines.{trained.pipeline}")
@@ -58,8 +59,8 @@ def test_a_checkpoint_of_another_method_is_refused(untrained):
 
 
 def test_a_method_that_reconstructs_no_hands_is_refused(tmp_path, monkeypatch, untrained):
-    methods = importlib.import_module("hand_pipeline.methods")
-    monkeypatch.setattr(methods, "restore_method", lambda checkpoint, origin: object())
+    commands = importlib.import_module("hand_pipeline.commands.checkpoints")
+    monkeypatch.setattr(commands, "restore_method", lambda checkpoint, origin: object())
     with pytest.raises(click.ClickException, match="holds object, which reconstructs no hands"):
         load_model(untrained, "cpu")
 

@@ -2,7 +2,6 @@ import json
 import sys
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -11,22 +10,21 @@ import torch
 import trimesh
 from click.testing import CliRunner
 from PIL import Image
-from torch import nn
+from tests.fixtures.reconstructor import FakeReconstructor
 
 from hand_pipeline.commands.predict import predict
-from hand_pipeline.commands.sampling_options import SamplingOptions
-from hand_pipeline.data.batch import HandHypotheses, HandPrediction
+from hand_pipeline.commands.predict_options import SamplingOptions
+from hand_pipeline.data.batch import HandHypotheses
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig
 from hand_pipeline.data.photos.videos import write_video
 from hand_pipeline.geometry.camera import project, weak_perspective_to_translation
-from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
 from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
-from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.training.checkpoint import pack_method, save_checkpoint
 
 module = sys.modules["hand_pipeline.commands.predict"]
@@ -52,24 +50,20 @@ class FakeDetector:
         return hands
 
 
-class MeanHand(nn.Module):
+class MeanHand(FakeReconstructor):
     """The mean hand, filling the crop."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.mano = ManoHand()
-        self.crop_scale = torch.tensor(1.75)
-
-    def predict(self, images, intrinsics, ids, keypoints=None):
-        count = len(images)
+    def predict(self, batch, generator=None):
+        count, intrinsics = len(batch), batch.intrinsics
         pose = self.mano.full_pose(torch.zeros(count, 48), flat_hand_mean=False)
         place = weak_perspective_to_translation(
-            torch.tensor([[6.0, 0, 0]]).expand(count, 3), intrinsics, images.shape[-1]
+            torch.tensor([[6.0, 0, 0]]).expand(count, 3), intrinsics, batch.images.shape[-1]
         )
         mesh = self.mano(pose, torch.zeros(count, 10), place)
-        joints_2d = project(mesh.joints, intrinsics)
-        betas = torch.zeros(count, 10)
-        return HandPrediction(ids, intrinsics, joints_2d, mesh.joints, mesh.vertices, pose, betas)
+        return HandHypotheses.single(
+            batch.ids, intrinsics, project(mesh.joints, intrinsics), mesh.joints, mesh.vertices,
+            pose, torch.zeros(count, 10),
+        )  # fmt: skip
 
 
 class DrawnHands(MeanHand):
@@ -77,25 +71,24 @@ class DrawnHands(MeanHand):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cfg = SimpleNamespace(sampling=SamplingConfig(iterations=3))
+        self.sampling = SamplingConfig(iterations=3)
         self.asked = []
 
-    def hypotheses(self, images, intrinsics, ids, keypoints=None, sampling=None, generator=None):
-        self.asked.append(sampling)
-        one, several = self.predict(images, intrinsics, ids), sampling.hypotheses
-        bent = torch.zeros(len(images), several, 16, 3)
-        bent[:, :, 1:, 2] = 0.5 * torch.rand(len(images), several, 15, generator=generator)
-        pose = one.mano_pose[:, None] @ axis_angle_to_matrix(bent)
-        place = one.joints_3d[:, 0] - self.mano.rest_joints(one.betas)[:, 0]
+    def predict(self, batch, generator=None):
+        self.asked.append(self.sampling)
+        one, count, several = super().predict(batch), len(batch), self.sampling.hypotheses
+        bent = torch.zeros(count, several, 16, 3)
+        bent[:, :, 1:, 2] = 0.5 * torch.rand(count, several, 15, generator=generator)
+        pose = one.mano_pose @ axis_angle_to_matrix(bent)
+        place = one.joints_3d[:, 0, 0] - self.mano.rest_joints(one.betas)[:, 0]
         mesh = self.mano(
             pose.flatten(0, 1), *(v.repeat_interleave(several, 0) for v in (one.betas, place))
         )
         joints, vertices = (v.unflatten(0, pose.shape[:2]) for v in (mesh.joints, mesh.vertices))
-        sure = (0.8 / torch.arange(1, several + 1)).expand(len(images), several)
+        sure = (0.8 / torch.arange(1, several + 1)).expand(count, several)
         return HandHypotheses(
-            ids, intrinsics, joints[..., :2], joints, vertices, pose, one.betas, sure,
+            batch.ids, batch.intrinsics, joints[..., :2], joints, vertices, pose, one.betas, sure,
             sure[..., None].expand(-1, -1, 21),
-            torch.zeros(len(images), several, 1, dtype=torch.int64), sure[..., None],
         )  # fmt: skip
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from tests.fixtures.freihand import write_freihand
 
+from hand_pipeline.data.batch import true_keypoints
 from hand_pipeline.data.detected_keypoints import (
     DetectedKeypoints,
     WithKeypoints,
     joined,
     keypoints_of,
     read_keypoints,
-    true_keypoints,
     write_keypoints,
 )
 from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset, LabelsConfig

@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from hand_pipeline.data.batch import HandBatch
-from hand_pipeline.data.detected_keypoints import true_keypoints
+from hand_pipeline.data.batch import HandBatch, true_keypoints
 from hand_pipeline.data.hand_augmentation import (
     HandAugmentation,
     HandAugmentationConfig,

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from hand_pipeline.evaluation.claims import ClaimConfig, Verdict, judge_claims
+from hand_pipeline.evaluation.claims import ClaimConfig, Verdict, judge_claims, paired_test
 from hand_pipeline.evaluation.figure_tables import FigureTable, read_figure_tables
-from hand_pipeline.evaluation.paired_test import paired_test
 
 SEEDS = 6
 

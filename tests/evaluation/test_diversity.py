@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hand_pipeline.evaluation import diversity
-from hand_pipeline.evaluation.diversity import (
+from hand_pipeline.evaluation import generated_hands
+from hand_pipeline.evaluation.generated_hands import (
     average_pairwise_distance,
     self_intersection_percent,
 )
@@ -37,7 +37,7 @@ def test_equal_hands_are_at_no_distance():
 
 @pytest.mark.parametrize("rows", [1, 7, 20, 512])
 def test_chunks_of_any_size_give_the_mean_over_all_pairs(monkeypatch, rows):
-    monkeypatch.setattr(diversity, "_CHUNK", rows)
+    monkeypatch.setattr(generated_hands, "_CHUNK", rows)
     hands = np.random.default_rng(2).normal(0, 0.05, (40, 21, 3)).astype(np.float32)
     assert average_pairwise_distance(hands) == pytest.approx(all_pairs(hands), rel=1e-5)
 

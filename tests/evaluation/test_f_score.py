@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hand_pipeline.evaluation.f_score import f_scores
+from hand_pipeline.evaluation.surface_distance import f_scores
 
 
 def brute_force(prediction, truth, threshold):

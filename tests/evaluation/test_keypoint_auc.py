@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hand_pipeline.evaluation.keypoint_auc import THRESHOLDS_PX, score_joints_2d
+from hand_pipeline.evaluation.keypoints_2d import THRESHOLDS_PX, score_joints_2d
 
 ALL = np.ones((4, 21), dtype=bool)
 TRUTH = np.random.default_rng(0).uniform(0, 224, (4, 21, 2))

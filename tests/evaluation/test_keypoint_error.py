@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hand_pipeline.data.detected_keypoints import DetectedKeypoints
-from hand_pipeline.evaluation.keypoint_error import errors_by_hand, score_keypoints
+from hand_pipeline.evaluation.keypoints_2d import errors_by_hand, score_keypoints
 from hand_pipeline.geometry.joints import OPENPOSE
 
 

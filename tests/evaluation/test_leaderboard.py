@@ -2,15 +2,15 @@
 
 import json
 import logging
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
+from tests.fixtures.reconstructor import FakeReconstructor
 from tests.fixtures.scene import FixtureHands
 from tests.fixtures.write import write_fixture
 
-from hand_pipeline.data.batch import HandPrediction
+from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.evaluation.leaderboard import (
@@ -33,40 +33,38 @@ PARTIAL = LeaderboardConfig(batch_size=3, partial=True)
 HO3D = ["ho3d_v2", "ho3d_v3"]
 
 
-@dataclass
-class Oracle:
+class Oracle(FakeReconstructor):
     """Knows the hands, in the order of the set; like any model, only right ones with one tip set.
 
     With `wrong_by` metres, it puts them elsewhere.
     """
 
-    hands: FixtureHands
-    wrong_by: float = 0.0
-    mano: ManoHand = field(default_factory=ManoHand)
-    crop_scale: torch.Tensor = field(default_factory=lambda: torch.tensor(2.0))
-    inside: list[float] = field(default_factory=list)
-    start: int = 0
+    def __init__(self, hands: FixtureHands, wrong_by: float = 0.0) -> None:
+        super().__init__(crop_scale=2.0)
+        self.hands, self.wrong_by = hands, wrong_by
+        self.inside: list[float] = []
+        self.start = 0
 
-    def predict(self, images, intrinsics, ids, keypoints=None) -> HandPrediction:
-        rows = slice(self.start, self.start + len(ids))
-        self.start += len(ids)
+    def predict(self, batch, generator=None) -> HandHypotheses:
+        rows = slice(self.start, self.start + len(batch))
+        self.start += len(batch)
         vertices, joints = (
             torch.from_numpy(points[rows]) for points in (self.hands.vertices, self.hands.joints_3d)
         )
         left = torch.from_numpy(~self.hands.is_right[rows])[:, None, None]
         vertices = torch.where(left, mirror_points(vertices), vertices)
         joints = with_tips(torch.where(left, mirror_points(joints), joints), vertices, "mano")
-        pixels = project(joints, intrinsics)
-        seen = ((pixels > 0) & (pixels < images.shape[-1])).float().mean()
+        pixels = project(joints, batch.intrinsics)
+        seen = ((pixels > 0) & (pixels < batch.images.shape[-1])).float().mean()
         self.inside.append(float(seen))
         shift = torch.tensor([0.0, 0.0, self.wrong_by])
-        return prediction(ids, intrinsics, joints + shift, vertices + shift)
+        return prediction(batch, joints + shift, vertices + shift)
 
 
-def prediction(ids, intrinsics, joints, vertices) -> HandPrediction:
-    count = len(ids)
-    return HandPrediction(
-        ids, intrinsics, project(joints, intrinsics), joints, vertices,
+def prediction(batch: HandBatch, joints, vertices) -> HandHypotheses:
+    count = len(batch)
+    return HandHypotheses.single(
+        batch.ids, batch.intrinsics, project(joints, batch.intrinsics), joints, vertices,
         torch.eye(3).repeat(count, 16, 1, 1), torch.zeros(count, 10),
     )  # fmt: skip
 
@@ -130,13 +128,13 @@ def test_dexycbs_lines_are_millimetres_under_the_toolkits_index(dexycb, tmp_path
 class FlatOracle(Oracle):
     """Knows only the 2D joints, in the crops' pixels, and puts them a metre away."""
 
-    def predict(self, images, intrinsics, ids, keypoints=None) -> HandPrediction:
+    def predict(self, batch, generator=None) -> HandHypotheses:
         truth = {name: row for row, name in enumerate(self.images.ids)}
-        batch = self.images.labels(np.array([truth[name] for name in ids]), None)
-        joints = unproject(batch.joints_2d, torch.ones(len(ids), 21), intrinsics)
-        vertices = torch.zeros(len(ids), 778, 3) + torch.tensor([0.0, 0.0, 1.0])
+        labels = self.images.labels(np.array([truth[name] for name in batch.ids]), None)
+        joints = unproject(labels.joints_2d, torch.ones(len(batch), 21), batch.intrinsics)
+        vertices = torch.zeros(len(batch), 778, 3) + torch.tensor([0.0, 0.0, 1.0])
         vertices[:, list(TIP_VERTICES["mano"])] = joints[:, 4::4]
-        return prediction(ids, intrinsics, joints, vertices)
+        return prediction(batch, joints, vertices)
 
 
 def test_hints_joints_are_pixels_of_the_photo_on_either_side(tmp_path):

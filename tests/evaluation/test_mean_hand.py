@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.evaluation.mean_hand import fit_mean_hand
 from hand_pipeline.geometry.camera import project
 
@@ -20,9 +21,10 @@ def test_the_mean_of_one_hand_is_that_hand(mano, labels):
     pose, betas, joints, has_mano = (value[:1] for value in labels)
     intrinsics = torch.tensor([[[200.0, 0, 32], [0, 200, 32], [0, 0, 1]]]).repeat(2, 1, 1)
     mean = fit_mean_hand(pose, betas, joints, has_mano, mano)
-    hands = mean.predict(torch.zeros(2, 3, 64, 64), intrinsics, ("a", "b"))
-    torch.testing.assert_close(hands.joints_3d, joints.repeat(2, 1, 1), atol=1e-5, rtol=0)
-    torch.testing.assert_close(hands.joints_2d, project(hands.joints_3d, intrinsics))
+    batch = HandBatch.unlabelled(("a", "b"), torch.zeros(2, 3, 64, 64), intrinsics)
+    hands = mean.predict(batch)
+    torch.testing.assert_close(hands.joints_3d[:, 0], joints.repeat(2, 1, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(hands.joints_2d[:, 0], project(hands.joints_3d[:, 0], intrinsics))
 
 
 def test_unlabelled_samples_do_not_enter_the_mean(mano, labels):

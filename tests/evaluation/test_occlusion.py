@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hand_pipeline.data.batch import HandBatch, HandPrediction
+from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.data.occlusion import OcclusionConfig, occlude, tight_boxes
 from hand_pipeline.evaluation.metrics import evaluate_hands
 from hand_pipeline.evaluation.occlusion import occluded_batches, score_occluded
@@ -20,13 +20,13 @@ class Shifted:
         step = torch.tensor([metres, 0.0, 0.0])
         self.joints = truth.joints_3d + moved[..., None] * step
 
-    def __call__(self, images, intrinsics, ids, keypoints=None):
-        self.seen.append((images, keypoints))
-        rows = [self.truth.ids.index(name) for name in ids]
+    def __call__(self, batch: HandBatch) -> HandHypotheses:
+        self.seen.append(batch.keypoints)
+        rows = [self.truth.ids.index(name) for name in batch.ids]
         truth = self.truth
-        return HandPrediction(
-            ids, intrinsics, truth.joints_2d[rows], self.joints[rows], truth.vertices[rows],
-            truth.mano_pose[rows], truth.betas[rows],
+        return HandHypotheses.single(
+            batch.ids, batch.intrinsics, truth.joints_2d[rows], self.joints[rows],
+            truth.vertices[rows], truth.mano_pose[rows], truth.betas[rows],
         )  # fmt: skip
 
 
@@ -35,9 +35,7 @@ def nothing(batch: HandBatch) -> torch.Tensor:
 
 
 def test_a_model_that_knows_the_hand_is_right_however_much_is_black(batch: HandBatch) -> None:
-    found = score_occluded(
-        Shifted(batch, nothing(batch)), occluded_batches([batch], MOST), progress=False
-    )
+    found = score_occluded(Shifted(batch, nothing(batch)), occluded_batches([batch], MOST))
     assert found.summary["pa_mpjpe_mm"] == pytest.approx(0, abs=1e-3)
     assert found.summary["pa_mpvpe_mm"] == pytest.approx(0, abs=1e-3)
     assert found.summary["hidden_pck_0.05"] == found.summary["seen_pck_0.05"] == 1
@@ -50,9 +48,7 @@ def test_only_hidden_joints_count_as_hidden(batch: HandBatch) -> None:
     boxes = tight_boxes(batch)
     pixels = float((boxes[:, 2:] - boxes[:, :2]).amax(1).max())
     metres = pixels * 0.6 / 200  # a whole box at the hands' depth
-    found = score_occluded(
-        Shifted(batch, hidden, metres), occluded_batches([batch], MOST), progress=False
-    )
+    found = score_occluded(Shifted(batch, hidden, metres), occluded_batches([batch], MOST))
     assert found.summary["hidden_pck_0.15"] == 0
     assert found.summary["seen_pck_0.05"] == 1
     assert found.summary["hidden_pa_mpjpe_mm"] > 5
@@ -61,7 +57,7 @@ def test_only_hidden_joints_count_as_hidden(batch: HandBatch) -> None:
 def test_errors_are_those_of_the_scorer(batch: HandBatch) -> None:
     hidden = occlude(batch, range(len(batch)), MOST).hidden
     model = Shifted(batch, hidden, 0.02)
-    found = score_occluded(model, occluded_batches([batch], MOST), progress=False)
+    found = score_occluded(model, occluded_batches([batch], MOST))
     expected = evaluate_hands(
         model.joints.numpy(), batch.vertices.numpy(), batch.joints_3d.numpy(),
         batch.vertices.numpy(), batch.ids,
@@ -84,10 +80,10 @@ def test_batches_change_nothing_of_what_is_hidden(batch: HandBatch) -> None:
 
 def test_a_model_gets_no_keypoints_or_those_of_seen_joints(batch: HandBatch) -> None:
     model = Shifted(batch, nothing(batch))
-    score_occluded(model, occluded_batches([batch], MOST), progress=False)
-    score_occluded(model, occluded_batches([batch], MOST, keep_keypoints=True), progress=False)
+    score_occluded(model, occluded_batches([batch], MOST))
+    score_occluded(model, occluded_batches([batch], MOST, keep_keypoints=True))
     hidden = occlude(batch, range(len(batch)), MOST).hidden
-    (_, none), (_, some) = model.seen
+    none, some = model.seen
     assert none is None
     assert torch.equal(some.confidence > 0, ~hidden)
 
@@ -96,7 +92,6 @@ def test_with_nothing_hidden_there_is_no_figure_of_hidden_joints(batch: HandBatc
     found = score_occluded(
         Shifted(batch, nothing(batch)),
         occluded_batches([batch], OcclusionConfig(share=0)),
-        progress=False,
     )
     assert found.summary["hidden_share"] == 0
     assert not any(name.startswith(("hidden_pck", "hidden_pa")) for name in found.summary)
@@ -105,7 +100,7 @@ def test_with_nothing_hidden_there_is_no_figure_of_hidden_joints(batch: HandBatc
 
 def test_an_empty_set_is_refused(batch: HandBatch) -> None:
     with pytest.raises(ValueError, match="evaluation set is empty"):
-        score_occluded(Shifted(batch, nothing(batch)), [], progress=False)
+        score_occluded(Shifted(batch, nothing(batch)), [])
 
 
 def _rows(batch: HandBatch, rows: slice) -> HandBatch:

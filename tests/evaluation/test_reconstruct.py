@@ -1,21 +1,21 @@
 import json
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import trimesh
-from torch import nn
+from tests.fixtures.reconstructor import FakeReconstructor
 
-from hand_pipeline.data.batch import HandHypotheses, HandPrediction
+from hand_pipeline.data.batch import HandHypotheses
 from hand_pipeline.data.photos.cropping import CropConfig
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig
 from hand_pipeline.evaluation.hand_files import photo_json, write_meshes
-from hand_pipeline.evaluation.reconstruct import HandModel, HypothesesModel, PhotoReconstructor
+from hand_pipeline.evaluation.reconstruct import PhotoReconstructor
 from hand_pipeline.geometry.camera import default_intrinsics, project, unproject
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
-from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 
 CAMERA = default_intrinsics(640, 480)
 
@@ -30,26 +30,23 @@ class FakeDetector:
         return self.hands
 
 
-class OneDepth(nn.Module):
+class OneDepth(FakeReconstructor):
     """Puts a fixed pose where the crop's centre is seen, at 0.5 m; notes what it was shown."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.mano = ManoHand()
-        self.crop_scale = torch.tensor(1.75)
-
-    def predict(self, images, intrinsics, ids, keypoints=None):
-        self.images, self.intrinsics, self.ids = images, intrinsics, ids
-        count = len(images)
-        generator = torch.Generator().manual_seed(3)
-        pose = axis_angle_to_matrix(0.3 * torch.randn(1, 16, 3, generator=generator))
+    def predict(self, batch, generator=None):
+        self.images, self.intrinsics, self.ids = batch.images, batch.intrinsics, batch.ids
+        count = len(batch)
+        fixed = torch.Generator().manual_seed(3)
+        pose = axis_angle_to_matrix(0.3 * torch.randn(1, 16, 3, generator=fixed))
         pose = pose.expand(count, 16, 3, 3)
-        betas = torch.randn(1, 10, generator=generator).expand(count, 10)
-        middle = torch.full((count, 1, 2), images.shape[-1] / 2)
-        place = unproject(middle, torch.full((count, 1), 0.5), intrinsics)[:, 0]
+        betas = torch.randn(1, 10, generator=fixed).expand(count, 10)
+        middle = torch.full((count, 1, 2), self.images.shape[-1] / 2)
+        place = unproject(middle, torch.full((count, 1), 0.5), self.intrinsics)[:, 0]
         mesh = self.mano(pose, betas, place)
-        joints_2d = project(mesh.joints, intrinsics)
-        return HandPrediction(ids, intrinsics, joints_2d, mesh.joints, mesh.vertices, pose, betas)
+        return HandHypotheses.single(
+            batch.ids, self.intrinsics, project(mesh.joints, self.intrinsics), mesh.joints,
+            mesh.vertices, pose, betas,
+        )  # fmt: skip
 
 
 class SeveralHands(OneDepth):
@@ -57,35 +54,34 @@ class SeveralHands(OneDepth):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cfg = SimpleNamespace(sampling=SamplingConfig())
+        self.sampling = SamplingConfig()
 
-    def hypotheses(self, images, intrinsics, ids, keypoints=None, sampling=None, generator=None):
-        one = self.predict(images, intrinsics, ids, keypoints)
-        self.keypoints, self.sampling = keypoints, sampling or self.cfg.sampling
-        count, several = len(images), self.sampling.hypotheses
+    def predict(self, batch, generator=None):
+        one = super().predict(batch)
+        self.keypoints = batch.keypoints
+        count, several = len(batch), self.sampling.hypotheses
         turns = torch.rand(1, several, 16, 3, generator=generator).expand(count, -1, -1, -1)
         order = turns.sum((-2, -1)).argsort(1)
         turns = turns.gather(1, order[..., None, None].expand_as(turns))
         pose = axis_angle_to_matrix(turns)
         betas = one.betas.repeat_interleave(several, 0)
-        place = one.joints_3d[:, 0] - self.mano.rest_joints(one.betas)[:, 0]
+        place = one.joints_3d[:, 0, 0] - self.mano.rest_joints(one.betas)[:, 0]
         mesh = self.mano(pose.flatten(0, 1), betas, place.repeat_interleave(several, 0))
         joints, vertices = (v.unflatten(0, (count, several)) for v in (mesh.joints, mesh.vertices))
-        joints_2d = project(mesh.joints, intrinsics.repeat_interleave(several, 0))
+        joints_2d = project(mesh.joints, batch.intrinsics.repeat_interleave(several, 0))
         sure = torch.linspace(0.9, 0.1, several).expand(count, several)
         return HandHypotheses(
-            ids, intrinsics, joints_2d.unflatten(0, (count, several)), joints, vertices, pose,
-            one.betas, sure, sure[..., None] * torch.linspace(1, 0.5, 21),
-            torch.zeros(count, several, 4, dtype=torch.int64), sure[..., None].expand(-1, -1, 4),
+            batch.ids, batch.intrinsics, joints_2d.unflatten(0, (count, several)), joints, vertices,
+            pose, one.betas, sure, sure[..., None] * torch.linspace(1, 0.5, 21),
         )  # fmt: skip
 
 
 class Coloured(OneDepth):
     """Every vertex has the colour of its crop's mean."""
 
-    def textured(self, images, intrinsics):
-        mean = images.float().mean((2, 3)) / 255
-        return SimpleNamespace(colours=mean[:, None].expand(-1, 778, -1))
+    def predict(self, batch, generator=None):
+        mean = batch.images.float().mean((2, 3)) / 255
+        return replace(super().predict(batch), colours=mean[:, None].expand(-1, 778, -1))
 
 
 def found(side, centre, size=80.0, score=0.9):
@@ -103,7 +99,9 @@ def photo():
 
 def reconstruct(photo, *hands):
     model = OneDepth()
-    return PhotoReconstructor(FakeDetector(list(hands)), model, CropConfig())(photo, CAMERA), model
+    ranked = PhotoReconstructor(FakeDetector(list(hands)), model, CropConfig())(photo, CAMERA)
+    assert all(len(row) == 1 for row in ranked)  # the model gives one hand
+    return [row[0] for row in ranked], model
 
 
 def test_a_right_hand_stands_where_its_crop_was(photo):
@@ -171,38 +169,29 @@ def test_the_record_is_json_and_agrees_with_its_own_camera(photo):
 def draw(photo, hand, hypotheses=3, seed=0):
     model = SeveralHands()
     reconstructor = PhotoReconstructor(FakeDetector([hand]), model, CropConfig(), seed=seed)
-    sampling = SamplingConfig(hypotheses=hypotheses, temperature=1)
-    [ranked] = reconstructor.hypotheses(photo, CAMERA, sampling=sampling)
+    model.sampling = SamplingConfig(hypotheses=hypotheses, temperature=1)
+    [ranked] = reconstructor(photo, CAMERA)
     return ranked, model, reconstructor
 
 
-def test_only_a_model_that_draws_hands_is_asked_for_hypotheses(photo):
-    assert isinstance(SeveralHands(), HypothesesModel)
-    assert isinstance(OneDepth(), HandModel)
-    assert not isinstance(OneDepth(), HypothesesModel)
-    reconstructor = PhotoReconstructor(
-        FakeDetector([found("right", (150, 300))]), OneDepth(), CropConfig()
-    )
-    [[hand]] = reconstructor.hypotheses(photo, CAMERA)
+def test_a_model_that_draws_nothing_gives_one_hand_without_a_confidence(photo):
+    [hand], model = reconstruct(photo, found("right", (150, 300)))
+    assert model.sampling is None
     assert hand.confidence is None
     assert hand.joint_confidence is None
-    with pytest.raises(TypeError, match="OneDepth draws no hypotheses"):
-        reconstructor.hypotheses(photo, CAMERA, sampling=SamplingConfig())
 
 
-def test_hypotheses_keep_the_models_order_and_the_first_is_the_photos_hand(photo):
-    ranked, model, reconstructor = draw(photo, found("right", (150, 300)))
+def test_hypotheses_keep_the_models_order(photo):
+    ranked, _, _ = draw(photo, found("right", (150, 300)))
     assert [hand.confidence for hand in ranked] == pytest.approx([0.9, 0.5, 0.1])
     assert ranked[1].joint_confidence[[0, 20]].tolist() == pytest.approx([0.5, 0.25])
-    [alone] = reconstructor(photo, CAMERA, sampling=model.sampling)
-    assert torch.equal(alone.vertices, ranked[0].vertices)
     assert not torch.equal(ranked[1].vertices, ranked[0].vertices)
 
 
-def test_without_sampling_the_model_draws_as_it_is_configured(photo):
+def test_the_models_own_sampling_says_how_many_hands_are_drawn(photo):
     _, model, reconstructor = draw(photo, found("right", (150, 300)))
-    [[hand]] = reconstructor.hypotheses(photo, CAMERA)
-    assert model.sampling == SamplingConfig()
+    model.sampling = SamplingConfig()
+    [[hand]] = reconstructor(photo, CAMERA)
     assert hand.confidence == pytest.approx(0.9)
 
 
@@ -218,8 +207,8 @@ def test_the_detectors_landmarks_reach_a_model_of_hypotheses_in_px_of_the_crop(p
 
 def test_a_seed_repeats_whatever_was_seen_before(photo):
     hand = found("right", (150, 300))
-    first, model, reconstructor = draw(photo, hand)
-    [again] = reconstructor.hypotheses(photo, CAMERA, sampling=model.sampling)
+    first, _, reconstructor = draw(photo, hand)
+    [again] = reconstructor(photo, CAMERA)
     other, _, _ = draw(photo, hand, seed=1)
     for rank in range(3):
         assert torch.equal(first[rank].mano_pose, again[rank].mano_pose)
@@ -280,7 +269,7 @@ def test_meshes_come_back_closed_towards_the_outside_and_in_place(photo, tmp_pat
 def test_a_model_with_colours_gives_them_to_the_mesh_as_gltf_wants_them(tmp_path, side):
     photo = np.full((480, 640, 3), (188, 0, 255), dtype=np.uint8)
     detector = FakeDetector([found(side, (450, 300))])
-    hands = PhotoReconstructor(detector, Coloured(), CropConfig())(photo, CAMERA)
+    [hands] = PhotoReconstructor(detector, Coloured(), CropConfig())(photo, CAMERA)
     colours = hands[0].colours
     assert colours is not None
     torch.testing.assert_close(colours, torch.tensor([188 / 255, 0, 1]).expand(778, 3))

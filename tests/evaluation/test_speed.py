@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.evaluation.speed import seconds_a_batch
 
 
@@ -14,12 +15,16 @@ class Slow:
     def __init__(self) -> None:
         self.calls: list[tuple[tuple[int, ...], torch.dtype, int]] = []
 
-    def __call__(self, images, intrinsics, ids, keypoints=None):
+    def __call__(self, batch: HandBatch) -> HandHypotheses:
         assert torch.is_inference_mode_enabled()
-        assert intrinsics.shape == (len(images), 3, 3)
-        assert torch.allclose(intrinsics[0, 2], torch.tensor([0.0, 0.0, 1.0]))
-        self.calls.append((tuple(images.shape), images.dtype, len(ids)))
+        images, count = batch.images, len(batch)
+        assert torch.allclose(batch.intrinsics[0, 2], torch.tensor([0.0, 0.0, 1.0]))
+        self.calls.append((tuple(images.shape), images.dtype, count))
         time.sleep(0.2 if len(self.calls) == 1 else 0.02)
+        return HandHypotheses.single(
+            batch.ids, batch.intrinsics, batch.joints_2d, batch.joints_3d, batch.vertices,
+            batch.mano_pose, batch.betas,
+        )  # fmt: skip
 
 
 def test_the_median_of_the_timed_calls_counts_and_the_warm_up_does_not():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hand_pipeline.data.asl_poses import AslPosesConfig, draw_letters
-from hand_pipeline.evaluation.text_to_mesh import (
+from hand_pipeline.evaluation.generated_hands import (
     NamedHands,
     named_hands,
     pose_hands,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -111,13 +112,7 @@ def test_one_batch_can_be_overfitted_up_to_the_lift(batch, resnet: ResNetConfig 
     assert curve[-1]["joints_2d"] < 0.1 * curve[0]["joints_2d"]
     assert curve[-1]["depth"] < 0.1 * curve[0]["depth"]
     method.train(False)
-    found = predict_joints(
-        lambda hands: method.predict(
-            hands.images, hands.intrinsics, hands.ids,
-            lengths=bone_lengths(hands.joints_3d, method.cfg.bone),
-        ),
-        [batch], progress=False,
-    )  # fmt: skip
+    found = predict_joints(partial(method.predict, known_size=True), [batch])
     scores = evaluate_joints(
         found.joints, found.gt_joints, found.joints_2d, found.gt_joints_2d, found.ids
     ).summary
@@ -131,11 +126,11 @@ def test_true_pixels_and_depths_give_the_true_hand(batch, monkeypatch: pytest.Mo
     truth = batch.joints_2d * (SIZE / 48), scaled_depths(batch.joints_3d, (0, 5), 0)
     monkeypatch.setattr(method, "estimate", lambda images: truth)
     lengths = bone_lengths(batch.joints_3d, (0, 5))
-    hands = method.predict(batch.images, batch.intrinsics, batch.ids, lengths=lengths)
+    hands = method.predict(batch, known_size=True)
     torch.testing.assert_close(hands.joints_3d, batch.joints_3d, atol=2e-5, rtol=0)
     torch.testing.assert_close(project(hands.joints_3d, hands.intrinsics), hands.joints_2d)
     # Of unknown size: on the same rays, as far off as the mean hand is larger or smaller.
-    mean = method.predict(batch.images, batch.intrinsics, batch.ids)
+    mean = method.predict(batch)
     ratio = (method.bone_length / lengths)[:, None, None]
     torch.testing.assert_close(mean.joints_3d, batch.joints_3d * ratio, atol=2e-5, rtol=0)
 
@@ -228,9 +223,7 @@ def test_a_pretrained_backbone_is_probed_and_a_checkpoint_rebuilds_it(batch) -> 
     )
     rebuilt = restore_method(packed)
     assert isinstance(rebuilt, KeypointProbe)
-    before, after = (
-        m.eval().predict(batch.images, batch.intrinsics, batch.ids) for m in (method, rebuilt)
-    )
+    before, after = (m.eval().predict(batch) for m in (method, rebuilt))
     assert torch.equal(before.joints_3d, after.joints_3d)
     with pytest.raises(CheckpointMismatchError, match="a test holds"):
         build(resnet=RESNET).load_backbone(other.backbone_state(), "a test")
@@ -248,7 +241,7 @@ def test_impossible_values_are_refused(values: dict[str, object], message: str) 
 
 def test_float_images_of_another_size_are_refused(batch) -> None:
     with pytest.raises(ValueError, match="32 x 32 px, got 48 x 48"):
-        build().predict(torch.zeros(4, 3, 48, 48), batch.intrinsics, batch.ids)
+        build().predict(replace(batch, images=torch.zeros(4, 3, 48, 48)))
 
 
 def test_unlabelled_batches_are_refused(batch) -> None:

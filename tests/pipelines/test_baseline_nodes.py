@@ -16,6 +16,7 @@ from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.shards.crops import UnlabelledConfig
 from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.data.views import ViewConfig
+from hand_pipeline.evaluation.predict import ScoringConfig
 from hand_pipeline.methods import METHODS, method_class, restore_method
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
@@ -28,7 +29,6 @@ from hand_pipeline.pipelines.finetune import FinetuneConfig, SupervisedConfig, f
 from hand_pipeline.pipelines.pretrain import PretrainConfig, pretrain
 from hand_pipeline.pipelines.probe import (
     ProbeConfig,
-    ProbeEvaluationConfig,
     score_probe,
     train_probe,
 )
@@ -157,8 +157,7 @@ def test_a_backbone_is_probed_whatever_it_is(
     for name, value in probe.encoder.backbone_state().items():
         assert torch.equal(value, trunk.tensors[name])
     machine = MachineConfig(accelerator="cpu", workspace=tmp_path)
-    evaluation = ProbeEvaluationConfig(batch_size=3)
-    scores, samples, picture = score_probe(hands, packed, evaluation, machine)
+    scores, samples, picture = score_probe(hands, packed, ScoringConfig(batch_size=3), machine)
     known, mean = scores["known_size"], scores["mean_size"]
     assert known["num_samples"] == 4
     assert known["mpjpe_mm"] != mean["mpjpe_mm"]

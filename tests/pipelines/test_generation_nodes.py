@@ -10,7 +10,7 @@ from tests.fixtures.freihand import write_freihand
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.asl_poses import AslPosesConfig, load_letters
-from hand_pipeline.data.batch import HandPrediction
+from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.hand_sets import read_hands
@@ -25,9 +25,9 @@ from hand_pipeline.methods.maskhand.config import (
     VqManoConfig,
 )
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.methods.maskhand.text import TextMaskHand
 from hand_pipeline.methods.maskhand.vq_mano import VqMano
-from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.pipelines.generation.nodes import (
     GenerationEvaluationConfig,
@@ -142,15 +142,11 @@ def test_pseudo_labels_are_the_models_predictions_by_letter(tmp_path: Path) -> N
     manifest = read_hands("asl_alphabet", tmp_path, "train", mano)
     manifest = manifest.select(np.flatnonzero(np.isin(manifest.flags["letter"], ["B", "D"])))
 
-    def predict(images, intrinsics, ids, keypoints=None) -> HandPrediction:
-        count = len(images)
-        pose = torch.eye(3).repeat(count, 16, 1, 1) * images.float().mean((1, 2, 3)).view(
-            -1, 1, 1, 1
-        )
-        nothing = torch.zeros(count, 21, 3)
-        return HandPrediction(
-            ids, intrinsics, nothing[..., :2], nothing, torch.zeros(count, 778, 3), pose,
-            torch.zeros(count, 10),
+    def predict(batch: HandBatch) -> HandHypotheses:
+        grey = batch.images.float().mean((1, 2, 3)).view(-1, 1, 1, 1)
+        return HandHypotheses.single(
+            batch.ids, batch.intrinsics, batch.joints_2d, batch.joints_3d, batch.vertices,
+            torch.eye(3).repeat(len(batch), 16, 1, 1) * grey, batch.betas,
         )  # fmt: skip
 
     hands = predict_letters(predict, manifest, mano)

@@ -1,7 +1,7 @@
 """MaskHand's evaluation on real files with small models that have learnt nothing."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.detected_keypoints import DetectedKeypoints, write_keypoints
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_mix import open_labelled_hands
-from hand_pipeline.evaluation.hypotheses import ScoredHypotheses, load_hypotheses, save_hypotheses
+from hand_pipeline.evaluation.calibration import ScoredHypotheses
 from hand_pipeline.evaluation.predict import load_predictions
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.maskhand.config import (
@@ -23,8 +23,9 @@ from hand_pipeline.methods.maskhand.config import (
     ShapeCameraHeadConfig,
 )
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
-from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.pipelines.maskhand import scoring
 from hand_pipeline.pipelines.maskhand.held_out import MaskHandEvaluationConfig
 from hand_pipeline.pipelines.maskhand.page import write_page
 from hand_pipeline.pipelines.maskhand.scoring import calibrate, predict_held_out, score
@@ -134,24 +135,20 @@ def test_confidence_is_reported_of_hands_joints_and_hypotheses(predicted: Path) 
     assert best["oracle_mm"] <= best["chosen_mm"]
     assert bins.groupby("of")["count"].sum().to_dict() == {"hands": HANDS, "joints": HANDS * 21}
     assert table["hypotheses"].tolist() == ["likeliest tokens, T = 3", "surest of 4 drawn"]
-    scores = load_hypotheses(predicted / "hypotheses" / "maskhand_sampled.npz")
+    scores = load_predictions(predicted / "maskhand_sampled.npz")
     assert scores.confidence.shape == (HANDS, 4)
     assert (np.diff(scores.confidence, axis=1) <= 1e-6).all()
     assert np.array(picture).std() > 0
 
 
-def test_known_confidences_give_the_figures_they_must(tmp_path: Path) -> None:
+def test_known_confidences_give_the_figures_they_must(predicted: Path, monkeypatch) -> None:
     """Ten photos, the surer the better, and of each photo the second hypothesis is the best."""
     errors = np.linspace(5, 14, 10)[:, None] + np.array([[0.0, -2.0]])
     joints = np.repeat(errors[..., None], 21, axis=-1)
     confidence = np.linspace(0.9, 0.1, 10)[:, None] + np.array([[0.05, 0.0]])
-    scores = ScoredHypotheses(
-        tuple(map(str, range(10))), confidence, np.repeat(confidence[..., None], 21, -1),
-        errors, errors, joints,
-    )  # fmt: skip
-    for name in ("maskhand_t3", "maskhand_sampled"):
-        save_hypotheses(tmp_path / "hypotheses" / f"{name}.npz", scores)
-    metrics, table, _, _ = calibrate(tmp_path, CFG)
+    scores = ScoredHypotheses(confidence, np.repeat(confidence[..., None], 21, -1), errors, joints)
+    monkeypatch.setattr(scoring, "score_hypotheses", lambda hands, allow_reflection: scores)
+    metrics, table, _, _ = calibrate(predicted, CFG)
     for name in metrics:
         assert metrics[name]["hands"]["confidence_spearman"] == pytest.approx(-1)
         assert metrics[name]["hands"]["confidence_auroc"] == 1
@@ -178,10 +175,9 @@ def test_shortcuts_of_the_sampler_change_nothing(world: World, readout: str) -> 
 def test_a_cache_that_spoils_the_samples_is_found_out(world: World, monkeypatch) -> None:
     encode = MaskHand.encode
 
-    def forgetful(self, images, intrinsics, keypoints=None):
+    def forgetful(self, batch):
         forgetful.calls += 1
-        keypoints = keypoints if forgetful.calls % 2 else None
-        return encode(self, images, intrinsics, keypoints)
+        return encode(self, batch if forgetful.calls % 2 else replace(batch, keypoints=None))
 
     forgetful.calls = 0
     monkeypatch.setattr(MaskHand, "encode", forgetful)

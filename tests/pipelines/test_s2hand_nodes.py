@@ -191,7 +191,7 @@ def test_true_joints_of_a_model_score_full_marks(world, monkeypatch):
     held_out = open_labelled_hands(world.hands, "evaluation", ManoHand(tips="freihand"))
     truth = iter(held_out.labels(np.arange(HANDS), None).joints_2d.split(CFG.batch_size))
 
-    def seer(self, images, intrinsics):
+    def seer(self, batch):
         return next(truth) * (self.image_size / 224)
 
     monkeypatch.setattr(S2Hand, "estimated_2d", seer)
@@ -266,13 +266,13 @@ def test_the_error_before_and_after_is_that_of_each_model_on_photos_held_out(wor
     assert not set(held_out.ids) & set(learnt.ids)
     stages, away, asked = {"before": "3d", "after": "joint"}, {"before": 20.0, "after": 5.0}, []
 
-    def predict(self, images, intrinsics, ids):
-        asked.extend(ids)
-        rows = [held_out.ids.index(name) for name in ids]
+    def predict(self, batch):
+        asked.extend(batch.ids)
+        rows = [held_out.ids.index(name) for name in batch.ids]
         points = torch.from_numpy(np.stack([held_out.seen[row].points for row in rows]))
         off = next(away[name] for name in away if stages[name] == self.cfg.stage)
         joints = (points + torch.tensor([off, 0.0])) * (self.image_size / 224)
-        return SimpleNamespace(joints_2d=joints)
+        return SimpleNamespace(joints_2d=joints[:, None])
 
     monkeypatch.setattr(S2Hand, "predict", predict)
     found, _, rows = photo_scoring.compare_on_photos(

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import click
 
-from hand_pipeline.evaluation.reconstruct import HandModel
+from hand_pipeline.methods import restore_method
+from hand_pipeline.training.checkpoint import load_checkpoint
+from hand_pipeline.training.method import Reconstructor
 
 MODELS = "06_models"
 
@@ -59,7 +61,7 @@ def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> 
     return path
 
 
-def load_model(checkpoint: Path, device: str, method: str | None = None) -> HandModel:
+def load_model(checkpoint: Path, device: str, method: str | None = None) -> Reconstructor:
     """The model a checkpoint holds, in eval mode on a device.
 
     Args:
@@ -71,9 +73,6 @@ def load_model(checkpoint: Path, device: str, method: str | None = None) -> Hand
         click.ClickException: it is no checkpoint, of another method, or of one that reconstructs
             no hands.
     """
-    from hand_pipeline.methods import restore_method  # timm and kornia load for seconds
-    from hand_pipeline.training.checkpoint import load_checkpoint
-
     try:
         loaded = load_checkpoint(checkpoint)
         holds = loaded.metadata.get("method")
@@ -85,7 +84,7 @@ def load_model(checkpoint: Path, device: str, method: str | None = None) -> Hand
         model = restore_method(loaded, str(checkpoint))
     except (ValueError, OSError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
-    if not isinstance(model, HandModel):
+    if not isinstance(model, Reconstructor):
         raise click.ClickException(
             f"{checkpoint} holds {type(model).__name__}, which reconstructs no hands; give the "
             f"checkpoint of {' or '.join(TRAINED)}"

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from hand_pipeline.methods.maskhand.sampling import SamplingConfig
     from hand_pipeline.methods.maskhand.text import TextMaskHand
-    from hand_pipeline.models.token_sampling import SamplingConfig
     from hand_pipeline.training.method import Method
 
 _AT_ONCE = 256  # hands drawn together
@@ -119,8 +119,8 @@ def _draw(
 ) -> Tensor:
     """Poses on the CPU, those of a text in succession."""
     from hand_pipeline.methods.maskhand.maskhand import MaskHand
+    from hand_pipeline.methods.maskhand.sampling import SamplingConfig
     from hand_pipeline.methods.maskhand.text import TextMaskHand
-    from hand_pipeline.models.token_sampling import SamplingConfig
 
     generator = torch.Generator(device).manual_seed(seed)
     free = SamplingConfig(temperature=1.0, top_k=100)
@@ -144,8 +144,8 @@ def _changed(sampling: "SamplingConfig", changes: dict[str, float]) -> "Sampling
 def _write(
     out: Path, names: list[str], pose: Tensor, method: "Method", meshes: bool, seed: int
 ) -> None:
+    from hand_pipeline.evaluation.generated_hands import pose_hands
     from hand_pipeline.evaluation.hand_files import write_json, write_mesh
-    from hand_pipeline.evaluation.text_to_mesh import pose_hands
     from hand_pipeline.geometry.mano import ManoHand
     from hand_pipeline.geometry.rotation import matrix_to_axis_angle
     from hand_pipeline.viz.hand_sheet import hand_sheet

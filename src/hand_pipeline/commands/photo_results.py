@@ -11,21 +11,12 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from hand_pipeline.data.photos.files import BadPhoto, load_photo
-from hand_pipeline.data.photos.videos import (
-    VIDEO_SUFFIXES,
-    BadVideo,
-    read_frames,
-    video_info,
-    write_video,
-)
+from hand_pipeline.config import Config
+from hand_pipeline.data.photos.files import VIDEO_SUFFIXES, BadPhoto, load_photo
 from hand_pipeline.evaluation.hand_files import photo_json, write_json, write_meshes
-from hand_pipeline.evaluation.placed_hand import PlacedHand
-from hand_pipeline.evaluation.reconstruct import PhotoReconstructor
+from hand_pipeline.evaluation.reconstruct import PhotoReconstructor, PlacedHand
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.camera import default_intrinsics
-from hand_pipeline.models.token_sampling import SamplingConfig
-from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
 from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overlay_picture
 
 MOST_DRAWN = 12
@@ -49,8 +40,8 @@ class PhotoResults:
     out: Path
     focal: float | None
     meshes: bool
-    photo_sampling: SamplingConfig | None = None
-    video_sampling: SamplingConfig | None = None
+    photo_sampling: Config | None = None
+    video_sampling: Config | None = None
     photos: list[dict[str, Any]] = field(default_factory=list)
     videos: list[dict[str, Any]] = field(default_factory=list)
     quarantine: list[dict[str, str]] = field(default_factory=list)
@@ -64,8 +55,6 @@ class PhotoResults:
                 self._photo(path, name)
         except BadPhoto as error:
             self._note_bad(path, error.reason, error.detail)
-        except BadVideo as error:
-            self._note_bad(path, "unreadable", str(error))
 
     def report(self) -> None:
         """Write the summary and say what was done.
@@ -100,16 +89,15 @@ class PhotoResults:
     def _photo(self, path: Path, name: str) -> None:
         photo = load_photo(path)
         camera = self._camera(photo)
-        ranked = self.reconstruct.hypotheses(photo, camera, name, self.photo_sampling)
+        self.reconstruct.model.sampling = self.photo_sampling
+        ranked = self.reconstruct(photo, camera, name)
         hands = [row[0] for row in ranked]
         several = ranked if any(len(row) > 1 for row in ranked) else []
         stem = self.out / name
         with atomic_write(stem.parent / f"{stem.name}.overlay.png") as temporary:
             overlay_picture(photo, drawn(hands), camera).save(temporary)
         if several:
-            with atomic_write(stem.parent / f"{stem.name}.hypotheses.png") as temporary:
-                rows = [with_confidence(row) for row in several]
-                hypotheses_picture(photo, rows, camera, MOST_DRAWN).save(temporary)
+            _draw_hypotheses(stem.parent / f"{stem.name}.hypotheses.png", photo, several, camera)
         size = (photo.shape[1], photo.shape[0])
         record = photo_json(path.name, size, hands, camera, self.focal is not None, several)
         write_json(stem.parent / f"{stem.name}.json", record)
@@ -118,9 +106,20 @@ class PhotoResults:
         self.photos.append({"file": str(path), "hands": len(hands)})
 
     def _video(self, path: Path, name: str) -> None:
+        from hand_pipeline.data.photos.videos import BadVideo  # and PyAV: only for videos
+
+        try:
+            self._frames(path, name)
+        except BadVideo as error:
+            self._note_bad(path, "unreadable", str(error))
+
+    def _frames(self, path: Path, name: str) -> None:
+        from hand_pipeline.data.photos.videos import BadVideo, read_frames, video_info, write_video
+
         info = video_info(path)
         stem = self.out / name
         frames = with_hands = 0
+        self.reconstruct.model.sampling = self.video_sampling
         bar = tqdm(read_frames(path), desc=path.name, unit="frame", total=info.frames or None)
         with (
             write_video(stem.parent / f"{stem.name}.overlay.mp4", info.rate) as video,
@@ -129,7 +128,8 @@ class PhotoResults:
         ):
             for number, frame in enumerate(bar):
                 camera = self._camera(frame)
-                hands = self.reconstruct(frame, camera, f"{name}-{number}", self.video_sampling)
+                ranked = self.reconstruct(frame, camera, f"{name}-{number}")
+                hands = [row[0] for row in ranked]
                 video.add(draw_hands(frame, drawn(hands), camera))
                 size = (frame.shape[1], frame.shape[0])
                 record = photo_json(f"{number}", size, hands, camera, self.focal is not None)
@@ -151,15 +151,22 @@ def drawn(hands: Sequence[PlacedHand]) -> list[DrawnHand]:
     ]  # fmt: skip
 
 
-def with_confidence(hypotheses: Sequence[PlacedHand]) -> list[Hypothesis]:
-    """The hypotheses of a hand as they are drawn.
+def _draw_hypotheses(
+    path: Path, photo: np.ndarray, hands: Sequence[Sequence[PlacedHand]], camera: Tensor
+) -> None:
+    """Write the picture of each hand's hypotheses.
 
     Raises:
         ValueError: one has no confidence.
     """
-    rows = []
-    for placed, hand in zip(hypotheses, drawn(hypotheses)):
-        if placed.confidence is None:
-            raise ValueError("a model that gives several hands must give each a confidence")
-        rows.append(Hypothesis(hand, placed.confidence))
-    return rows
+    from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
+
+    rows: list[list[Hypothesis]] = []
+    for hypotheses in hands:
+        rows.append([])
+        for placed, hand in zip(hypotheses, drawn(hypotheses)):
+            if placed.confidence is None:
+                raise ValueError("a model that gives several hands must give each a confidence")
+            rows[-1].append(Hypothesis(hand, placed.confidence))
+    with atomic_write(path) as temporary:
+        hypotheses_picture(photo, rows, camera, MOST_DRAWN).save(temporary)

@@ -10,14 +10,17 @@ import click
 from tqdm import tqdm
 
 from hand_pipeline.commands.checkpoints import TRAINED, find_checkpoint, load_model
-from hand_pipeline.commands.option_groups import GroupedCommand, GroupedOption
 from hand_pipeline.commands.photo_results import PhotoResults
-from hand_pipeline.commands.sampling_options import SamplingOptions, sampling_options
+from hand_pipeline.commands.predict_options import (
+    GroupedCommand,
+    GroupedOption,
+    SamplingOptions,
+    sampling_options,
+)
 from hand_pipeline.data.photos.cropping import CropConfig
 from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector
 from hand_pipeline.data.photos.detector_model import DetectorModelError
-from hand_pipeline.data.photos.files import NoPhotosError, find_photos
-from hand_pipeline.data.photos.videos import VIDEO_SUFFIXES
+from hand_pipeline.data.photos.files import VIDEO_SUFFIXES, NoPhotosError, find_photos
 from hand_pipeline.evaluation.reconstruct import PhotoReconstructor
 
 _model_option = partial(click.option, cls=GroupedOption, group="Model")

@@ -31,7 +31,9 @@ class Batch:
 
     def to(self: BatchType, device: torch.device | str, non_blocking: bool = True) -> BatchType:
         """The same batch with every tensor on `device`."""
-        return self._each(lambda value: value.to(device, non_blocking=non_blocking))
+        # what comes to the CPU is read at once, so the copy must have ended
+        later = non_blocking and torch.device(device).type != "cpu"
+        return self._each(lambda value: value.to(device, non_blocking=later))
 
     def pin_memory(self: BatchType) -> BatchType:
         """The same batch in page-locked memory; called by torch's DataLoader."""
@@ -98,6 +100,33 @@ class HandBatch(Batch):
     has_vertices: Bool[Tensor, " batch"]
     keypoints: Keypoints | None = None
 
+    @classmethod
+    def unlabelled(
+        cls,
+        ids: tuple[str, ...],
+        images: Shaped[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        keypoints: Keypoints | None = None,
+    ) -> "HandBatch":
+        """Hands of which nothing is known but what can be seen: to be predicted."""
+        count = len(ids)
+        labelled = torch.zeros(count, 21, dtype=torch.bool, device=intrinsics.device)
+        return cls(
+            ids,
+            images,
+            intrinsics,
+            joints_2d=intrinsics.new_zeros(count, 21, 2),
+            joints_3d=intrinsics.new_zeros(count, 21, 3),
+            vertices=intrinsics.new_zeros(count, 778, 3),
+            mano_pose=intrinsics.new_zeros(count, 16, 3, 3),
+            betas=intrinsics.new_zeros(count, 10),
+            has_joints_2d=labelled,
+            has_joints_3d=labelled,
+            has_mano=labelled[:, 0],
+            has_vertices=labelled[:, 0],
+            keypoints=keypoints,
+        )
+
 
 @dataclass(frozen=True)
 class PoseBatch(Batch):
@@ -126,31 +155,18 @@ class PromptedPoseBatch(Batch):
 
 
 @dataclass(frozen=True)
-class HandPrediction(Batch):
-    """Reconstructed right hands, in the camera of `intrinsics`; same conventions as `HandBatch`.
-
-    Attributes:
-        intrinsics: camera the hand was placed in; maps to pixels of the network's input image.
-        joints_2d: projection of `joints_3d`, pixels of the network's input image.
-    """
-
-    intrinsics: Float[Tensor, "batch 3 3"]
-    joints_2d: Float[Tensor, "batch 21 2"]
-    joints_3d: Float[Tensor, "batch 21 3"]
-    vertices: Float[Tensor, "batch 778 3"]
-    mano_pose: Float[Tensor, "batch 16 3 3"]
-    betas: Float[Tensor, "batch 10"]
-
-
-@dataclass(frozen=True)
 class HandHypotheses(Batch):
-    """Several possible right hands for each image, the surest first; as `HandPrediction` else.
+    """Possible right hands of each image, the surest first; same conventions as `HandBatch`.
+
+    What every reconstructor predicts: a method that gives one hand has one hypothesis.
 
     Attributes:
-        confidence: of each hypothesis, 0 to 1.
-        joint_confidence: of each of its joints, 0 to 1, OpenPose order.
-        tokens: the codes it was decoded from.
-        token_probability: what the network gave each of them.
+        intrinsics: camera the hands are placed in; maps to pixels of the network's input image.
+        joints_2d: projection of `joints_3d`, pixels of the network's input image.
+        confidence: of each hypothesis, 0 to 1; None of a method that gives none.
+        joint_confidence: the same of each of its joints.
+        colours: RGB reflectance of the vertices, 0 to 1, as photos store it; None of a method that
+            gives none.
     """
 
     intrinsics: Float[Tensor, "batch 3 3"]
@@ -159,34 +175,26 @@ class HandHypotheses(Batch):
     vertices: Float[Tensor, "batch hypotheses 778 3"]
     mano_pose: Float[Tensor, "batch hypotheses 16 3 3"]
     betas: Float[Tensor, "batch 10"]
-    confidence: Float[Tensor, "batch hypotheses"]
-    joint_confidence: Float[Tensor, "batch hypotheses 21"]
-    tokens: Int64[Tensor, "batch hypotheses tokens"]
-    token_probability: Float[Tensor, "batch hypotheses tokens"]
+    confidence: Float[Tensor, "batch hypotheses"] | None = None
+    joint_confidence: Float[Tensor, "batch hypotheses 21"] | None = None
+    colours: Float[Tensor, "batch 778 3"] | None = None
 
-    def ranked(self) -> "HandHypotheses":
-        """The same hypotheses, those of each image by falling confidence."""
-        order = self.confidence.argsort(dim=1, descending=True, stable=True)
-        sorted_: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("ids", "intrinsics", "betas"):
-                continue
-            index = order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand_as(value)
-            sorted_[field.name] = value.gather(1, index)
-        return replace(self, **sorted_)
-
-    def surest(self) -> HandPrediction:
-        """The first hypothesis of each image."""
-        return HandPrediction(
-            ids=self.ids,
-            intrinsics=self.intrinsics,
-            joints_2d=self.joints_2d[:, 0],
-            joints_3d=self.joints_3d[:, 0],
-            vertices=self.vertices[:, 0],
-            mano_pose=self.mano_pose[:, 0],
-            betas=self.betas,
-        )
+    @classmethod
+    def single(
+        cls,
+        ids: tuple[str, ...],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        joints_2d: Float[Tensor, "batch 21 2"],
+        joints_3d: Float[Tensor, "batch 21 3"],
+        vertices: Float[Tensor, "batch 778 3"],
+        mano_pose: Float[Tensor, "batch 16 3 3"],
+        betas: Float[Tensor, "batch 10"],
+    ) -> "HandHypotheses":
+        """One hand for each image."""
+        return cls(
+            ids, intrinsics, joints_2d[:, None], joints_3d[:, None], vertices[:, None],
+            mano_pose[:, None], betas,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -202,3 +210,8 @@ class JointPrediction(Batch):
     intrinsics: Float[Tensor, "batch 3 3"]
     joints_2d: Float[Tensor, "batch 21 2"]
     joints_3d: Float[Tensor, "batch 21 3"]
+
+
+def true_keypoints(batch: HandBatch) -> Keypoints:
+    """The labelled 2D joints as if a faultless detector had seen them: confidence 1 or 0."""
+    return Keypoints(batch.joints_2d, batch.has_joints_2d.to(batch.joints_2d.dtype))

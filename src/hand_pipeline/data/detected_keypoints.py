@@ -180,11 +180,6 @@ class WithKeypoints(Dataset[Any]):
         return self.hands.crop_scale
 
 
-def true_keypoints(batch: HandBatch) -> Keypoints:
-    """The labelled 2D joints as if a faultless detector had seen them: confidence 1 or 0."""
-    return Keypoints(batch.joints_2d, batch.has_joints_2d.to(batch.joints_2d.dtype))
-
-
 def joined(members: Mapping[str, DetectedKeypoints]) -> DetectedKeypoints:
     """Keypoints of the members of a `hand_mix.HandMix`, under the mix's ids.
 

@@ -1,6 +1,6 @@
-"""Whether a model's confidence says how wrong it is.
+"""Whether a model's confidence says how wrong its hypotheses are.
 
-MaskHand (arXiv 2412.13393) ranks its hypotheses by confidence and shows no figure for it. Ours:
+MaskHand (arXiv 2412.13393) ranks its hypotheses by confidence and shows no metric of it. Ours:
 how confidence and error are ordered, how well confidence tells bad hands from good ones, which
 share of hands is good at each confidence, and what choosing by confidence gains.
 
@@ -8,12 +8,17 @@ Only the order of confidences matters here, except to `calibration_curve`'s firs
 probability, its logarithm or any other score will do, larger is surer.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy.stats import rankdata
+
+from hand_pipeline.evaluation.joint_error import MM_PER_METRE, joint_errors
+from hand_pipeline.evaluation.metrics import CHUNK
+from hand_pipeline.evaluation.predict import PredictedHands
 
 LIMIT_MM = 10.0
 """A hand or joint with a larger error counts as wrong."""
@@ -57,6 +62,94 @@ class BestOfK(NamedTuple):
     mean_mm: float
     oracle_mm: float
     share_gained: float
+
+
+@dataclass(frozen=True)
+class ScoredHypotheses:
+    """Errors and confidences of all hypotheses of some photos, the surest of each first.
+
+    Attributes:
+        confidence: of each hypothesis, 0 to 1.
+        joint_confidence: of its joints, 0 to 1.
+        pa_mpjpe_mm: mean error of its joints after the Procrustes alignment.
+        joint_errors_mm: of each joint after that alignment.
+    """
+
+    confidence: Float[np.ndarray, "photos hypotheses"]
+    joint_confidence: Float[np.ndarray, "photos hypotheses 21"]
+    pa_mpjpe_mm: Float[np.ndarray, "photos hypotheses"]
+    joint_errors_mm: Float[np.ndarray, "photos hypotheses 21"]
+
+
+class ConfidenceMetrics(NamedTuple):
+    """What the confidences of a model are worth.
+
+    Attributes:
+        hands: each photo's surest hand, its confidence and its PA-MPJPE.
+        joints: the joints of these hands, their confidence and error.
+        best_of_k: what choosing the surest hypothesis gains, by PA-MPJPE.
+    """
+
+    hands: ConfidenceReport
+    joints: ConfidenceReport
+    best_of_k: BestOfK
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """The numbers by name."""
+        return {
+            "hands": self.hands.summary(),
+            "joints": self.joints.summary(),
+            "hypotheses": self.best_of_k._asdict(),
+        }
+
+
+def score_hypotheses(hands: PredictedHands, allow_reflection: bool = True) -> ScoredHypotheses:
+    """Errors of every hypothesis of a set, some in double precision at a time.
+
+    Args:
+        hands: of a model that gives confidences.
+        allow_reflection: whether the alignment may mirror (the official programs: yes).
+
+    Raises:
+        ValueError: the predictions hold no confidences.
+    """
+    if hands.hypotheses is None or hands.confidence is None or hands.joint_confidence is None:
+        raise ValueError("expected predictions with confidences, got those of a model without")
+    shape = hands.confidence.shape
+    joints = hands.hypotheses.reshape(-1, 21, 3)
+    photo = np.repeat(np.arange(shape[0]), shape[1])
+    found = []
+    for start in range(0, len(joints), CHUNK):
+        rows = slice(start, start + CHUNK)
+        truth = hands.gt_joints[photo[rows]].astype(np.float64)
+        errors = joint_errors(joints[rows].astype(np.float64), truth, 0, allow_reflection)
+        found.append(errors["pa_mpjpe"])
+    each = np.concatenate(found).reshape(*shape, -1) * MM_PER_METRE
+    return ScoredHypotheses(
+        hands.confidence, hands.joint_confidence, each.mean(axis=-1), each.astype(np.float32)
+    )
+
+
+def confidence_metrics(
+    scores: ScoredHypotheses, limit_mm: float = LIMIT_MM, num_bins: int = NUM_BINS
+) -> ConfidenceMetrics:
+    """How confidence and error of hands, joints and hypotheses belong together.
+
+    Args:
+        scores: of at least two photos.
+        limit_mm: largest error that is good.
+        num_bins: of the calibration curves.
+
+    Raises:
+        ValueError: fewer than two photos, or a value that is not finite.
+    """
+    return ConfidenceMetrics(
+        confidence_report(scores.confidence[:, 0], scores.pa_mpjpe_mm[:, 0], limit_mm, num_bins),
+        confidence_report(
+            scores.joint_confidence[:, 0], scores.joint_errors_mm[:, 0], limit_mm, num_bins
+        ),
+        best_of_k(scores.confidence, scores.pa_mpjpe_mm),
+    )
 
 
 def confidence_report(

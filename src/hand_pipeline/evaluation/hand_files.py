@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import trimesh
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from trimesh.exchange.gltf import export_glb
-from trimesh.exchange.obj import export_obj
-from trimesh.visual import ColorVisuals
 
-from hand_pipeline.evaluation.placed_hand import PlacedHand
+from hand_pipeline.evaluation.reconstruct import PlacedHand
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 
 # glTF's axes: +y up, -z forward, where OpenCV's camera has +y down, +z forward
@@ -88,6 +84,11 @@ def write_mesh(
         faces: outward triangles.
         colours: RGB of the vertices for the .glb, 0 to 1, as photos store them.
     """
+    import trimesh  # and scipy and networkx, which only meshes need
+    from trimesh.exchange.gltf import export_glb
+    from trimesh.exchange.obj import export_obj
+    from trimesh.visual import ColorVisuals
+
     mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
     obj, glb = stem.parent / f"{stem.name}.obj", stem.parent / f"{stem.name}.glb"
     atomic_write_text(obj, export_obj(mesh, include_normals=True))

@@ -14,12 +14,11 @@ from pydantic import Field
 from tqdm import tqdm
 
 from hand_pipeline.config import Config
-from hand_pipeline.data.batch import HandPrediction
+from hand_pipeline.data.batch import HandHypotheses
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
-from hand_pipeline.evaluation.reconstruct import HandModel
 from hand_pipeline.evaluation.submission_files import (
     dexycb_results,
     keypoints_2d,
@@ -29,6 +28,7 @@ from hand_pipeline.evaluation.submission_files import (
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.joints import permutation
 from hand_pipeline.geometry.mano import mirror_points, with_tips
+from hand_pipeline.training.method import Reconstructor
 
 _OPENGL = np.array([1.0, -1.0, -1.0], dtype=np.float32)
 _LOG = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Exported(NamedTuple):
 
 def export_benchmark(
     name: str,
-    model: HandModel,
+    model: Reconstructor,
     data: Path,
     out: Path,
     cfg: LeaderboardConfig | None = None,
@@ -183,7 +183,9 @@ def find_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
-def evaluation_hands(benchmark: Benchmark, model: HandModel, data: Path, split: str) -> HandImages:
+def evaluation_hands(
+    benchmark: Benchmark, model: Reconstructor, data: Path, split: str
+) -> HandImages:
     """The hands of a split, cut as the model's training hands were."""
     manifest = read_hands(benchmark.hand_set, data, split, model.mano)
     if manifest.image_side is not None:  # whole pictures
@@ -192,7 +194,7 @@ def evaluation_hands(benchmark: Benchmark, model: HandModel, data: Path, split: 
 
 
 def predict_benchmark(
-    model: HandModel,
+    model: Reconstructor,
     images: HandImages,
     benchmark: Benchmark,
     cfg: LeaderboardConfig,
@@ -209,14 +211,13 @@ def predict_benchmark(
         for batch in batches:
             rows = np.arange(start, start + len(batch))
             start += len(batch)
-            moved = batch.to(device)
-            found = model.predict(moved.images, moved.intrinsics, batch.ids)
+            found = model.predict(batch.to(device))
             yield _place(found, rows, images, benchmark, cfg.known_wrist)
             bar.update(len(batch))
 
 
 def _place(
-    found: HandPrediction,
+    found: HandHypotheses,
     rows: Int[np.ndarray, " hands"],
     images: HandImages,
     benchmark: Benchmark,
@@ -228,7 +229,7 @@ def _place(
     hand stays where it is; of a left hand's crop it is the mirrored world's.
     """
     chosen = images.manifest.select(rows)
-    joints, vertices = found.joints_3d.cpu().float(), found.vertices.cpu().float()
+    joints, vertices = (value[:, 0].cpu().float() for value in (found.joints_3d, found.vertices))
     left = torch.from_numpy(~chosen.is_right)[:, None, None]
     tips, left_tips = (
         with_tips(joints, vertices, tips) for tips in (benchmark.tips, benchmark.left_tips)
@@ -245,7 +246,7 @@ def _place(
 
 def _evaluation_hands(
     benchmark: Benchmark,
-    model: HandModel,
+    model: Reconstructor,
     data: Path,
     splits: tuple[str, ...],
     cfg: LeaderboardConfig,

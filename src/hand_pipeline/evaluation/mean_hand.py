@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hand_pipeline.data.batch import HandPrediction, Keypoints
+from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
@@ -28,32 +29,21 @@ class MeanHand:
     wrist: Float[Tensor, "3"]
     mano: ManoHand
 
-    def predict(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        ids: tuple[str, ...],
-        keypoints: Keypoints | None = None,
-    ) -> HandPrediction:
+    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> HandHypotheses:
         """The same hand for every image; only its projection depends on the camera."""
-        batch = len(images)
+        intrinsics = batch.intrinsics
         mano = self.mano.to(intrinsics.device)
         pose, betas, wrist = (
-            value.to(intrinsics).expand(batch, *value.shape)
+            value.to(intrinsics).expand(len(batch), *value.shape)
             for value in (self.mano_pose, self.betas, self.wrist)
         )
         hand = mano(pose, betas)
         shift = wrist[:, None] - hand.joints[:, :1]
         joints = hand.joints + shift
-        return HandPrediction(
-            ids=ids,
-            intrinsics=intrinsics,
-            joints_2d=project(joints, intrinsics),
-            joints_3d=joints,
-            vertices=hand.vertices + shift,
-            mano_pose=pose,
-            betas=betas,
-        )
+        return HandHypotheses.single(
+            batch.ids, intrinsics, project(joints, intrinsics), joints, hand.vertices + shift, pose,
+            betas,
+        )  # fmt: skip
 
 
 def fit_mean_hand(

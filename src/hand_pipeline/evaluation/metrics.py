@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 
 from hand_pipeline.evaluation.curves import THRESHOLDS_MM, ErrorTally
-from hand_pipeline.evaluation.f_score import f_scores
 from hand_pipeline.evaluation.joint_error import (
     MM_PER_METRE,
     MeshErrors,
     joint_errors,
     mesh_errors,
 )
+from hand_pipeline.evaluation.surface_distance import f_scores
 from hand_pipeline.geometry.procrustes import fit_similarity
 
 CHUNK = 512  # hands held in double precision at once: keeps the peak memory near 100 MB

@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from tqdm import tqdm
 
 from hand_pipeline.data.batch import HandBatch, Keypoints
 from hand_pipeline.data.occlusion import OccludedHands, OcclusionConfig, occlude, tight_boxes
@@ -68,22 +67,15 @@ def score_occluded(
     predict: Predict,
     batches: Iterable[OccludedHands],
     device: torch.device | str = "cpu",
-    *,
     allow_reflection: bool = True,
-    total: int | None = None,
-    description: str = "occluded",
-    progress: bool = True,
 ) -> OcclusionScores:
     """Predict occluded hands and compare them with what is behind the black.
 
     Args:
-        predict: a method's, in eval mode on `device`.
+        predict: of a model in eval mode on `device`.
         batches: of `occluded_batches`; every hand fully labelled.
         device: where the batches are moved.
         allow_reflection: whether the alignment may mirror (the official programs: yes).
-        total: number of batches, for the progress bar.
-        description: the progress bar's name.
-        progress: whether to show the bar.
 
     Raises:
         ValueError: there are no batches, or a hand without a complete label.
@@ -91,11 +83,12 @@ def score_occluded(
     names: list[str] = []
     rows: list[tuple[np.ndarray, ...]] = []
     with torch.inference_mode():
-        for batch, hidden in tqdm(batches, total=total, desc=description, disable=not progress):
+        for batch, hidden in batches:
             check_labelled(batch)
-            seen = batch.to(device)
-            hands = predict(seen.images, seen.intrinsics, seen.ids, seen.keypoints)
-            joints, vertices = hands.joints_3d.float().cpu(), hands.vertices.float().cpu()
+            found = predict(batch.to(device))
+            joints, vertices = (
+                value[:, 0].float().cpu() for value in (found.joints_3d, found.vertices)
+            )
             names += batch.ids
             rows.append(_errors(joints, vertices, batch, hidden, allow_reflection))
     if not names:

@@ -1,41 +1,63 @@
-"""Run a predictor over labelled batches and collect its hands as arrays."""
+"""Predict the hands of a labelled set and keep them, with the truth beside them, in a file."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor
 from tqdm import tqdm
 
-from hand_pipeline.data.batch import HandBatch, HandPrediction, JointPrediction, Keypoints
+from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses, JointPrediction
+from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.camera import project
 
-Bundle = TypeVar("Bundle")
+B_co = TypeVar("B_co", bound=Batch, covariant=True)
+
+Predict = Callable[[HandBatch], HandHypotheses]
+"""What makes hands of images: the `predict` of a `Reconstructor` or of the mean hand."""
 
 
 @runtime_checkable
-class Predict(Protocol):
-    """What makes hands of pictures."""
+class BatchedSet(Protocol[B_co]):
+    """A map-style set that makes its own batches, as every set of `data` does."""
 
-    def __call__(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        ids: tuple[str, ...],
-        keypoints: Keypoints | None = None,
-    ) -> HandPrediction:
-        """Images, their cameras, names and what a detector saw in; hands in those cameras out."""
+    def __len__(self) -> int:
+        """Number of samples."""
         ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """A sample that `collate` can batch."""
+        ...
+
+    def collate(self, samples: Sequence[Any], /) -> B_co:
+        """One batch of the samples."""
+        ...
+
+
+class ScoringConfig(Config):
+    """How a held-out set is predicted and scored."""
+
+    batch_size: int = Field(64, gt=0, description="hands at once")
+    allow_reflection: bool = Field(True, description="as the official programs align")
 
 
 @dataclass(frozen=True)
 class PredictedHands:
-    """Predictions over a set, with the truth beside them: camera frame, metres, OpenPose order."""
+    """Predictions over a set, with the truth beside them: camera frame, metres, OpenPose order.
+
+    Attributes:
+        joints, vertices, mano_pose, betas: of the surest hypothesis, the hand that a user gets.
+        hypotheses: joints of all hypotheses, the surest first; None of a model without confidence.
+        confidence: of each hypothesis, 0 to 1.
+        joint_confidence: of each of its joints.
+    """
 
     ids: tuple[str, ...]
     joints: Float[np.ndarray, "samples 21 3"]
@@ -44,91 +66,12 @@ class PredictedHands:
     betas: Float[np.ndarray, "samples 10"]
     gt_joints: Float[np.ndarray, "samples 21 3"]
     gt_vertices: Float[np.ndarray, "samples 778 3"]
+    hypotheses: Float[np.ndarray, "samples hypotheses 21 3"] | None = None
+    confidence: Float[np.ndarray, "samples hypotheses"] | None = None
+    joint_confidence: Float[np.ndarray, "samples hypotheses 21"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-def save_predictions(path: Path | str, hands: PredictedHands) -> None:
-    """Write predictions to one npz, whole or not at all."""
-    save_arrays(path, hands)
-
-
-def load_predictions(path: Path | str) -> PredictedHands:
-    """Read what `save_predictions` wrote."""
-    return load_arrays(path, PredictedHands)
-
-
-def save_arrays(path: Path | str, bundle: object) -> None:
-    """Write a dataclass of arrays and `ids`, a tuple of names, to one npz, whole or not at all."""
-    with atomic_write(path) as temporary, temporary.open("wb") as stream:
-        arrays = {name: np.asarray(value) for name, value in vars(bundle).items()}
-        np.savez(stream, allow_pickle=False, **arrays)
-
-
-def load_arrays(path: Path | str, kind: Callable[..., Bundle]) -> Bundle:
-    """Read what `save_arrays` wrote of a dataclass `kind`."""
-    with np.load(path, allow_pickle=False) as arrays:
-        values = {name: arrays[name] for name in arrays.files}
-    return kind(**{**values, "ids": tuple(values["ids"].tolist())})
-
-
-def predict_hands(
-    predict: Predict,
-    batches: Iterable[HandBatch],
-    device: torch.device | str = "cpu",
-    total: int | None = None,
-    description: str = "predict",
-    progress: bool = True,
-) -> PredictedHands:
-    """Predict every batch, without gradients, and keep joints, vertices and parameters.
-
-    Args:
-        predict: usually a method's `predict`, with the module already in eval mode on `device`.
-        batches: images as `predict` wants them; every hand must have joint and vertex labels.
-        device: where the batches are moved.
-        total: number of batches, for the progress bar.
-        description: the progress bar's name.
-        progress: whether to show the bar.
-
-    Raises:
-        ValueError: there are no batches, or a hand without a complete label.
-    """
-    rows: list[tuple[tuple[str, ...], list[Tensor]]] = []
-    with torch.inference_mode():
-        for batch in tqdm(batches, total=total, desc=description, disable=not progress):
-            check_labelled(batch)
-            on_device = batch.to(device)
-            hands = predict(
-                on_device.images, on_device.intrinsics, on_device.ids, on_device.keypoints
-            )
-            found = [hands.joints_3d, hands.vertices, hands.mano_pose, hands.betas]
-            kept = [*found, batch.joints_3d, batch.vertices]
-            rows.append((batch.ids, [value.float().cpu() for value in kept]))
-    if not rows:
-        raise ValueError("no batches to predict: the evaluation set is empty")
-    ids = tuple(name for names, _ in rows for name in names)
-    return PredictedHands(
-        ids, *(torch.cat(column).numpy() for column in zip(*(r for _, r in rows)))
-    )
-
-
-def check_labelled(batch: HandBatch) -> None:
-    """Refuse hands that cannot be scored.
-
-    Raises:
-        ValueError: a hand without 3D joints or vertices, with its name.
-    """
-    _refuse(batch.ids, batch.has_vertices & batch.has_joints_3d.all(1), "3D joints or vertices")
-
-
-def _refuse(ids: tuple[str, ...], complete: Tensor, what: str) -> None:
-    missing = [name for name, ok in zip(ids, complete.tolist()) if not ok]
-    if missing:
-        raise ValueError(
-            f"samples without {what} cannot be scored: {', '.join(missing[:10])}; "
-            "evaluate on a split that is fully labelled"
-        )
 
 
 @dataclass(frozen=True)
@@ -148,39 +91,170 @@ class PredictedJoints:
         return len(self.ids)
 
 
+def predict_set(
+    name: str,
+    predict: Predict,
+    hands: BatchedSet[HandBatch],
+    folder: Path,
+    cfg: ScoringConfig,
+    machine: MachineConfig,
+) -> None:
+    """Write NAME.npz: every hand of a set as a model sees it, with the truth beside it.
+
+    Args:
+        name: of the file.
+        predict: of a model in eval mode on the machine's device.
+        hands: every hand must have joint and vertex labels.
+        folder: where the file goes.
+        cfg: hands at once.
+        machine: device and loader processes.
+
+    Raises:
+        ValueError: the set is empty, or a hand of it has no 3D labels.
+    """
+    batches = set_batches(hands, cfg.batch_size, machine, f"predict {name}")
+    save_predictions(folder / f"{name}.npz", predict_hands(predict, batches, machine.device))
+
+
+def set_batches(
+    hands: BatchedSet[B_co],
+    batch_size: int,
+    machine: MachineConfig,
+    description: str,
+    most: int | None = None,
+) -> Iterator[B_co]:
+    """Batches of a set in its order, with a progress bar.
+
+    Args:
+        hands: the set.
+        batch_size: samples at once.
+        machine: loader processes.
+        description: the bar's name.
+        most: only so many samples, the set's first; None: all.
+    """
+    rows = range(len(hands) if most is None else min(most, len(hands)))
+    batches = batches_in_order(hands, hands.collate, batch_size, machine.num_workers, rows)  # type: ignore[arg-type]
+    yield from tqdm(batches, total=-(-len(rows) // batch_size), desc=description)
+
+
+def draw_samples(hands: BatchedSet[B_co], count: int, seed: int) -> tuple[list[int], B_co]:
+    """Some samples of a set drawn at random: their places in the set, rising, and their batch.
+
+    Args:
+        hands: the set.
+        count: samples; all of a set that has fewer.
+        seed: of the draw.
+    """
+    count = min(count, len(hands))
+    chosen = np.random.default_rng(seed).choice(len(hands), count, replace=False)
+    rows: list[int] = sorted(chosen.tolist())
+    return rows, hands.collate([hands[row] for row in rows])
+
+
+def predict_hands(
+    predict: Predict, batches: Iterable[HandBatch], device: torch.device | str = "cpu"
+) -> PredictedHands:
+    """Predict every batch, without gradients. Of several meshes of an image the surest is kept.
+
+    Args:
+        predict: of a model in eval mode on `device`.
+        batches: images as `predict` wants them; every hand must have joint and vertex labels.
+        device: where the batches are moved.
+
+    Raises:
+        ValueError: there are no batches, or a hand without a complete label.
+    """
+    names: list[str] = []
+    rows: list[dict[str, Tensor]] = []
+    with torch.inference_mode():
+        for batch in batches:
+            check_labelled(batch)
+            found = predict(batch.to(device))
+            kept = {
+                "joints": found.joints_3d[:, 0], "vertices": found.vertices[:, 0],
+                "mano_pose": found.mano_pose[:, 0], "betas": found.betas,
+                "gt_joints": batch.joints_3d, "gt_vertices": batch.vertices,
+            }  # fmt: skip
+            if found.confidence is not None and found.joint_confidence is not None:
+                kept |= {
+                    "hypotheses": found.joints_3d, "confidence": found.confidence,
+                    "joint_confidence": found.joint_confidence,
+                }  # fmt: skip
+            names += batch.ids
+            rows.append(_on_cpu(kept))
+    return PredictedHands(tuple(names), **_joined(rows))
+
+
 def predict_joints(
     predict: Callable[[HandBatch], JointPrediction],
     batches: Iterable[HandBatch],
     device: torch.device | str = "cpu",
-    total: int | None = None,
-    description: str = "predict",
-    progress: bool = True,
 ) -> PredictedJoints:
-    """Predict every batch, without gradients, by a model that makes joints alone.
+    """Predict every batch, without gradients, by a model that makes no mesh.
 
     Args:
         predict: is given each batch on `device`, with its labels: a hand's size may be told.
         batches: every hand must have all its 3D joints.
         device: where the batches are moved.
-        total: number of batches, for the progress bar.
-        description: the progress bar's name.
-        progress: whether to show the bar.
 
     Raises:
         ValueError: there are no batches, or a hand without all joints.
     """
-    rows: list[tuple[tuple[str, ...], list[Tensor]]] = []
+    names: list[str] = []
+    rows: list[dict[str, Tensor]] = []
     with torch.inference_mode():
-        for batch in tqdm(batches, total=total, desc=description, disable=not progress):
+        for batch in batches:
             _refuse(batch.ids, batch.has_joints_3d.all(1), "3D joints")
             on_device = batch.to(device)
-            hands = predict(on_device)
-            truth_2d = project(on_device.joints_3d, hands.intrinsics)
-            kept = [hands.joints_3d, hands.joints_2d, on_device.joints_3d, truth_2d]
-            rows.append((batch.ids, [value.float().cpu() for value in kept]))
+            found = predict(on_device)
+            kept = {
+                "joints": found.joints_3d, "joints_2d": found.joints_2d,
+                "gt_joints": on_device.joints_3d,
+                "gt_joints_2d": project(on_device.joints_3d, found.intrinsics),
+            }  # fmt: skip
+            names += batch.ids
+            rows.append(_on_cpu(kept))
+    return PredictedJoints(tuple(names), **_joined(rows))
+
+
+def check_labelled(batch: HandBatch) -> None:
+    """Refuse hands that cannot be scored.
+
+    Raises:
+        ValueError: a hand without 3D joints or vertices, with its name.
+    """
+    _refuse(batch.ids, batch.has_vertices & batch.has_joints_3d.all(1), "3D joints or vertices")
+
+
+def save_predictions(path: Path, hands: PredictedHands) -> None:
+    """Write predictions to one npz, whole or not at all."""
+    arrays = {name: np.asarray(value) for name, value in vars(hands).items() if value is not None}
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def load_predictions(path: Path) -> PredictedHands:
+    """Read what `save_predictions` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    return PredictedHands(tuple(values.pop("ids").tolist()), **values)
+
+
+def _refuse(ids: tuple[str, ...], complete: Tensor, what: str) -> None:
+    missing = [name for name, ok in zip(ids, complete.tolist()) if not ok]
+    if missing:
+        raise ValueError(
+            f"samples without {what} cannot be scored: {', '.join(missing[:10])}; "
+            "evaluate on a split that is fully labelled"
+        )
+
+
+def _on_cpu(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # contiguous: else the surest hypothesis would keep the memory of all
+    return {name: value.float().cpu().contiguous() for name, value in values.items()}
+
+
+def _joined(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
     if not rows:
         raise ValueError("no batches to predict: the evaluation set is empty")
-    ids = tuple(name for names, _ in rows for name in names)
-    return PredictedJoints(
-        ids, *(torch.cat(column).numpy() for column in zip(*(r for _, r in rows)))
-    )
+    return {name: torch.cat([row[name] for row in rows]).numpy() for name in rows[0]}

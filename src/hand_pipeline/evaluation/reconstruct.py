@@ -1,102 +1,22 @@
 """From a photo to hands in its camera: detect, crop, reconstruct, place back."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from hand_pipeline.data.batch import HandHypotheses, HandPrediction, Keypoints
+from hand_pipeline.data.batch import HandBatch, HandHypotheses, Keypoints
 from hand_pipeline.data.photos.cropping import Crop, CropConfig, cut_crop
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig, without_overlaps
-from hand_pipeline.evaluation.placed_hand import PlacedHand
 from hand_pipeline.geometry.camera import project
-from hand_pipeline.geometry.mano import ManoHand, mirror_faces
-from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.geometry.mano import mirror_faces
+from hand_pipeline.geometry.rotation import matrix_to_axis_angle
+from hand_pipeline.training.method import Reconstructor
 
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
-
-
-@runtime_checkable
-class HandModel(Protocol):
-    """A trained method that reconstructs right hands."""
-
-    crop_scale: Float[Tensor, ""]
-    """Side of the crops it was trained on over the longer side of the hands in them."""
-
-    @property
-    def mano(self) -> ManoHand:
-        """The hand model it predicts the parameters of."""
-        ...
-
-    def predict(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        ids: tuple[str, ...],
-        keypoints: Keypoints | None = None,
-    ) -> HandPrediction:
-        """Hands of uint8 crops, in the camera of `intrinsics`; `keypoints` in px of the crops."""
-        ...
-
-
-@runtime_checkable
-class SampledConfig(Protocol):
-    """Configuration of a method that draws its hands."""
-
-    @property
-    def sampling(self) -> SamplingConfig:
-        """How it draws unless told otherwise."""
-        ...
-
-
-@runtime_checkable
-class HypothesesModel(HandModel, Protocol):
-    """A trained method that gives several right hands for one image, with a confidence each."""
-
-    @property
-    def cfg(self) -> SampledConfig:
-        """Its configuration."""
-        ...
-
-    def hypotheses(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        ids: tuple[str, ...],
-        keypoints: Keypoints | None = None,
-        sampling: SamplingConfig | None = None,
-        generator: torch.Generator | None = None,
-    ) -> HandHypotheses:
-        """Ranked hands, the surest first; arguments as of `predict`.
-
-        `sampling`: None: the model's own. `generator`: of the model's device; None: torch's.
-        """
-        ...
-
-
-@runtime_checkable
-class HandColours(Protocol):
-    """What `TexturedModel.textured` gives."""
-
-    @property
-    def colours(self) -> Float[Tensor, "batch 778 3"]:
-        """RGB reflectance of the vertices, 0 to 1."""
-        ...
-
-
-@runtime_checkable
-class TexturedModel(HandModel, Protocol):
-    """A trained method that gives right hands their colours."""
-
-    def textured(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-    ) -> HandColours:
-        """Colours of the hands that `predict` sees in the same images."""
-        ...
 
 
 @runtime_checkable
@@ -113,6 +33,70 @@ class Detector(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class PlacedHand:
+    """A reconstructed hand in the camera of its photo; metres.
+
+    The parameters are those of the hand's own side: a left hand's belong to the mirror image of
+    the right hand model (`ManoHand(side="left")`), posed first and then translated.
+
+    Attributes:
+        detection: where it was found.
+        vertices: of the mesh.
+        faces: its outward triangles.
+        joints_3d: OpenPose order.
+        joints_2d: their projection, px of the photo.
+        mano_pose: full pose, rotation matrices.
+        betas: shape, standard deviations.
+        translation: from the hand model's frame to the camera's.
+        confidence: 0 to 1; None of a model that gives none.
+        joint_confidence: the same for each joint.
+        colours: RGB reflectance of the vertices, 0 to 1, as photos store it; None of a model
+            that gives none.
+    """
+
+    detection: Detection
+    vertices: Float[Tensor, "778 3"]
+    faces: Int[Tensor, "1538 3"]
+    joints_3d: Float[Tensor, "21 3"]
+    joints_2d: Float[Tensor, "21 2"]
+    mano_pose: Float[Tensor, "16 3 3"]
+    betas: Float[Tensor, "10"]
+    translation: Float[Tensor, "3"]
+    confidence: float | None = None
+    joint_confidence: Float[Tensor, "21"] | None = None
+    colours: Float[Tensor, "778 3"] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What `predict` writes: plain numbers, units in the names where not metres."""
+        found = self.detection
+        return {
+            "handedness": found.handedness,
+            "score": round(found.score, 4),
+            "box_px": found.box.round(2).tolist(),
+            "landmarks_px": found.landmarks_2d.round(2).tolist(),
+            **self.hypothesis_json(),
+        }
+
+    def hypothesis_json(self) -> dict[str, Any]:
+        """The part of `as_json` that comes from the model and not from the detector."""
+        sure: dict[str, Any] = {}
+        if self.confidence is not None:
+            sure["confidence"] = round(self.confidence, 6)
+        if self.joint_confidence is not None:
+            sure["joint_confidence"] = _rounded(self.joint_confidence, 4)
+        return sure | {
+            "joints_2d_px": _rounded(self.joints_2d, 2),
+            "joints_3d": _rounded(self.joints_3d, 6),
+            "mano": {
+                "side": self.detection.handedness,
+                "pose_axis_angle": _rounded(matrix_to_axis_angle(self.mano_pose), 6),
+                "betas": _rounded(self.betas, 6),
+                "translation": _rounded(self.translation, 6),
+            },
+        }
+
+
 class PhotoReconstructor:
     """Finds and reconstructs the hands of photos.
 
@@ -121,14 +105,14 @@ class PhotoReconstructor:
         model: in eval mode, on `device`.
         crops: how crops are cut; as in training.
         device: of the model.
-        seed: of the draws of a `HypothesesModel`; each photo starts from it, so that its hands do
-            not depend on the photos before it.
+        seed: of a model's draws; each photo starts from it, so that its hands do not depend on
+            the photos before it.
     """
 
     def __init__(
         self,
         detector: Detector,
-        model: HandModel,
+        model: Reconstructor,
         crops: CropConfig,
         device: torch.device | str = "cpu",
         seed: int = 0,
@@ -141,103 +125,35 @@ class PhotoReconstructor:
         photo: UInt8[np.ndarray, "height width 3"],
         intrinsics: Float[Tensor, "3 3"],
         name: str = "photo",
-        sampling: SamplingConfig | None = None,
-    ) -> list[PlacedHand]:
-        """The hands of an RGB photo, surest first; an empty list if there is none.
-
-        Of several hypotheses of a hand it is the surest; arguments as of `hypotheses`.
-        """
-        return [ranked[0] for ranked in self.hypotheses(photo, intrinsics, name, sampling)]
-
-    def hypotheses(
-        self,
-        photo: UInt8[np.ndarray, "height width 3"],
-        intrinsics: Float[Tensor, "3 3"],
-        name: str = "photo",
-        sampling: SamplingConfig | None = None,
     ) -> list[list[PlacedHand]]:
-        """For each hand of an RGB photo its hypotheses, the surest first.
-
-        A model that is no `HypothesesModel` gives one of each hand, without a confidence.
+        """For each hand of an RGB photo, surest first, its hypotheses, surest first.
 
         Args:
             photo: upright.
             intrinsics: its camera; `geometry.camera.default_intrinsics` if unknown.
             name: for messages of the model.
-            sampling: how a `HypothesesModel` draws; None: as it is configured.
-
-        Raises:
-            TypeError: `sampling` for a model that draws nothing.
         """
-        if sampling is not None and not isinstance(self.model, HypothesesModel):
-            raise TypeError(f"{type(self.model).__name__} draws no hypotheses: give no sampling")
         hands = without_overlaps(self.detector(photo), self.detector.cfg.max_overlap)
         if not hands:
             return []
         crops = [cut_crop(photo, hand, self.crops) for hand in hands]
         images = torch.stack([torch.from_numpy(crop.image).permute(2, 0, 1) for crop in crops])
-        cameras = torch.stack([crop_camera(crop, intrinsics) for crop in crops])
-        ids = tuple(f"{name}-{number}" for number in range(len(hands)))
+        batch = HandBatch.unlabelled(
+            tuple(f"{name}-{number}" for number in range(len(hands))),
+            images.contiguous(),
+            torch.stack([crop_camera(crop, intrinsics) for crop in crops]),
+            _keypoints(hands, crops),
+        )
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        mano = self.model.mano
         with torch.inference_mode():
-            found = self._reconstruct(
-                images.contiguous().to(self.device),
-                cameras.to(self.device),
-                ids,
-                _keypoints(hands, crops, self.device),
-                sampling,
-            )
-        faces = self.model.mano.faces.cpu()
-        return [_place(hand, of_hand, faces, intrinsics) for hand, of_hand in zip(hands, found)]
-
-    def _reconstruct(
-        self,
-        images: Tensor,
-        cameras: Tensor,
-        ids: tuple[str, ...],
-        keypoints: Keypoints,
-        sampling: SamplingConfig | None,
-    ) -> list["_Found"]:
-        if isinstance(self.model, HypothesesModel):
-            generator = torch.Generator(self.device).manual_seed(self.seed)
-            several = self.model.hypotheses(images, cameras, ids, keypoints, sampling, generator)
-            hands = [several.vertices, several.joints_3d, several.mano_pose]
-            sure = [several.confidence, several.joint_confidence]
-            betas = several.betas
-        else:
-            one = self.model.predict(images, cameras, ids, keypoints)
-            hands = [value[:, None] for value in (one.vertices, one.joints_3d, one.mano_pose)]
-            sure, betas = [], one.betas
-        wrist = self.model.mano.rest_joints(betas)[:, 0]
-        on_cpu = [value.cpu().float() for value in (*hands, betas, wrist, *sure)]
-        found = [_Found(*of_hand) for of_hand in zip(*on_cpu)]
-        if isinstance(self.model, TexturedModel):
-            colours = self.model.textured(images, cameras).colours.cpu().float()
-            found = [one._replace(colours=own) for one, own in zip(found, colours)]
-        return found
-
-
-class _Found(NamedTuple):
-    """What a model says about one crop, in the camera of the crop."""
-
-    vertices: Float[Tensor, "hypotheses 778 3"]
-    joints_3d: Float[Tensor, "hypotheses 21 3"]
-    mano_pose: Float[Tensor, "hypotheses 16 3 3"]
-    betas: Float[Tensor, "10"]
-    wrist_at_rest: Float[Tensor, "3"]
-    confidence: Float[Tensor, " hypotheses"] | None = None
-    joint_confidence: Float[Tensor, "hypotheses 21"] | None = None
-    colours: Float[Tensor, "778 3"] | None = None
-
-
-def _keypoints(hands: list[Detection], crops: list[Crop], device: torch.device | str) -> Keypoints:
-    """The detector's landmarks in px of the crops.
-
-    Deviation: MaskHand's detector (OpenPose) has a confidence for each joint; MediaPipe has one for
-    the hand, which all its joints get.
-    """
-    points = torch.from_numpy(np.stack([crop.landmarks_2d for crop in crops])).float()
-    score = torch.tensor([hand.score for hand in hands])[:, None].expand(-1, points.shape[1])
-    return Keypoints(points.to(device), score.to(device))
+            found = self.model.predict(batch.to(self.device), generator)
+            wrists = mano.rest_joints(found.betas)[:, 0].cpu().float()
+        found, faces = found.to("cpu"), mano.faces.cpu()
+        return [
+            _place(hand, found, row, wrists[row], faces, intrinsics)
+            for row, hand in enumerate(hands)
+        ]
 
 
 def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "3 3"]:
@@ -251,15 +167,35 @@ def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "
     return camera * _MIRROR.to(camera) if crop.mirrored else camera
 
 
-def _place(hand: Detection, found: _Found, faces: Tensor, intrinsics: Tensor) -> list[PlacedHand]:
+def _keypoints(hands: list[Detection], crops: list[Crop]) -> Keypoints:
+    """The detector's landmarks in px of the crops.
+
+    Deviation: MaskHand's detector (OpenPose) has a confidence for each joint; MediaPipe has one for
+    the hand, which all its joints get.
+    """
+    points = torch.from_numpy(np.stack([crop.landmarks_2d for crop in crops])).float()
+    score = torch.tensor([hand.score for hand in hands])[:, None].expand(-1, points.shape[1])
+    return Keypoints(points, score)
+
+
+def _place(
+    hand: Detection,
+    found: HandHypotheses,
+    row: int,
+    wrist_at_rest: Float[Tensor, "3"],
+    faces: Int[Tensor, "1538 3"],
+    intrinsics: Float[Tensor, "3 3"],
+) -> list[PlacedHand]:
     """All hypotheses of a hand in the camera of its photo, left ones mirrored back."""
-    vertices, joints, pose = found.vertices, found.joints_3d, found.mano_pose
-    translation = joints[:, 0] - found.wrist_at_rest
+    vertices, joints, pose = (
+        value[row].float() for value in (found.vertices, found.joints_3d, found.mano_pose)
+    )
+    translation = joints[:, 0] - wrist_at_rest
     if hand.handedness == "left":
         vertices, joints, translation = vertices * _MIRROR, joints * _MIRROR, translation * _MIRROR
         pose = _MIRROR[:, None] * pose * _MIRROR
         faces = mirror_faces(faces)
-    sure, sure_joints = found.confidence, found.joint_confidence
+    sure, sure_joints, colours = found.confidence, found.joint_confidence, found.colours
     return [
         PlacedHand(
             detection=hand,
@@ -268,11 +204,15 @@ def _place(hand: Detection, found: _Found, faces: Tensor, intrinsics: Tensor) ->
             joints_3d=joints[rank],
             joints_2d=project(joints[rank], intrinsics),
             mano_pose=pose[rank],
-            betas=found.betas,
+            betas=found.betas[row].float(),
             translation=translation[rank],
-            confidence=None if sure is None else float(sure[rank]),
-            joint_confidence=None if sure_joints is None else sure_joints[rank],
-            colours=found.colours,
+            confidence=None if sure is None else float(sure[row, rank]),
+            joint_confidence=None if sure_joints is None else sure_joints[row, rank].float(),
+            colours=None if colours is None else colours[row].float(),
         )
         for rank in range(len(vertices))
     ]
+
+
+def _rounded(values: Tensor, digits: int) -> Any:
+    return values.double().numpy().round(digits).tolist()

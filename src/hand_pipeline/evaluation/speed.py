@@ -1,4 +1,4 @@
-"""How fast a model makes hands of pictures."""
+"""How fast a model makes hands of images."""
 
 import statistics
 import time
@@ -6,6 +6,7 @@ import time
 import torch
 from torch import Tensor
 
+from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.evaluation.predict import Predict
 
 
@@ -21,8 +22,8 @@ def seconds_a_batch(
 
     Args:
         predict: of a model in eval mode on `device`.
-        image_size: side of the uint8 pictures, px.
-        batch_size: pictures at once.
+        image_size: side of the uint8 images, px.
+        batch_size: images at once.
         device: of the model; a GPU is waited for before the clock is read.
         repeats: timed calls.
         warmup: calls before, which are not timed.
@@ -37,13 +38,13 @@ def seconds_a_batch(
     images = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator).to(device)
     camera = torch.tensor([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1 / image_size]]) * image_size
     cameras = camera.repeat(batch_size, 1, 1).to(device)
-    ids = tuple(map(str, range(batch_size)))
+    batch = HandBatch.unlabelled(tuple(map(str, range(batch_size))), images, cameras)
     seconds = []
     with torch.inference_mode():
         for number in range(warmup + repeats):
             _wait(images)
             started = time.perf_counter()
-            predict(images, cameras, ids)
+            predict(batch)
             _wait(images)
             if number >= warmup:
                 seconds.append(time.perf_counter() - started)

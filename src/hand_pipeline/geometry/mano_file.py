@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.joints import MANO_PARENTS
-from hand_pipeline.geometry.mano_pickle import read_mano_pickle
 
 
 class ManoArrays(NamedTuple):
@@ -102,6 +101,8 @@ def convert_mano(source: Path, target: Path | None = None) -> Path:
             f"no file {source}. Download mano_v1_2.zip from https://mano.is.tue.mpg.de (a free "
             "licence is needed), unpack it and give models/MANO_RIGHT.pkl"
         )
+    from hand_pipeline.geometry.mano_pickle import read_mano_pickle  # and scipy
+
     arrays = check_mano(read_mano_pickle(source), source)
     if target is None:
         target = Path("data/01_raw/mano") / f"MANO_{arrays.side().upper()}.npz"

@@ -2,9 +2,11 @@
 
 Rotations act on column vectors: `rotated = R @ x`. Angles are radians. Gradients are finite
 everywhere, at the identity and at half a turn too.
+
+roma is imported where it is used: it loads torch's compiler, a second that most commands need not
+spend before they start.
 """
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,12 +17,16 @@ from hand_pipeline.geometry.precision import full_precision
 @full_precision
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Rotation by the vector's length, radians, about its direction (Rodrigues' formula)."""
+    import roma
+
     return roma.rotvec_to_rotmat(axis_angle)
 
 
 @full_precision
 def matrix_to_axis_angle(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
     """The shortest rotation vector, length at most pi."""
+    import roma
+
     return roma.rotmat_to_rotvec(matrix)
 
 
@@ -32,6 +38,8 @@ def rotation_6d_to_matrix(six: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*bat
     PyMAF interleaves the columns); they are made orthonormal by Gram-Schmidt, the third column is
     their cross product. Parallel or zero vectors give a finite matrix that is no rotation.
     """
+    import roma
+
     columns = six.unflatten(-1, (2, 3)).mT
     return roma.special_gramschmidt(columns, epsilon=1e-8)
 
@@ -65,11 +73,15 @@ def mean_rotation(matrices: Float[Tensor, "*batch samples 3 3"]) -> Float[Tensor
 
     Hartley et al. 2013, "Rotation averaging", section 5.3.
     """
+    import roma
+
     return roma.special_procrustes(matrices.mean(-3))
 
 
 def random_rotation(count: int, device: torch.device | str) -> Float[Tensor, "count 3 3"]:
     """Uniformly distributed rotations, drawn from torch's global generator of the device."""
+    import roma
+
     return roma.random_rotmat(count, device=device)
 
 

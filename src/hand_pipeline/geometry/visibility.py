@@ -14,8 +14,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hand_pipeline.geometry.zbuffer import fill_zbuffers
-
 Backend = Literal["auto", "fragments", "numba", "dense"]
 NEAR = 1e-3  # metres
 MIN_AREA = 1e-9  # twice the area, in square pixels
@@ -91,6 +89,8 @@ def rasterize(
         backend = "numba" if vertices.device.type == "cpu" else "fragments"
     points, depths = _project(vertices, intrinsics)
     if backend == "numba":
+        from hand_pipeline.geometry.zbuffer import fill_zbuffers  # loads the compiler
+
         found, _ = fill_zbuffers(
             points.cpu().numpy(), depths.cpu().numpy(), faces.long().cpu().numpy(),
             image_size, NEAR, MIN_AREA, torch.get_num_threads(),

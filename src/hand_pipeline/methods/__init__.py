@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from hand_pipeline.config import Config
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from hand_pipeline.training.method import Method
+from hand_pipeline.training.method import Method, Reconstructor
 
 M = TypeVar("M", bound=Method)
 
@@ -134,6 +134,18 @@ def _as_now(kind: type[Config], values: Mapping[str, Any], origin: str) -> dict[
         else:
             now[key] = value
     return now
+
+
+def restore_reconstructor(checkpoint: Checkpoint, origin: str) -> Reconstructor:
+    """`restore_method` where any method that reconstructs hands will do.
+
+    Raises:
+        TypeError: the checkpoint holds another one.
+    """
+    method = restore_method(checkpoint, origin)
+    if not isinstance(method, Reconstructor):
+        raise TypeError(f"{origin} holds {type(method).__name__}, which reconstructs no hands")
+    return method
 
 
 def load_method(path: Path | str) -> Method:

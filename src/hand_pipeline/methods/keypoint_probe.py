@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from hand_pipeline.config import Config
-from hand_pipeline.data.batch import Batch, HandBatch, JointPrediction, Keypoints
+from hand_pipeline.data.batch import Batch, HandBatch, JointPrediction
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.scaled_depth import bone_lengths, lift, scaled_depths
 from hand_pipeline.losses.keypoint import joint_2d_loss
@@ -167,37 +167,30 @@ class KeypointProbe(Method):
             points = (self.plane(features).unflatten(-1, (21, 2)) + 0.5) * self.image_size
             return points, self.depth(features)
 
-    def predict(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        ids: tuple[str, ...],
-        keypoints: Keypoints | None = None,
-        lengths: Float[Tensor, " batch"] | None = None,
-    ) -> JointPrediction:
+    def predict(self, batch: HandBatch, known_size: bool = False) -> JointPrediction:
         """Joints in camera space; call in eval mode, without gradients.
 
         Args:
-            images: uint8 square crops of any size, or normalised images of the input size.
-            intrinsics: camera of `images`.
-            ids: names of the samples.
-            keypoints: not looked at.
-            lengths: of each hand's bone, metres, where it is known (FreiHAND tells it); None: the
-                mean of the hands it has learnt from, so a hand larger than that comes out nearer.
+            batch: uint8 square crops of any size, or normalised images of the input size.
+            known_size: take the length of each hand's bone from its labels, which FreiHAND tells
+                for its evaluation hands; else it is the mean of the hands learnt from, so a hand
+                larger than that comes out nearer.
 
         Returns:
-            Metres in the camera of `images`; `joints_2d` and `intrinsics` of the result belong to
+            Metres in the camera of `batch`; `joints_2d` and `intrinsics` of the result belong to
             the network's input size.
 
         Raises:
             ValueError: float images of another size than the network's input.
         """
-        images, intrinsics = self.augmentation.network_input(images, intrinsics)
+        cfg = self.cfg
+        images, intrinsics = self.augmentation.network_input(batch.images, batch.intrinsics)
         points, depths = self.estimate(images)
-        if lengths is None:
-            lengths = self.bone_length.expand(len(images))
-        joints = lift(points, depths, intrinsics, lengths, self.cfg.bone, self.cfg.depth_limits)
-        return JointPrediction(ids, intrinsics, joints_2d=points, joints_3d=joints)
+        lengths = self.bone_length.expand(len(images))
+        if known_size:
+            lengths = bone_lengths(batch.joints_3d, cfg.bone)
+        joints = lift(points, depths, intrinsics, lengths, cfg.bone, cfg.depth_limits)
+        return JointPrediction(batch.ids, intrinsics, joints_2d=points, joints_3d=joints)
 
     @torch.no_grad()
     def _measure(self, joints: Tensor, measured: Tensor) -> None:

@@ -8,9 +8,8 @@ from kedro.pipeline import Node, Pipeline
 from pydantic import Field
 
 from hand_pipeline.config import Config
-from hand_pipeline.evaluation.claims import ClaimConfig, Verdict, judge_claims
+from hand_pipeline.evaluation.claims import FEWEST_SEEDS, ClaimConfig, Verdict, judge_claims
 from hand_pipeline.evaluation.figure_tables import FigureTable, read_figure_tables
-from hand_pipeline.evaluation.paired_test import FEWEST_SEEDS
 from hand_pipeline.evaluation.paper_tables import ComparedTable, compare, display
 from hand_pipeline.viz.claims import TableSection, render_claims
 

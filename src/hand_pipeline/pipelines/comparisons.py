@@ -9,7 +9,7 @@ from kedro.pipeline import Node, Pipeline
 from PIL import Image
 
 from hand_pipeline.data.hand_mix import open_labelled_hands
-from hand_pipeline.evaluation.predict import PredictedHands, load_predictions
+from hand_pipeline.evaluation.predict import PredictedHands, draw_samples, load_predictions
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.sweeps.declaration import SweepConfig
@@ -34,11 +34,7 @@ def draw_members(
     """
     mano = ManoHand(method.mano_model, tips=method.tips)
     held_out = open_labelled_hands(hands, "evaluation", mano)
-    rng = np.random.default_rng(0)
-    rows = sorted(
-        rng.choice(len(held_out), min(sweep.picture.shown, len(held_out)), False).tolist()
-    )
-    batch = held_out.collate([held_out[row] for row in rows])
+    batch = draw_samples(held_out, sweep.picture.shown, seed=0)[1]
     columns = {m.name: sweep.columns | m.columns for m in sweep.members}
     meshes, errors = {}, {}
     finished = runs[runs["status"] == "finished"].drop_duplicates("member")

@@ -50,9 +50,8 @@ def inference_cost(
 ) -> dict[str, int | float]:
     """Size and speed of a fine-tuned model: one picture at a time, and many."""
     method = restore_as(PyMAF, model, "the fine-tuned model")
-    device = machine.device
-    method.to(device)
-    side, how = method.head.image_size, (device, cfg.repeats, cfg.warmup)
+    method.to(machine.device)
+    side, how = method.image_size, (machine.device, cfg.repeats, cfg.warmup)
     one = seconds_a_batch(method.predict, side, 1, *how)
     many = seconds_a_batch(method.predict, side, cfg.batch_size, *how)
     return {

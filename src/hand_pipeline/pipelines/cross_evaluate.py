@@ -15,7 +15,8 @@ from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.data.synthetic.write import SyntheticConfig, contact_sheet, generate
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
-from hand_pipeline.evaluation.model_scores import predict_set, score_models
+from hand_pipeline.evaluation.model_scores import score_models
+from hand_pipeline.evaluation.predict import ScoringConfig, predict_set
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
@@ -40,14 +41,12 @@ class OtherSetConfig(Config):
     split: str = Field(description="a split with 3D joints and vertices or MANO, in its own words")
 
 
-class CrossEvaluationConfig(Config):
+class CrossEvaluationConfig(ScoringConfig):
     """On what and how models are scored away from home."""
 
     other: OtherSetConfig | None = Field(
         None, description="null: the drawn hands, which are not looked at otherwise"
     )
-    batch_size: int = Field(64, gt=0)
-    allow_reflection: bool = Field(True, description="as the official programs align")
 
 
 def draw_other_hands(config: SyntheticConfig, machine: MachineConfig) -> tuple[Path, Image.Image]:
@@ -75,19 +74,13 @@ def predict_other_hands(
     other = cfg.other or OtherSetConfig(hand_set="freihand", path=drawn, split="evaluation")
     folder = machine.workspace / "cross_evaluate" / "predicted_hands"
     shutil.rmtree(folder, ignore_errors=True)
-    device = machine.device
-    how = (folder, cfg.batch_size, device, machine.num_workers)
     for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
-        model = _pymaf(checkpoint, name).to(device)
+        model = restore_as(PyMAF, checkpoint, f"the checkpoint of {name}").to(machine.device)
         images = open_other_hands(other, model)
-        predict_set(name, model.predict, images, *how)
+        predict_set(name, model.predict, images, folder, cfg, machine)
     mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
-    predict_set("mean_hand", mean.predict, images, *how)
+    predict_set("mean_hand", mean.predict, images, folder, cfg, machine)
     return folder
-
-
-def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
-    return restore_as(PyMAF, checkpoint, f"the checkpoint of {name}")
 
 
 def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:
@@ -109,8 +102,8 @@ def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:
 def score_other_hands(
     predicted: Path, cfg: CrossEvaluationConfig
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]:
-    """Figures of each model, their table, every hand's errors, and the AUC curves."""
-    found = score_models(predicted, ROWS, cfg.allow_reflection)
+    """Metrics of each model, their table, every hand's errors, and the AUC curves."""
+    found = score_models(ROWS, cfg, predicted)
     return found.metrics, found.table, found.samples, to_image(pck_curves(found.curves))
 
 

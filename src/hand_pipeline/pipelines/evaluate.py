@@ -4,18 +4,22 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from kedro.pipeline import Node, Pipeline
 from PIL import Image
 from pydantic import Field
 
-from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
-from hand_pipeline.evaluation.model_scores import predict_set, score_models
-from hand_pipeline.evaluation.predict import load_predictions
+from hand_pipeline.evaluation.model_scores import score_models
+from hand_pipeline.evaluation.predict import (
+    ScoringConfig,
+    draw_samples,
+    load_predictions,
+    predict_set,
+)
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.training.checkpoint import Checkpoint
@@ -31,11 +35,9 @@ ROWS = {
 """Models in the order of the table, and what the table calls them."""
 
 
-class EvaluateConfig(Config):
-    """How models are scored."""
+class EvaluateConfig(ScoringConfig):
+    """How models are scored, and what is shown of them."""
 
-    batch_size: int = Field(64, gt=0)
-    allow_reflection: bool = Field(True, description="as the official programs align")
     shown: int = Field(8, gt=0, description="hands in the qualitative grid")
     seed: int = Field(0, ge=0, description="of the choice of the hands shown")
 
@@ -50,26 +52,20 @@ def predict_held_out(
     """Every held-out hand as the mean hand and as each model sees it: one npz a model."""
     folder = machine.workspace / "evaluate" / "predicted_hands"
     shutil.rmtree(folder, ignore_errors=True)
-    device = machine.device
-    how = (folder, cfg.batch_size, device, machine.num_workers)
     for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
-        method = _pymaf(checkpoint, name).to(device)
-        held_out = open_labelled_hands(hands, "evaluation", method.mano)
-        predict_set(name, method.predict, held_out, *how)
-    mean = mean_hand_of(open_labelled_hands(hands, "training", method.mano))
-    predict_set("mean_hand", mean.predict, held_out, *how)
+        model = restore_as(PyMAF, checkpoint, f"the checkpoint of {name}").to(machine.device)
+        held_out = open_labelled_hands(hands, "evaluation", model.mano)
+        predict_set(name, model.predict, held_out, folder, cfg, machine)
+    mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
+    predict_set("mean_hand", mean.predict, held_out, folder, cfg, machine)
     return folder
-
-
-def _pymaf(checkpoint: Checkpoint, name: str) -> PyMAF:
-    return restore_as(PyMAF, checkpoint, f"the checkpoint of {name}")
 
 
 def score(
     predicted: Path, cfg: EvaluateConfig
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]:
-    """Figures of each model, the results table, every sample's errors, and the AUC curves."""
-    found = score_models(predicted, ROWS, cfg.allow_reflection)
+    """Metrics of each model, the results table, every sample's errors, and the AUC curves."""
+    found = score_models(ROWS, cfg, predicted)
     return found.metrics, found.table, found.samples, to_image(pck_curves(found.curves))
 
 
@@ -77,19 +73,17 @@ def draw_hands(
     hands: Path, predicted: Path, model: Checkpoint, samples: pd.DataFrame, cfg: EvaluateConfig
 ) -> Image.Image:
     """Some held-out hands, drawn at random: photo, mesh, side view, truth."""
-    method = _pymaf(model, "handmim")
-    held_out = open_labelled_hands(hands, "evaluation", method.mano)
+    mano = restore_as(PyMAF, model, "the checkpoint of handmim").mano
     found = load_predictions(predicted / "handmim.npz")
-    rng = np.random.default_rng(cfg.seed)
-    rows = sorted(rng.choice(len(found), min(cfg.shown, len(found)), replace=False).tolist())
-    batch = held_out.collate([held_out[row] for row in rows])
+    held_out = open_labelled_hands(hands, "evaluation", mano)
+    rows, batch = draw_samples(held_out, cfg.shown, cfg.seed)
     errors = samples[samples["model"] == "handmim"]["pa_mpvpe_mm"].to_numpy()
     return qualitative_grid(
         batch.images,
         batch.intrinsics,
         torch.from_numpy(found.vertices[rows]),
         batch.vertices,
-        method.mano.faces,
+        mano.faces,
         [f"{found.ids[row]}: PA-MPVPE {errors[row]:.1f} mm" for row in rows],
     )
 

@@ -13,9 +13,8 @@ from hand_pipeline.evaluation.leaderboard import (
     export_benchmark,
     find_benchmark,
 )
-from hand_pipeline.evaluation.reconstruct import HandModel
-from hand_pipeline.methods import load_method, restore_method
-from hand_pipeline.training.checkpoint import Checkpoint
+from hand_pipeline.methods import restore_reconstructor
+from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint
 
 _CATALOG = "labelled_hands"
 
@@ -50,15 +49,11 @@ def export_submissions(
     folder = machine.workspace / "export" / "submission"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    origin = "the catalog's checkpoint"
     if cfg.checkpoint is not None:
-        model, origin = load_method(cfg.checkpoint), str(cfg.checkpoint)
-    else:
-        origin = "the catalog's checkpoint"
-        model = restore_method(trained, origin)
-    if not isinstance(model, HandModel):
-        raise TypeError(f"{origin} is no model that reconstructs hands: {type(model).__name__}")
+        trained, origin = load_checkpoint(cfg.checkpoint), str(cfg.checkpoint)
     device = machine.device
-    model.to(device)
+    model = restore_reconstructor(trained, origin).to(device)
     metrics: dict[str, Any] = {}
     for name, place in cfg.benchmarks.items():
         data = hands if place == _CATALOG else Path(place)

@@ -9,15 +9,12 @@ from kedro.pipeline import Node, Pipeline
 from PIL import Image
 from pydantic import Field
 
-from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.batch import HandBatch, JointPrediction
+from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.hand_images import HandImages
-from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_joints
-from hand_pipeline.evaluation.predict import predict_joints
+from hand_pipeline.evaluation.predict import ScoringConfig, predict_joints, set_batches
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.geometry.scaled_depth import bone_lengths
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.models.image_encoder import ResNetConfig
@@ -40,13 +37,6 @@ class ProbeConfig(LabelledTrainingConfig):
     )
     method: KeypointProbeConfig
     training: TrainConfig
-
-
-class ProbeEvaluationConfig(Config):
-    """How a probe is scored."""
-
-    batch_size: int = Field(64, gt=0)
-    allow_reflection: bool = Field(True, description="as the official programs align")
 
 
 def train_probe(
@@ -77,7 +67,7 @@ def train_probe(
 def score_probe(
     hands: Path,
     model: Checkpoint,
-    cfg: ProbeEvaluationConfig,
+    cfg: ScoringConfig,
     machine: MachineConfig,
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
     """Errors of held-out hands, with their size known and not; every hand's errors; AUC curves.
@@ -92,11 +82,8 @@ def score_probe(
     held_out = HandImages(read_hands("freihand", hands, "evaluation", mano), mano)
     scores: dict[str, HandEvaluation] = {}
     for name, known_size in (("known_size", True), ("mean_size", False)):
-        batches = batches_in_order(held_out, held_out.collate, cfg.batch_size, machine.num_workers)
-        found = predict_joints(
-            partial(_predict, probe, known_size), batches, device,
-            -(-len(held_out) // cfg.batch_size), f"probe, {name}",
-        )  # fmt: skip
+        batches = set_batches(held_out, cfg.batch_size, machine, f"probe, {name}")
+        found = predict_joints(partial(probe.predict, known_size=known_size), batches, device)
         scores[name] = evaluate_joints(
             found.joints, found.gt_joints, found.joints_2d, found.gt_joints_2d, found.ids,
             cfg.allow_reflection,
@@ -105,11 +92,6 @@ def score_probe(
     curves = {name.replace("_", " "): found.curves for name, found in scores.items()}
     picture = to_image(pck_curves(curves, "joints", "joints, unaligned"))
     return {name: found.summary for name, found in scores.items()}, samples, picture
-
-
-def _predict(probe: KeypointProbe, known_size: bool, batch: HandBatch) -> JointPrediction:
-    lengths = bone_lengths(batch.joints_3d, probe.cfg.bone) if known_size else None
-    return probe.predict(batch.images, batch.intrinsics, batch.ids, lengths=lengths)
 
 
 def create_pipeline() -> Pipeline:

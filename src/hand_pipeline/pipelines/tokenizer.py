@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from kedro.pipeline import Node, Pipeline
 from PIL import Image
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.data.batch import PoseBatch
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.pose_set import PosesConfig, PoseSet, open_training_poses, read_poses
+from hand_pipeline.evaluation.predict import draw_samples
 from hand_pipeline.evaluation.tokens import score_tokens
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.config import VqManoConfig
@@ -61,19 +62,15 @@ def evaluate_tokenizer(
     method.to(device)
     on_device = (batch.to(device) for batch in batches)
     scores = score_tokens(method.tokenizer, method.mano, on_device)
-    rng = np.random.default_rng(cfg.seed)
-    rows = sorted(rng.choice(len(poses), min(cfg.shown, len(poses)), replace=False).tolist())
+    rows, shown = draw_samples(poses, cfg.shown, cfg.seed)
     errors = scores.per_sample["pa_mpjpe_mm"].to_numpy()
     captions = [f"{poses.ids[row]}: PA-MPJPE {errors[row]:.2f} mm" for row in rows]
-    picture = _draw_hands(method.cpu(), poses, rows, captions)
+    picture = _draw_hands(method.cpu(), shown, captions)
     return scores.summary, picture, to_image(code_use(scores.uses))
 
 
 @torch.no_grad()
-def _draw_hands(
-    method: VqMano, poses: PoseSet, rows: list[int], captions: list[str]
-) -> Image.Image:
-    batch = poses.collate(rows)
+def _draw_hands(method: VqMano, batch: PoseBatch, captions: list[str]) -> Image.Image:
     rebuilt = method.tokenizer.detokenize(method.tokenizer.tokenize(batch.mano_pose))
     meshes = [method.mano(pose, batch.betas) for pose in (batch.mano_pose, rebuilt)]
     before, after = (mesh.vertices - mesh.joints[:, :1] for mesh in meshes)

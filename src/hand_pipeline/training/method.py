@@ -1,14 +1,17 @@
-"""The contract between a paper and the training loop."""
+"""The contract between a paper and everything else: what trains, and what predicts hands."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from hand_pipeline.config import Config
-from hand_pipeline.data.batch import Batch
+from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses
+from hand_pipeline.geometry.mano import ManoHand
 
 
 class Method(nn.Module, ABC):
@@ -66,6 +69,38 @@ class Pretraining(Method):
     @abstractmethod
     def backbone_state(self) -> dict[str, Tensor]:
         """The weights fine-tuning starts from, under timm's names."""
+
+
+class Reconstructor(Method):
+    """A method that reconstructs right hands: all that scores, `predict` and reports know of it."""
+
+    mano: ManoHand
+    """The hand model it predicts the parameters of."""
+    image_size: int
+    """Side of the network's input, px."""
+    crop_scale: Float[Tensor, ""]
+    """Side of the training images over the longer side of the hands in them: to be set from the
+    data, and to be cut alike in prediction."""
+    sampling: Config | None = None
+    """How it draws its hypotheses, to be replaced by whoever wants them drawn otherwise; None of a
+    method that draws nothing."""
+
+    @abstractmethod
+    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> HandHypotheses:
+        """Hands of images; call in eval mode, without gradients.
+
+        Args:
+            batch: uint8 square crops of any size, or normalised images of the input size, with
+                their cameras, and keypoints where a detector has looked. Labels are not read.
+            generator: of the method's device, for draws that repeat; None: torch's own.
+
+        Returns:
+            Metres in the camera of `batch`; `joints_2d` and `intrinsics` of the result belong to
+            the network's input size.
+
+        Raises:
+            ValueError: float images of another size than the network's input.
+        """
 
 
 def parameter_groups(parts: Iterable[tuple[Iterable[nn.Module], float]]) -> list[dict[str, Any]]:

@@ -21,8 +21,8 @@ from hand_pipeline.methods.maskhand.config import (
 )
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.pose_tokenizer import joint_tokens, sizes_of
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.models.state import CheckpointMismatchError
-from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.checkpoint import load_checkpoint, pack_method, save_checkpoint
 from hand_pipeline.training.loop import TrainConfig, fit
@@ -211,7 +211,7 @@ def test_one_batch_can_be_overfitted_and_read_back_token_by_token(batch):
     records = list(fit(method, lambda step: iter([batch] * 300), run, CPU))
     assert records[-1].losses["mask"] < 0.1 * records[0].losses["mask"]
     assert records[-1].monitors["token_accuracy"] > 0.95
-    found = method.eval().hypotheses(batch.images, batch.intrinsics, batch.ids)
+    found = method.eval().predict(batch)
     truth = method.tokenizer.tokenize(batch.mano_pose)
     assert (found.tokens[:, 0] == truth).float().mean() > 0.95
     assert found.confidence.min() > 0.5
@@ -255,10 +255,9 @@ def method() -> MaskHand:
 
 
 def hypotheses_of(method, batch, sampling, seed=0):
+    method.sampling = sampling
     generator = torch.Generator().manual_seed(seed)
-    return method.hypotheses(
-        batch.images, batch.intrinsics, batch.ids, keypoints_of(batch), sampling, generator
-    )
+    return method.predict(replace(batch, keypoints=keypoints_of(batch)), generator)
 
 
 def test_hypotheses_are_ranked_and_lie_in_the_camera_they_were_given(method, batch):
@@ -298,11 +297,8 @@ def test_a_token_is_surer_together_with_the_codes_like_it(batch):
 
 
 def test_agreement_is_that_with_draws_of_one_pass_which_repeat(method, batch):
-    argmax = SamplingConfig(iterations=2)
-    first, again = (
-        method.hypotheses(batch.images, batch.intrinsics, batch.ids, sampling=argmax)
-        for _ in range(2)
-    )
+    method.sampling = SamplingConfig(iterations=2)
+    first, again = (method.predict(batch) for _ in range(2))
     assert torch.equal(first.confidence, again.confidence)
     assert ((first.confidence > 0) & (first.confidence < 1)).all()
     assert torch.equal(first.joint_confidence[..., 0], first.confidence)
@@ -317,7 +313,7 @@ def test_a_seed_repeats_and_another_differs(method, batch):
 
 def test_one_pass_of_the_likeliest_codes_is_one_shot(method, batch):
     found = hypotheses_of(method, batch, SamplingConfig(iterations=1))
-    encoded = method.encode(batch.images, batch.intrinsics, keypoints_of(batch))
+    encoded = method.encode(replace(batch, keypoints=keypoints_of(batch)))
     masked = torch.full((4, 16), method.synthesizer.mask_id)
     with torch.no_grad():
         logits = method.synthesizer(masked, encoded.context)
@@ -346,11 +342,14 @@ def test_the_encoder_sees_each_image_once_whatever_is_sampled(method, batch, mon
     assert calls == [4]
 
 
-def test_prediction_is_the_surest_hypothesis(method, batch):
-    hand = method.predict(batch.images, batch.intrinsics, batch.ids, keypoints_of(batch))
-    found = hypotheses_of(method, batch, None)
-    assert torch.equal(hand.vertices, found.vertices[:, 0])
-    assert hand.ids == batch.ids
+def test_it_draws_as_configured_unless_told_otherwise(batch):
+    own = SamplingConfig(iterations=2)
+    method = build(sampling=own).eval()
+    assert method.sampling == own
+    found = method.predict(replace(batch, keypoints=keypoints_of(batch)))
+    assert found.vertices.shape[:2] == (4, 1)
+    assert found.ids == batch.ids
+    assert torch.equal(found.vertices, hypotheses_of(method, batch, own).vertices)
 
 
 def test_larger_photos_are_resized_with_their_camera_and_keypoints(method, batch):
@@ -358,8 +357,8 @@ def test_larger_photos_are_resized_with_their_camera_and_keypoints(method, batch
     camera = batch.intrinsics.clone()
     camera[:, :2] *= 2
     twice = Keypoints(batch.joints_2d * 2, torch.ones(4, 21))
-    small = method.encode(batch.images, batch.intrinsics, keypoints_of(batch))
-    wide = method.encode(large, camera, twice)
+    small = method.encode(replace(batch, keypoints=keypoints_of(batch)))
+    wide = method.encode(replace(batch, images=large, intrinsics=camera, keypoints=twice))
     torch.testing.assert_close(wide.intrinsics, small.intrinsics)
     torch.testing.assert_close(wide.context.pose, small.context.pose)
 
@@ -402,7 +401,7 @@ def test_every_ablation_trains_and_predicts(batch, changes):
     method = build(**changes)
     guided = replace(batch, keypoints=keypoints_of(batch))
     total(method, method.losses(guided, 0)).backward()
-    hand = method.eval().predict(batch.images, batch.intrinsics, batch.ids, guided.keypoints)
+    hand = method.eval().predict(guided)
     assert hand.vertices.isfinite().all()
 
 
@@ -413,9 +412,7 @@ def test_a_checkpoint_rebuilds_the_method(method, batch, tmp_path: Path):
     save_checkpoint(tmp_path / "m.safetensors", packed)
     restored = restore_method(load_checkpoint(tmp_path / "m.safetensors"))
     assert isinstance(restored, MaskHand)
-    expected, found = (
-        m.predict(batch.images, batch.intrinsics, batch.ids) for m in (method, restored)
-    )
+    expected, found = (m.predict(batch) for m in (method, restored))
     assert torch.equal(expected.vertices, found.vertices)
 
 
@@ -449,6 +446,6 @@ def test_what_cannot_be_is_refused(batch, method):
     with pytest.raises(ValueError, match="range within 0 to 1, got"):
         MaskHandConfig(masking=(0.5, 0.2))
     with pytest.raises(ValueError, match="32 x 32 px, got 48 x 48"):
-        method.predict(torch.zeros(4, 3, 48, 48), batch.intrinsics, batch.ids)
+        method.predict(replace(batch, images=torch.zeros(4, 3, 48, 48)))
     with pytest.raises(TypeError, match="HandBatch, got ImageBatch"):
         method.losses(ImageBatch(batch.ids, batch.images), 0)

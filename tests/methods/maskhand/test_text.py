@@ -15,10 +15,10 @@ from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
 from hand_pipeline.methods.maskhand.config import PoseTokenizerConfig, TextMaskHandConfig
 from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.methods.maskhand.text import TextMaskHand, UnknownPromptError
 from hand_pipeline.methods.maskhand.text_encoder import HashedTextEncoder
 from hand_pipeline.models.state import CheckpointMismatchError
-from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.training.checkpoint import load_checkpoint, pack_method, save_checkpoint
 from hand_pipeline.training.loop import Record, TrainConfig, fit, weighted_sum
 

@@ -54,8 +54,8 @@ def test_one_batch_can_be_overfitted(batch):
         history.append(loss.item())
     assert history[-1] < history[0] / 8
     with torch.inference_mode():
-        hands = method.eval().predict(batch.images, batch.intrinsics, batch.ids)
-    relative = hands.vertices - hands.joints_3d[:, :1]
+        hands = method.eval().predict(batch)
+    relative = hands.vertices[:, 0] - hands.joints_3d[:, 0, :1]
     truth = batch.vertices - batch.joints_3d[:, :1]
     assert (relative - truth).norm(dim=-1).mean() < 0.012
 
@@ -142,8 +142,10 @@ def test_a_backbone_of_another_architecture_is_refused():
 def test_prediction_is_in_the_camera_it_was_given(batch):
     method = method_of().eval()
     with torch.inference_mode():
-        hands = method.predict(batch.images, batch.intrinsics, batch.ids)
-    torch.testing.assert_close(project(hands.joints_3d, hands.intrinsics), hands.joints_2d)
+        hands = method.predict(batch)
+    projected = project(hands.joints_3d[:, 0], hands.intrinsics)
+    torch.testing.assert_close(projected, hands.joints_2d[:, 0])
+    assert hands.confidence is None
     assert hands.ids == batch.ids
 
 
@@ -153,15 +155,15 @@ def test_larger_photos_are_resized_with_their_camera(batch):
     camera = batch.intrinsics.clone()
     camera[:, :2] *= 2
     with torch.inference_mode():
-        small_hands = method.predict(batch.images, batch.intrinsics, batch.ids)
-        large_hands = method.predict(large, camera, batch.ids)
+        small_hands = method.predict(batch)
+        large_hands = method.predict(replace(batch, images=large, intrinsics=camera))
     torch.testing.assert_close(large_hands.intrinsics, batch.intrinsics)
     torch.testing.assert_close(large_hands.joints_3d, small_hands.joints_3d, atol=2e-3, rtol=0)
 
 
 def test_float_images_of_another_size_are_refused(batch):
     with pytest.raises(ValueError, match="32 x 32 px, got 48 x 48"):
-        method_of().predict(torch.zeros(4, 3, 48, 48), batch.intrinsics, batch.ids)
+        method_of().predict(replace(batch, images=torch.zeros(4, 3, 48, 48)))
 
 
 def test_unlabelled_batches_are_refused(batch):

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.s2hand.heads import FIRST_LIGHT
 from hand_pipeline.methods.s2hand.picture import TILES, textured_sheet
+from hand_pipeline.methods.s2hand.s2hand import TexturedHands
 
 SIDE, SIZE, HEADER, CAPTION, GAP, BETWEEN = 64, 96, 22, 18, 4, 20
 CAMERA = torch.tensor([[2.0 * SIDE, 0, SIDE / 2], [0, 2.0 * SIDE, SIDE / 2], [0, 0, 1]])
@@ -22,8 +24,12 @@ def sheet(count: int, captions=(), lamp: float = 0.4):
     light = torch.tensor(FIRST_LIGHT).repeat(count, 1)
     light[:, 1] = lamp
     cameras = CAMERA.expand(count, 3, 3)
-    drawn = textured_sheet(photos, vertices, red, light, cameras, mano.faces, captions, size=SIZE)
-    return np.array(drawn)
+    batch = HandBatch.unlabelled(tuple(map(str, range(count))), photos, cameras)
+    found = TexturedHands(
+        batch.ids, cameras, batch.joints_2d[:, None], batch.joints_3d[:, None], vertices[:, None],
+        batch.mano_pose[:, None], batch.betas, colours=red, light=light,
+    )  # fmt: skip
+    return np.array(textured_sheet(batch, found, mano.faces, captions, size=SIZE))
 
 
 def tiles(picture):
@@ -69,9 +75,7 @@ def test_hands_stand_row_by_row_with_their_captions_below():
 
 
 def test_no_hand_or_too_few_captions_are_an_error():
-    nothing = torch.zeros(0, 778, 3)
-    photos, light = torch.zeros(0, 3, SIDE, SIDE, dtype=torch.uint8), torch.zeros(0, 11)
     with pytest.raises(ValueError, match="at least one hand"):
-        textured_sheet(photos, nothing, nothing, light, torch.zeros(0, 3, 3), ManoHand().faces)
+        sheet(0)
     with pytest.raises(ValueError, match="expected 2 captions, got 1"):
         sheet(2, captions=["only one"])

@@ -182,9 +182,9 @@ def test_full_supervision_adds_the_3d_joints(drawn):
     method = build(supervision="full", stage="3d")
     assert assert_sane(method, drawn).keys() == GEOMETRY | {"joints_3d"}
     with torch.no_grad():
-        hand = method.eval().predict(drawn.images, drawn.intrinsics, drawn.ids)
+        hand = method.eval().predict(drawn)
         found = method.losses(drawn, 0)["joints_3d"]
-    expected = (hand.joints_3d - drawn.joints_3d).square().mean()
+    expected = (hand.joints_3d[:, 0] - drawn.joints_3d).square().mean()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-8)
 
 
@@ -363,10 +363,7 @@ def test_a_checkpoint_brings_the_same_hands_back(drawn, tmp_path):
     restored = restore_method(load_checkpoint(path))
     assert isinstance(restored, S2Hand)
     with torch.inference_mode():
-        first, second = (
-            each.predict(drawn.images, drawn.intrinsics, drawn.ids)
-            for each in (method.eval(), restored)
-        )
+        first, second = (each.predict(drawn) for each in (method.eval(), restored))
     assert torch.equal(first.vertices, second.vertices)
     assert restored.cfg == method.cfg
 
@@ -376,21 +373,20 @@ def test_hands_are_in_the_camera_they_were_given(drawn):
     large = drawn.images.repeat_interleave(2, 2).repeat_interleave(2, 3)
     camera = drawn.intrinsics * torch.tensor([2.0, 2.0, 1.0])[:, None]
     with torch.inference_mode():
-        hands = method.predict(drawn.images, drawn.intrinsics, drawn.ids)
-        resized = method.predict(large, camera, drawn.ids)
-    torch.testing.assert_close(project(hands.joints_3d, hands.intrinsics), hands.joints_2d)
+        hands = method.predict(drawn)
+        resized = method.predict(replace(drawn, images=large, intrinsics=camera))
+    projected = project(hands.joints_3d[:, 0], hands.intrinsics)
+    torch.testing.assert_close(projected, hands.joints_2d[:, 0])
     torch.testing.assert_close(resized.intrinsics, drawn.intrinsics)
     torch.testing.assert_close(resized.joints_3d, hands.joints_3d, atol=2e-3, rtol=0)
     with pytest.raises(ValueError, match="64 x 64 px, got 48 x 48"):
-        method.predict(torch.zeros(4, 3, 48, 48), drawn.intrinsics, drawn.ids)
+        method.predict(replace(drawn, images=torch.zeros(4, 3, 48, 48)))
 
 
-def test_textured_hands_are_those_that_are_predicted(drawn):
+def test_hands_have_their_colours_and_light(drawn):
     method = build().eval()
     with torch.inference_mode():
-        hands = method.predict(drawn.images, drawn.intrinsics, drawn.ids)
-        textured = method.textured(drawn.images, drawn.intrinsics)
-    assert torch.equal(textured.vertices, hands.vertices)
+        textured = method.predict(drawn)
     assert textured.colours.shape == (4, 778, 3)
     # at the start all hands are of one skin colour, under the first light
     skin = torch.tensor([200 / 256, 150 / 256, 150 / 256]).tanh()
@@ -399,7 +395,7 @@ def test_textured_hands_are_those_that_are_predicted(drawn):
         textured.light, torch.tensor(FIRST_LIGHT).expand(4, -1), atol=1e-3, rtol=0
     )
     drawn_again = HandRenderer(method.mano.faces)(
-        textured.vertices, textured.colours, textured.light, hands.intrinsics, (SIZE, SIZE)
+        textured.vertices[:, 0], textured.colours, textured.light, textured.intrinsics, (SIZE, SIZE)
     )
     inside = drawn_again.alpha > 0.99
     assert inside.any()

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from hand_pipeline.data.shards.tar_members import is_member, read_member
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 MANIFEST_NAME = "manifest.csv"
 
 Reason = Literal[

@@ -12,7 +12,6 @@ from jaxtyping import UInt8
 
 from hand_pipeline.files import atomic_write
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 _USUAL_RATE = Fraction(25)  # frames a second of a file that does not say
 
 

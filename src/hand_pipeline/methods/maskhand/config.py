@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hand_pipeline.config import Config
 from hand_pipeline.methods.maskhand.feature_scales import check_scales
-from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 
 
 class PoseTokenizerConfig(Config):

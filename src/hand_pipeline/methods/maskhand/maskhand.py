@@ -7,8 +7,7 @@ pose. Training masks ceil(cos(pi tau / 2) L) tokens, tau ~ U(0, 1), and sums
 L = L_mask + L_MANO + L_3D + L_2D: the first is the negative log likelihood of the masked tokens,
 the others see the hand that the expectation softmax(logits) x codebook decodes to. At test time
 tokens are filled in T passes, the surest first. The parts, put together here: `network`,
-`token_masking` (training), `models.token_sampling` (the passes), `training.hand_terms` (L_MANO to
-L_2D).
+`token_masking` (training), `sampling` (the passes), `training.hand_terms` (L_MANO to L_2D).
 
 Deviation: weights of the terms, learning rate and most widths could not be found in print; the
 fields of `MaskHandConfig` say where each comes from.
@@ -16,15 +15,15 @@ Deviation: the paper's camera is weak perspective with a focal length of 5000 px
 hand in the crop's true camera (`models.crop_camera`), as everywhere here.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses, HandPrediction, Keypoints
+from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses, Keypoints
 from hand_pipeline.data.hand_augmentation import (
     HandAugmentation,
     HandAugmentationConfig,
@@ -34,14 +33,42 @@ from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.methods.maskhand.agreement import agreement
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
 from hand_pipeline.methods.maskhand.network import EncodedImages, MaskHandNetwork
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig, expected_codes
 from hand_pipeline.methods.maskhand.token_masking import draw_mask, hide_tokens, tokens_nearby
-from hand_pipeline.models.token_sampling import SamplingConfig, expected_codes
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
-from hand_pipeline.training.method import Method, parameter_groups
+from hand_pipeline.training.method import Reconstructor, parameter_groups
 
 
-class MaskHand(Method, MaskHandNetwork):
+@dataclass(frozen=True, kw_only=True)
+class DrawnHands(HandHypotheses):
+    """Hands with what they were decoded from.
+
+    Attributes:
+        confidence, joint_confidence: always given.
+        tokens: the codes.
+        token_probability: what the network gave each of them.
+    """
+
+    confidence: Float[Tensor, "batch hypotheses"]
+    joint_confidence: Float[Tensor, "batch hypotheses 21"]
+    tokens: Int64[Tensor, "batch hypotheses tokens"]
+    token_probability: Float[Tensor, "batch hypotheses tokens"]
+
+    def ranked(self) -> "DrawnHands":
+        """The same hypotheses, those of each image by falling confidence."""
+        order = self.confidence.argsort(dim=1, descending=True, stable=True)
+        sorted_: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None or field.name in ("ids", "intrinsics", "betas"):
+                continue
+            index = order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand_as(value)
+            sorted_[field.name] = value.gather(1, index)
+        return replace(self, **sorted_)
+
+
+class MaskHand(Reconstructor, MaskHandNetwork):
     """MaskHand's network, its training losses and its hands in camera space.
 
     Args:
@@ -55,8 +82,8 @@ class MaskHand(Method, MaskHandNetwork):
 
     name = "maskhand"
     cfg: MaskHandConfig
-    crop_scale: Float[Tensor, ""]
-    """Side of the training pictures over the longer side of the hands in them."""
+    sampling: SamplingConfig
+    """How `predict` draws: the configuration's unless replaced."""
 
     def __init__(
         self, cfg: MaskHandConfig, vit: VitConfig, augmentation: HandAugmentationConfig
@@ -65,6 +92,7 @@ class MaskHand(Method, MaskHandNetwork):
         augmentation.check_size(vit.image_size, "ViT")
         self.configs = {"cfg": cfg, "vit": vit, "augmentation": augmentation}
         self.augmentation = HandAugmentation(augmentation)
+        self.sampling = cfg.sampling
         self.backbone.freeze_blocks(cfg.frozen_blocks)
         terms = [name.removeprefix("weight_") for name in type(cfg).model_fields]
         self.loss_weights = {
@@ -123,57 +151,29 @@ class MaskHand(Method, MaskHandNetwork):
         """Share of asked tokens that are right, and errors of the last training batch."""
         return self._monitors
 
-    def encode(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        keypoints: Keypoints | None = None,
-    ) -> EncodedImages:
-        """Everything that does not change between passes and hypotheses.
+    def encode(self, batch: HandBatch) -> EncodedImages:
+        """Everything that does not change between passes and hypotheses; see `predict`.
 
-        Args:
-            images: uint8 square crops of any size, or normalised images of the input size.
-            intrinsics: camera of `images`.
-            keypoints: px of `images`; None or confidence 0: as if none were found.
-
-        Raises:
-            ValueError: float images of another size than the network's input.
+        Keypoints that are None or of confidence 0 are as if none were found.
         """
-        if not images.is_floating_point():
-            keypoints = move_keypoints(keypoints, self.augmentation.whole_image(images))
-        images, intrinsics = self.augmentation.network_input(images, intrinsics)
+        keypoints = batch.keypoints
+        if not batch.images.is_floating_point():
+            keypoints = move_keypoints(keypoints, self.augmentation.whole_image(batch.images))
+        images, intrinsics = self.augmentation.network_input(batch.images, batch.intrinsics)
         return self._encode(images, intrinsics, keypoints)
 
     @torch.no_grad()
-    def hypotheses(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        ids: tuple[str, ...],
-        keypoints: Keypoints | None = None,
-        sampling: SamplingConfig | None = None,
-        generator: torch.Generator | None = None,
-    ) -> HandHypotheses:
-        """Possible hands of each image in camera space, the surest first; call in eval mode.
+    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> DrawnHands:
+        """Possible hands of each image as `sampling` says, the surest first, with confidences.
 
-        Args:
-            images: uint8 square crops of any size, or normalised images of the input size.
-            intrinsics: camera of `images`.
-            ids: names of the samples.
-            keypoints: px of `images`; without them the hand is read from the image alone.
-            sampling: None: the configuration's.
-            generator: of the method's device, for draws that repeat.
-
-        Returns:
-            Metres in the camera of `images`; `joints_2d` and `intrinsics` belong to the network's
-            input size.
+        Without keypoints a hand is read from the image alone.
         """
-        encoded = self.encode(images, intrinsics, keypoints)
-        found, hand = self.draw(encoded, len(images), sampling, generator)
+        encoded = self.encode(batch)
+        found, hand = self.draw(encoded, len(batch), self.sampling, generator)
         shape = found.ids.shape[:2]
-        result = HandHypotheses(
-            ids=ids,
-            intrinsics=encoded.intrinsics,
+        result = DrawnHands(
+            batch.ids,
+            encoded.intrinsics,
             joints_2d=hand.joints_2d.unflatten(0, shape),
             joints_3d=hand.joints.unflatten(0, shape),
             vertices=hand.vertices.unflatten(0, shape),
@@ -186,31 +186,8 @@ class MaskHand(Method, MaskHandNetwork):
         )
         if self.cfg.confidence != "agreement":
             return result
-        sure = agreement(result.joints_3d, self.witnesses(encoded, len(images), generator))
+        sure = agreement(result.joints_3d, self.witnesses(encoded, len(batch), generator))
         return replace(result, confidence=sure.hands, joint_confidence=sure.joints).ranked()
-
-    @torch.no_grad()
-    def predict(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        ids: tuple[str, ...],
-        keypoints: Keypoints | None = None,
-    ) -> HandPrediction:
-        """The surest hand of each image, as the configuration samples; see `hypotheses`."""
-        if self.cfg.sampling.hypotheses > 1:
-            return self.hypotheses(images, intrinsics, ids, keypoints).surest()
-        encoded = self.encode(images, intrinsics, keypoints)
-        _, hand = self.draw(encoded, len(images), None, None)
-        return HandPrediction(
-            ids=ids,
-            intrinsics=encoded.intrinsics,
-            joints_2d=hand.joints_2d,
-            joints_3d=hand.joints,
-            vertices=hand.vertices,
-            mano_pose=hand.mano_pose,
-            betas=hand.betas,
-        )
 
     def param_groups(self) -> list[dict[str, Any]]:
         """New parts and encoder, each split by weight decay; the encoder has its own `lr_scale`."""

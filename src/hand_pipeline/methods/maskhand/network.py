@@ -2,8 +2,8 @@
 
 MaskHand (arXiv 2412.13393), section 3: a ViT encodes the image; a cross-attention head regresses
 shape and camera; image and 2D keypoints are the context from which the masked transformer infers
-the tokens of the frozen VQ-MANO, in T passes, the surest first (`models.token_sampling`). How it
-is trained is in `methods.maskhand.maskhand`.
+the tokens of the frozen VQ-MANO, in T passes, the surest first (`sampling`). How it is trained is
+in `maskhand`.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ from hand_pipeline.methods.maskhand.pose_tokenizer import (
     joint_tokens,
     tokenizer_state,
 )
+from hand_pipeline.methods.maskhand.sampling import SampledTokens, SamplingConfig, sample_tokens
 from hand_pipeline.methods.maskhand.shape_camera_head import (
     ShapeAndCamera,
     ShapeCameraHead,
 )
 from hand_pipeline.models.crop_camera import HandEstimate, place_hand
 from hand_pipeline.models.state import load_strictly
-from hand_pipeline.models.token_sampling import SampledTokens, SamplingConfig, sample_tokens
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
 

@@ -27,9 +27,9 @@ from hand_pipeline.losses.vertex import vertex_loss
 from hand_pipeline.methods.maskhand.config import TextMaskHandConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
 from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer, tokenizer_state
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig, expected_codes, sample_tokens
 from hand_pipeline.methods.maskhand.token_masking import random_mask
 from hand_pipeline.models.state import load_strictly
-from hand_pipeline.models.token_sampling import SamplingConfig, expected_codes, sample_tokens
 from hand_pipeline.training.method import Method, parameter_groups
 
 _ROWS = 512  # hands drawn at once: with 2048 codes 250 MB of logits

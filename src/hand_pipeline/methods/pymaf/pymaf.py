@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
-from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction, Keypoints
+from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
@@ -28,10 +28,10 @@ from hand_pipeline.models.crop_camera import HandEstimate
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
-from hand_pipeline.training.method import Method, parameter_groups
+from hand_pipeline.training.method import Reconstructor, parameter_groups
 
 
-class PyMAF(Method):
+class PyMAF(Reconstructor):
     """ViT, PyMAF head and the fine-tuning losses of HandMIM.
 
     Args:
@@ -44,17 +44,13 @@ class PyMAF(Method):
     """
 
     name = "pymaf"
-    mano: ManoHand
-    crop_scale: Float[Tensor, ""]
-    """Side of the training pictures over the longer side of the hands in them: to be set from the
-    data and to be cut alike in prediction."""
 
     def __init__(
         self, cfg: PyMAFConfig, vit: VitConfig, augmentation: HandAugmentationConfig
     ) -> None:
         super().__init__()
         augmentation.check_size(vit.image_size, "ViT")
-        self.cfg = cfg
+        self.cfg, self.image_size = cfg, vit.image_size
         self.configs = {"cfg": cfg, "vit": vit, "augmentation": augmentation}
         self.mano = ManoHand(cfg.mano_model, tips=cfg.tips)
         self.augmentation = HandAugmentation(augmentation)
@@ -116,39 +112,14 @@ class PyMAF(Method):
         """The hand after each correction, from normalised images of the input size."""
         return self.head(self.backbone(images).patches, intrinsics, self.mano)
 
-    def predict(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        ids: tuple[str, ...],
-        keypoints: Keypoints | None = None,
-    ) -> HandPrediction:
-        """Hands in camera space; call in eval mode, without gradients.
-
-        Args:
-            images: uint8 square crops of any size, or normalised images of the input size.
-            intrinsics: camera of `images`.
-            ids: names of the samples.
-            keypoints: not looked at.
-
-        Returns:
-            Metres in the camera of `images`; `joints_2d` and `intrinsics` of the result belong to
-            the network's input size.
-
-        Raises:
-            ValueError: float images of another size than the network's input.
-        """
-        images, intrinsics = self.augmentation.network_input(images, intrinsics)
+    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> HandHypotheses:
+        """One hand for each image, without a confidence; nothing is drawn."""
+        images, intrinsics = self.augmentation.network_input(batch.images, batch.intrinsics)
         hand = self.estimate(images, intrinsics)[-1]
-        return HandPrediction(
-            ids=ids,
-            intrinsics=intrinsics,
-            joints_2d=hand.joints_2d,
-            joints_3d=hand.joints,
-            vertices=hand.vertices,
-            mano_pose=hand.mano_pose,
-            betas=hand.betas,
-        )
+        return HandHypotheses.single(
+            batch.ids, intrinsics, hand.joints_2d, hand.joints, hand.vertices, hand.mano_pose,
+            hand.betas,
+        )  # fmt: skip
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Head and backbone, each split by weight decay; the backbone with its own `lr_scale`."""

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.methods.s2hand.heads import LIGHT
 from hand_pipeline.methods.s2hand.renderer import HandRenderer
+from hand_pipeline.methods.s2hand.s2hand import TexturedHands
 from hand_pipeline.viz.hands import SIDE_TURN, as_bytes, camera_at, resized, side_views
 
 TILES = ("photo", "over the photo", "from the side", "texture, no light")
@@ -21,11 +23,8 @@ _NO_LIGHT = {"ambient": 1.0, "ambient_r": 1.0, "ambient_g": 1.0, "ambient_b": 1.
 
 @torch.inference_mode()
 def textured_sheet(
-    photos: UInt8[Tensor, "hands 3 height width"],
-    vertices: Float[Tensor, "hands vertices 3"],
-    colours: Float[Tensor, "hands vertices 3"],
-    light: Float[Tensor, "hands 11"],
-    intrinsics: Float[Tensor, "hands 3 3"],
+    photos: HandBatch,
+    found: TexturedHands,
     faces: Int[Tensor, "faces 3"],
     captions: Sequence[str] = (),
     columns: int = 2,
@@ -37,11 +36,8 @@ def textured_sheet(
     hand's middle. The texture is the reflectance as it was learnt, drawn by the photo's camera.
 
     Args:
-        photos: RGB, square.
-        vertices: camera frame, metres.
-        colours: RGB reflectance of the vertices.
-        light: what falls on them (`methods.s2hand.heads.LIGHT`).
-        intrinsics: camera of `photos`.
+        photos: square uint8 images and their cameras.
+        found: the hands of `photos`, on the same device.
         faces: triangles, outward.
         captions: under each strip, for example its error.
         columns: hands a row.
@@ -54,8 +50,9 @@ def textured_sheet(
         raise ValueError("expected at least one hand to draw, got none")
     if captions and len(captions) != len(photos):
         raise ValueError(f"expected {len(photos)} captions, got {len(captions)}")
-    camera = camera_at(size, intrinsics, photos)
-    plain = resized(photos, size).to(vertices.device)
+    vertices, colours, light = found.vertices[:, 0], found.colours, found.light
+    camera = camera_at(size, photos.intrinsics, photos.images)
+    plain = resized(photos.images, size).to(vertices.device)
     paper = torch.ones_like(plain)
     renderer = HandRenderer(faces).to(vertices.device)
     square = (size, size)

@@ -12,15 +12,21 @@ outline's ramp; the code takes the whole image, the render before white, the pho
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
-from hand_pipeline.data.batch import Batch, HandBatch, HandPrediction, Keypoints
+from hand_pipeline.data.batch import (
+    Batch,
+    HandBatch,
+    HandHypotheses,
+    Keypoints,
+    true_keypoints,
+)
 from hand_pipeline.data.colour import imagenet_denormalize
-from hand_pipeline.data.detected_keypoints import true_keypoints
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.s2hand.config import PARTS, PICTURE_TERMS, REFERENCE_SIZE, S2HandConfig
@@ -45,24 +51,23 @@ from hand_pipeline.methods.s2hand.terms import (
 )
 from hand_pipeline.methods.s2hand.weighted_keypoint import consistency_loss
 from hand_pipeline.models.state import load_strictly
-from hand_pipeline.training.method import Method, parameter_groups
+from hand_pipeline.training.method import Reconstructor, parameter_groups
 
 
-class TexturedHands(NamedTuple):
-    """Reconstructed hands with their colours, in the camera of the network's input.
+@dataclass(frozen=True, kw_only=True)
+class TexturedHands(HandHypotheses):
+    """Hands with the light they are seen in; half of what the photo shows of colours is light.
 
     Attributes:
-        vertices: camera frame, metres.
-        colours: reflectance of the vertices, 0 to 1 (half of what the picture shows is light).
-        light: `s2hand_heads.LIGHT`.
+        colours: always given.
+        light: `heads.LIGHT`.
     """
 
-    vertices: Float[Tensor, "batch 778 3"]
     colours: Float[Tensor, "batch 778 3"]
     light: Float[Tensor, "batch 11"]
 
 
-class S2Hand(Method):
+class S2Hand(Reconstructor):
     """Encoder, regressors, hand model, renderer and 2D branch.
 
     Args:
@@ -76,9 +81,6 @@ class S2Hand(Method):
     """
 
     name = "s2hand"
-    mano: ManoHand
-    crop_scale: Float[Tensor, ""]
-    """Side of the training pictures over the longer side of the hands in them."""
 
     def __init__(
         self, cfg: S2HandConfig, encoder: EfficientNetConfig, augmentation: HandAugmentationConfig
@@ -172,59 +174,31 @@ class S2Hand(Method):
         """The networks of this stage."""
         return parameter_groups([([self.get_submodule(part) for part in PARTS], 1.0)])
 
-    def predict(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-        ids: tuple[str, ...],
-        keypoints: Keypoints | None = None,
-    ) -> HandPrediction:
-        """Hands in camera space; call in eval mode, without gradients.
+    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> TexturedHands:
+        """One hand for each image, with its colours and without a confidence; nothing is drawn.
 
-        Args:
-            images: uint8 square crops of any size, or normalised images of the input size.
-            intrinsics: camera of `images`.
-            ids: names of the samples.
-            keypoints: not looked at; the 2D branch is for training only.
-
-        Returns:
-            Metres in the camera of `images`; `joints_2d` and `intrinsics` of the result belong to
-            the network's input size. The mesh has the regressed scale, which `betas` lacks.
-
-        Raises:
-            ValueError: float images of another size than the network's input.
+        Keypoints are not looked at: the 2D branch is for training only. The mesh has the regressed
+        scale, which `betas` lacks.
         """
-        images, intrinsics = self.augmentation.network_input(images, intrinsics)
-        hand = self._hand(self._encode(images).features, intrinsics)
-        return HandPrediction(
-            ids=ids,
-            intrinsics=intrinsics,
-            joints_2d=hand.joints_2d,
-            joints_3d=hand.joints,
-            vertices=hand.vertices,
-            mano_pose=hand.mano_pose,
-            betas=hand.betas,
-        )
-
-    def estimated_2d(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-    ) -> Float[Tensor, "batch 21 2"]:
-        """Joints as the 2D branch sees them, px of the network's input; images as for `predict`."""
-        images, _ = self.augmentation.network_input(images, intrinsics)
-        return self.hourglass(imagenet_denormalize(images))[-1]
-
-    def textured(
-        self,
-        images: Shaped[Tensor, "batch 3 height width"],
-        intrinsics: Float[Tensor, "batch 3 3"],
-    ) -> TexturedHands:
-        """Hands with their colours and light; images and cameras as `predict` takes them."""
-        images, intrinsics = self.augmentation.network_input(images, intrinsics)
+        images, intrinsics = self.augmentation.network_input(batch.images, batch.intrinsics)
         encoded = self._encode(images)
         hand, look = self._hand(encoded.features, intrinsics), self.appearance(encoded.low)
-        return TexturedHands(hand.vertices, look.colours.tanh().clamp(0, 1), look.light)
+        return TexturedHands(
+            batch.ids,
+            intrinsics,
+            joints_2d=hand.joints_2d[:, None],
+            joints_3d=hand.joints[:, None],
+            vertices=hand.vertices[:, None],
+            mano_pose=hand.mano_pose[:, None],
+            betas=hand.betas,
+            colours=look.colours.tanh().clamp(0, 1),
+            light=look.light,
+        )
+
+    def estimated_2d(self, batch: HandBatch) -> Float[Tensor, "batch 21 2"]:
+        """Joints as the 2D branch sees them, px of the network's input; images as for `predict`."""
+        images, _ = self.augmentation.network_input(batch.images, batch.intrinsics)
+        return self.hourglass(imagenet_denormalize(images))[-1]
 
     def _freeze(self) -> None:
         trained = self.cfg.trained_parts()

@@ -14,12 +14,13 @@ from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.asl_poses import ALIKE, LetterSet, load_letters
 from hand_pipeline.data.pca_poses import PosePCA
 from hand_pipeline.data.pose_set import read_poses
-from hand_pipeline.evaluation.diversity import average_pairwise_distance, self_intersection_percent
-from hand_pipeline.evaluation.text_to_mesh import (
+from hand_pipeline.evaluation.generated_hands import (
     NamedHands,
+    average_pairwise_distance,
     named_hands,
     pose_hands,
     score_named_hands,
+    self_intersection_percent,
     summary_of,
 )
 from hand_pipeline.geometry.mano import ManoHand
@@ -27,9 +28,9 @@ from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.pose_tokenizer import sizes_of
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.methods.maskhand.text import TextMaskHand
 from hand_pipeline.methods.maskhand.text_encoder import build_text_encoder
-from hand_pipeline.models.token_sampling import SamplingConfig
 from hand_pipeline.pipelines.generation.pseudo_labels import LETTERS_FILE, GenerationConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint

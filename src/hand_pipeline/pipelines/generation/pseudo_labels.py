@@ -20,8 +20,8 @@ from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.readers.hand_sets import read_hands
+from hand_pipeline.evaluation.generated_hands import pose_hands
 from hand_pipeline.evaluation.predict import Predict
-from hand_pipeline.evaluation.text_to_mesh import pose_hands
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.config import TextMaskHandConfig
@@ -92,14 +92,13 @@ def predict_letters(
         predict: of a model in eval mode on `device`.
         manifest: with the mark `letter`; no other label is read.
         mano: of the model.
-        device: where the pictures go.
+        device: where the images go.
     """
     images = HandImages(manifest, mano)
     ids, poses = list[str](), []
     with torch.inference_mode():
         for batch in batches_in_order(images, images.collate, _BATCH):
-            there = batch.to(device)
-            poses.append(predict(there.images, there.intrinsics, there.ids).mano_pose.float().cpu())
+            poses.append(predict(batch.to(device)).mano_pose[:, 0].float().cpu())
             ids += batch.ids
     letters = dict(zip(manifest.ids, manifest.flags["letter"].tolist()))
     return LetterPoses(tuple(ids), tuple(letters[name] for name in ids), torch.cat(poses).clone())

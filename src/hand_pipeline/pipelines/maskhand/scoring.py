@@ -10,24 +10,23 @@ from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.hand_mix import open_labelled_hands
-from hand_pipeline.evaluation.hypotheses import (
-    ConfidenceFigures,
-    confidence_figures,
-    load_hypotheses,
-    run_hypotheses,
-    save_hypotheses,
+from hand_pipeline.evaluation.calibration import (
+    ScoredHypotheses,
+    confidence_metrics,
+    score_hypotheses,
 )
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
-from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_hands
-from hand_pipeline.evaluation.predict import load_predictions, predict_hands, save_predictions
-from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.evaluation.model_scores import score_model, score_models
+from hand_pipeline.evaluation.predict import Predict, load_predictions, predict_set
+from hand_pipeline.methods import restore_as
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.pipelines.maskhand.held_out import (
     MaskHandEvaluationConfig,
     Source,
     given,
-    held_out_batches,
-    restore_maskhand,
-    restore_model,
+    open_held_out,
 )
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.calibration import calibration_figure
@@ -97,65 +96,57 @@ def predict_held_out(
     """Every held-out hand as each model sees it, and what MaskHand thinks of its hypotheses."""
     folder = machine.workspace / "maskhand" / "predicted_hands"
     shutil.rmtree(folder, ignore_errors=True)
-    device = machine.device
-    model = restore_maskhand(maskhand, device)
+    model = restore_as(MaskHand, maskhand, "the checkpoint of maskhand").to(machine.device)
+    held_out = open_held_out(hands, keypoints, model)
     mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
-    for name, baseline in (("mean_hand", mean), ("handmim", restore_model(handmim, device))):
-        batches, total = held_out_batches(hands, keypoints, model, cfg, machine)
-        found = predict_hands(baseline.predict, batches, device, total, f"predict {name}")
-        save_predictions(folder / f"{name}.npz", found)
+    other = restore_as(PyMAF, handmim, "the checkpoint of handmim").to(machine.device)
+    for name, baseline in {"mean_hand": mean.predict, "handmim": other.predict}.items():
+        predict_set(name, baseline, held_out, folder, cfg, machine)
     configured = model.cfg
-    runs = {run.name: run for run in (*table_runs(cfg), *keypoint_runs(cfg))}
-    for run in runs.values():
+    for run in {run.name: run for run in (*table_runs(cfg), *keypoint_runs(cfg))}.values():
         if run.readout == configured.readout:
             continue  # the row of T passes shows it
         readout = run.readout or configured.readout
         model.cfg = configured.model_copy(update={"readout": readout})
-        batches, total = held_out_batches(
-            hands, keypoints, model, cfg, machine, run.sampling.hypotheses
-        )
-        scores, surest = run_hypotheses(
-            model.hypotheses, (given(batch, run.source) for batch in batches), run.sampling,
-            device, generator=torch.Generator(device).manual_seed(cfg.seed),
-            allow_reflection=cfg.allow_reflection, total=total, description=f"predict {run.name}",
-        )  # fmt: skip
-        save_predictions(folder / f"{run.name}.npz", surest)
-        save_hypotheses(folder / "hypotheses" / f"{run.name}.npz", scores)
+        model.sampling = run.sampling
+        fewer = {"batch_size": max(1, cfg.batch_size // run.sampling.hypotheses)}
+        look = _looking(model, run.source, cfg.seed, machine.device)
+        predict_set(run.name, look, held_out, folder, cfg.model_copy(update=fewer), machine)
     return folder
 
 
 def score(
     predicted: Path, cfg: MaskHandEvaluationConfig
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Figures of each model, the results table, every hand's errors, the study of keypoints."""
+    """Metrics of each model, the results table, every hand's errors, the study of keypoints."""
     rows = BASELINES | {run.name: run.label for run in table_runs(cfg)}
     there = {name: label for name, label in rows.items() if (predicted / f"{name}.npz").is_file()}
-    found = {name: _score(predicted, name, cfg) for name in there}
-    metrics = {name: each.summary for name, each in found.items()}
-    table = pd.DataFrame([{"model": there[name], **summary} for name, summary in metrics.items()])
-    samples = pd.concat([each.per_sample.assign(model=name) for name, each in found.items()])
-    study = []
+    found = score_models(there, cfg, predicted)
+    metrics, study = found.metrics, []
     for run in keypoint_runs(cfg):
-        each = found.get(run.name) or _score(predicted, run.name, cfg)
-        metrics[run.name] = each.summary
-        scores = load_hypotheses(predicted / "hypotheses" / f"{run.name}.npz")
-        figures = confidence_figures(scores, cfg.limit_mm, cfg.num_bins).hands.summary()
-        figures["confidence"] = float(scores.confidence[:, 0].mean())
-        study.append({"keypoints": run.label, **each.summary, **figures})
-    return metrics, table, samples, pd.DataFrame(study)
+        if run.name not in metrics:
+            metrics[run.name] = score_model(run.name, cfg, predicted).summary
+        scores = _hypotheses(predicted, run.name, cfg)
+        worth = confidence_metrics(scores, cfg.limit_mm, cfg.num_bins).hands.summary()
+        worth["confidence"] = float(scores.confidence[:, 0].mean())
+        study.append({"keypoints": run.label, **metrics[run.name], **worth})
+    return metrics, found.table, found.samples, pd.DataFrame(study)
 
 
 def calibrate(
     predicted: Path, cfg: MaskHandEvaluationConfig
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]:
-    """What confidence is worth: figures, a table of them, the curves' bins, and the picture."""
+    """What confidence is worth: metrics, a table of them, the curves' bins, and the picture."""
     greedy = f"maskhand_t{cfg.iterations[-1]}"
     labels = {
         greedy: f"likeliest tokens, T = {cfg.iterations[-1]}",
         "maskhand_sampled": f"surest of {cfg.sampled.hypotheses} drawn",
     }
-    found = {name: _figures(predicted, name, cfg) for name in labels}
-    metrics: dict[str, Any] = {name: figures.summary() for name, figures in found.items()}
+    scores = {name: _hypotheses(predicted, name, cfg) for name in labels}
+    found = {
+        name: confidence_metrics(each, cfg.limit_mm, cfg.num_bins) for name, each in scores.items()
+    }
+    metrics: dict[str, Any] = {name: each.summary() for name, each in found.items()}
     del metrics[greedy]["hypotheses"]  # there is one
     table = pd.DataFrame(
         [
@@ -164,12 +155,12 @@ def calibrate(
             for name, rows in metrics.items()
         ]
     )
-    scores = load_hypotheses(predicted / "hypotheses" / f"{greedy}.npz")
     curves = {HAND: found[greedy].hands.curve, JOINTS: found[greedy].joints.curve}
     bins = pd.concat([curve.assign(of=of) for of, curve in curves.items()])
+    sure = scores[greedy]
     drawn = (
-        (HAND, scores.confidence[:, 0], scores.pa_mpjpe_mm[:, 0], "PA-MPJPE"),
-        (JOINTS, scores.joint_confidence[:, 0], scores.joint_errors_mm[:, 0], "aligned error"),
+        (HAND, sure.confidence[:, 0], sure.pa_mpjpe_mm[:, 0], "PA-MPJPE"),
+        (JOINTS, sure.joint_confidence[:, 0], sure.joint_errors_mm[:, 0], "aligned error"),
     )
     pictures = [
         calibration_figure(
@@ -180,14 +171,11 @@ def calibrate(
     return metrics, table, bins, stacked([to_image(picture) for picture in pictures])
 
 
-def _score(predicted: Path, name: str, cfg: MaskHandEvaluationConfig) -> HandEvaluation:
-    hands = load_predictions(predicted / f"{name}.npz")
-    return evaluate_hands(
-        hands.joints, hands.vertices, hands.gt_joints, hands.gt_vertices, hands.ids,
-        allow_reflection=cfg.allow_reflection,
-    )  # fmt: skip
+def _looking(model: MaskHand, source: Source, seed: int, device: str) -> Predict:
+    """MaskHand's `predict` with keypoints of that source, and draws that repeat."""
+    generator = torch.Generator(device).manual_seed(seed)
+    return lambda batch: model.predict(given(batch, source), generator)
 
 
-def _figures(predicted: Path, name: str, cfg: MaskHandEvaluationConfig) -> ConfidenceFigures:
-    scores = load_hypotheses(predicted / "hypotheses" / f"{name}.npz")
-    return confidence_figures(scores, cfg.limit_mm, cfg.num_bins)
+def _hypotheses(predicted: Path, name: str, cfg: MaskHandEvaluationConfig) -> ScoredHypotheses:
+    return score_hypotheses(load_predictions(predicted / f"{name}.npz"), cfg.allow_reflection)

@@ -1,6 +1,7 @@
 """Nodes that show how MaskHand samples, what it makes of black hands, and its hypotheses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,19 @@ from hand_pipeline.data.detected_keypoints import WithKeypoints
 from hand_pipeline.data.occlusion import OcclusionConfig, occlude
 from hand_pipeline.evaluation.joint_error import MM_PER_METRE, joint_errors
 from hand_pipeline.evaluation.occlusion import occluded_batches, score_occluded
-from hand_pipeline.evaluation.predict import Predict
+from hand_pipeline.evaluation.predict import Predict, draw_samples, set_batches
 from hand_pipeline.geometry.camera import project
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
-from hand_pipeline.models.token_sampling import (
+from hand_pipeline.methods.maskhand.sampling import (
     SampledTokens,
     SamplingConfig,
     mask_counts,
     sample_tokens,
 )
-from hand_pipeline.pipelines.maskhand.held_out import (
-    MaskHandEvaluationConfig,
-    held_out_batches,
-    open_held_out,
-    restore_maskhand,
-    restore_model,
-)
+from hand_pipeline.methods.pymaf.pymaf import PyMAF
+from hand_pipeline.pipelines.maskhand.held_out import MaskHandEvaluationConfig, open_held_out
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.figure import stacked
 from hand_pipeline.viz.hands import comparison_grid
@@ -55,7 +53,7 @@ def check_sampling(
     the photo is encoded anew in every pass, both for the likeliest tokens and for drawn ones.
     """
     device = machine.device
-    model = restore_maskhand(maskhand, device)
+    model = restore_as(MaskHand, maskhand, "the checkpoint of maskhand").to(device)
     held_out = open_held_out(hands, keypoints, model)
     rows = range(min(_CHECKED, len(held_out)))
     batch = held_out.collate([held_out[row] for row in rows]).to(device)
@@ -87,11 +85,11 @@ def _sampled(
 ) -> SampledTokens:
     generator = torch.Generator(batch.images.device).manual_seed(seed)
     if cache:
-        context = model.encode(batch.images, batch.intrinsics, batch.keypoints).context
+        context = model.encode(batch).context
         return model.sample(context, len(batch), sampling, generator)
 
     def anew(ids: Tensor, positions: Tensor | None) -> Tensor:
-        context = model.encode(batch.images, batch.intrinsics, batch.keypoints).context
+        context = model.encode(batch).context
         logits: Tensor = model.synthesizer(ids, context, positions)
         return logits
 
@@ -107,7 +105,7 @@ def _sampled(
 @torch.inference_mode()
 def _one_shot(model: MaskHand, batch: HandBatch) -> Tensor:
     """The likeliest code of each token when all are masked."""
-    context = model.encode(batch.images, batch.intrinsics, batch.keypoints).context
+    context = model.encode(batch).context
     shape = (len(batch), model.tokenizer.num_tokens)
     masked = torch.full(shape, model.synthesizer.mask_id, device=batch.images.device)
     return model.synthesizer(masked, context).argmax(-1)
@@ -134,7 +132,9 @@ def study_occlusion(
     the black picture.
     """
     device = machine.device
-    model, other = restore_maskhand(maskhand, device), restore_model(handmim, device)
+    model = restore_as(MaskHand, maskhand, "the checkpoint of maskhand").to(device)
+    other = restore_as(PyMAF, handmim, "the checkpoint of handmim").to(device)
+    held_out = open_held_out(hands, keypoints, model)
     rows: list[tuple[str, Predict, bool]] = [
         ("MaskHand, no 2D keypoints", model.predict, False),
         ("MaskHand, keypoints of visible joints", model.predict, True),
@@ -144,46 +144,39 @@ def study_occlusion(
     for share in (0.0, *cfg.occlusion):
         occlusion = OcclusionConfig(share=share, seed=cfg.seed)
         for label, predict, keep in rows:
-            batches, total = held_out_batches(
-                hands, keypoints, model, cfg, machine, most=cfg.occluded_hands
+            batches = set_batches(
+                held_out, cfg.batch_size, machine, f"{share:.0%} black", cfg.occluded_hands
             )
-            found = score_occluded(
-                predict, occluded_batches(batches, occlusion, keep), device,
-                allow_reflection=cfg.allow_reflection, total=total,
-                description=f"{share:.0%} black",
-            )  # fmt: skip
+            painted = occluded_batches(batches, occlusion, keep)
+            found = score_occluded(predict, painted, device, cfg.allow_reflection)
             table.append({"black": share, "model": label, **found.summary})
-    held_out = open_held_out(hands, keypoints, model)
-    models = {"MaskHand": model.predict, "HandMIM": other.predict}
-    picture = _occluded_picture(held_out, models, model, cfg, device)
-    return pd.DataFrame(table), picture
+    models: dict[str, Predict] = {"MaskHand": model.predict, "HandMIM": other.predict}
+    return pd.DataFrame(table), _occluded_picture(held_out, models, model.mano, cfg, device)
 
 
 def _occluded_picture(
     held_out: WithKeypoints,
-    models: dict[str, Callable[..., Any]],
-    model: MaskHand,
+    models: dict[str, Predict],
+    mano: ManoHand,
     cfg: MaskHandEvaluationConfig,
     device: str,
 ) -> Image.Image:
-    rows, batch = _shown(held_out, cfg)
+    rows, batch = draw_samples(held_out, cfg.shown, cfg.seed)
     sheets = []
     for share in cfg.occlusion:
         painted, _ = occlude(batch, rows, OcclusionConfig(share=share, seed=cfg.seed))
+        seen = replace(painted, keypoints=None).to(device)
         meshes, captions = {}, [f"{name}, {share:.0%} black" for name in batch.ids]
         for name, predict in models.items():
             with torch.inference_mode():
-                found = predict(
-                    painted.images.to(device), painted.intrinsics.to(device), painted.ids, None
-                ).to("cpu")
-            meshes[name] = found.vertices
-            errors = _pa_mpjpe_mm(found.joints_3d, batch.joints_3d)
+                found = predict(seen).to("cpu")
+            meshes[name] = found.vertices[:, 0]
+            errors = _pa_mpjpe_mm(found.joints_3d[:, 0], batch.joints_3d)
             captions = [f"{text}; {name} {error:.1f} mm" for text, error in zip(captions, errors)]
         pictures = {"photo": batch.images, "what models see": painted.images}
+        faces = mano.faces.cpu()
         sheets.append(
-            comparison_grid(
-                pictures, batch.intrinsics, meshes, batch.vertices, model.mano.faces.cpu(), captions
-            )
+            comparison_grid(pictures, batch.intrinsics, meshes, batch.vertices, faces, captions)
         )
     return stacked(sheets)
 
@@ -197,13 +190,11 @@ def draw_hypotheses(
 ) -> Image.Image:
     """Some held-out hands, each with its surest hypotheses in the order of their confidence."""
     device = machine.device
-    model = restore_maskhand(maskhand, device)
-    _, batch = _shown(open_held_out(hands, keypoints, model), cfg)
-    seen = batch.to(device)
+    model = restore_as(MaskHand, maskhand, "the checkpoint of maskhand").to(device)
+    model.sampling = cfg.sampled
+    batch = draw_samples(open_held_out(hands, keypoints, model), cfg.shown, cfg.seed)[1]
     generator = torch.Generator(device).manual_seed(cfg.seed)
-    found = model.hypotheses(
-        seen.images, seen.intrinsics, seen.ids, seen.keypoints, cfg.sampled, generator
-    ).to("cpu")
+    found = model.predict(batch.to(device), generator).to("cpu")
     faces, colour = model.mano.faces.cpu(), SIDE_COLOURS["right"]
     pictures = []
     for row, camera in enumerate(batch.intrinsics):
@@ -217,14 +208,6 @@ def draw_hypotheses(
         photo = np.ascontiguousarray(batch.images[row].permute(1, 2, 0).numpy())
         pictures.append(hypotheses_picture(photo, [strip], camera, cfg.shown_hypotheses))
     return stacked(pictures)
-
-
-def _shown(held_out: WithKeypoints, cfg: MaskHandEvaluationConfig) -> tuple[list[int], HandBatch]:
-    """Some hands drawn at random: their numbers in the set, and they themselves."""
-    rng = np.random.default_rng(cfg.seed)
-    count = min(cfg.shown, len(held_out))
-    rows: list[int] = sorted(rng.choice(len(held_out), count, replace=False).tolist())
-    return rows, held_out.collate([held_out[row] for row in rows])
 
 
 def _pa_mpjpe_mm(joints: Tensor, truth: Tensor) -> Sequence[float]:

@@ -11,8 +11,8 @@ from PIL import Image
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
 from hand_pipeline.data.hand_mix import open_labelled_hands
-from hand_pipeline.data.loader import batches_in_order
-from hand_pipeline.evaluation.keypoint_auc import score_joints_2d
+from hand_pipeline.evaluation.keypoints_2d import score_joints_2d
+from hand_pipeline.evaluation.predict import set_batches
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
@@ -36,26 +36,26 @@ def score_keypoints_2d(
     cfg: S2HandEvaluationConfig,
     machine: MachineConfig,
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
-    """2D joints of the held-out hands: figures by source, the same as a table, and the curves."""
+    """2D joints of the held-out hands: metrics by source, the same as a table, and the curves."""
     device = machine.device
     model = restore_as(S2Hand, joint, "the checkpoint of s2hand").to(device)
     held_out = open_labelled_hands(hands, "evaluation", model.mano)
     seen = WithKeypoints(held_out, keypoints_of(keypoints, held_out, "evaluation"))
     rows: dict[str, list[torch.Tensor]] = {}
-    batches = batches_in_order(seen, seen.collate, cfg.batch_size, machine.num_workers)
+    batches = set_batches(seen, cfg.batch_size, machine, "2D joints")
     with torch.inference_mode():
         for batch in (each.to(device) for each in batches):
             assert batch.keypoints is not None  # `WithKeypoints` attaches them to every batch
             stored = REFERENCE_SIZE / batch.images.shape[-1]
             used = REFERENCE_SIZE / model.image_size
-            found = model.predict(batch.images, batch.intrinsics, batch.ids)
+            projected = model.predict(batch).joints_2d[:, 0]
             values = {
                 "truth": batch.joints_2d * stored,
                 "labelled": batch.has_joints_2d,
                 "detected": batch.keypoints.points * stored,
                 "given": batch.keypoints.confidence > 0,
-                "estimated": model.estimated_2d(batch.images, batch.intrinsics) * used,
-                "projected": found.joints_2d * used,
+                "estimated": model.estimated_2d(batch) * used,
+                "projected": projected * used,
             }
             for name, value in values.items():
                 rows.setdefault(name, []).append(value.cpu())

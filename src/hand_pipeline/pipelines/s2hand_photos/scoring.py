@@ -17,10 +17,10 @@ from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.batch import HandBatch
-from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.photos.photo_hands import PhotoHands
 from hand_pipeline.data.shards.files import ShardReader
+from hand_pipeline.evaluation.predict import draw_samples, set_batches
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE
 from hand_pipeline.methods.s2hand.picture import textured_sheet
@@ -102,7 +102,7 @@ def draw_photos(
     device = machine.device
     model = restore_as(S2Hand, after, "the checkpoint after").to(device)
     held_out = PhotoHands(reader, cfg.hands, held_out=True)
-    chosen = _some(held_out, evaluation.shown, evaluation.seed)
+    chosen = draw_samples(held_out, evaluation.shown, evaluation.seed)[1]
     errors = samples.set_index("id")
     captions = [
         f"held out, {row['set']}: 2D error {row.before_px:.1f} px before, {row.after_px:.1f} after"
@@ -111,7 +111,8 @@ def draw_photos(
     parts = [chosen]
     if missing := evaluation.shown - len(captions):
         try:
-            parts.append(_some(PhotoHands(reader, cfg.hands), missing, evaluation.seed))
+            learnt = PhotoHands(reader, cfg.hands)
+            parts.append(draw_samples(learnt, missing, evaluation.seed)[1])
             captions += ["learnt from"] * len(parts[-1].ids)
         except DataSetError:  # no other hand is there
             pass
@@ -120,20 +121,14 @@ def draw_photos(
             "%d hands in the picture, not %d: %s holds no more; collect more photos",
             len(captions), evaluation.shown, crops,
         )  # fmt: skip
-    images = torch.cat([part.images for part in parts]).to(device)
-    cameras = torch.cat([part.intrinsics for part in parts]).to(device)
+    shown = HandBatch.unlabelled(
+        tuple(name for part in parts for name in part.ids),
+        torch.cat([part.images for part in parts]),
+        torch.cat([part.intrinsics for part in parts]),
+    ).to(device)
     with torch.inference_mode():
-        found = model.textured(images, cameras)
-    return textured_sheet(
-        images, found.vertices, found.colours, found.light, cameras, model.mano.faces, captions
-    )
-
-
-def _some(photos: PhotoHands, count: int, seed: int) -> HandBatch:
-    """Hands drawn at random, in the order of the shards."""
-    count = min(count, len(photos))
-    chosen = np.random.default_rng(seed).choice(len(photos), count, replace=False)
-    return photos.collate([photos[row] for row in sorted(chosen.tolist())])
+        found = model.predict(shown)
+    return textured_sheet(shown, found, model.mano.faces, captions)
 
 
 def _distances(
@@ -147,12 +142,12 @@ def _distances(
     model.to(device)
     unit = REFERENCE_SIZE / model.image_size
     distances, seen = [], []
-    batches = batches_in_order(photos, photos.collate, cfg.batch_size, machine.num_workers)
+    batches = set_batches(photos, cfg.batch_size, machine, "2D errors")
     with torch.inference_mode():
         for batch in (each.to(device) for each in batches):
             assert batch.keypoints is not None  # `PhotoHands` gives them with every batch
             detected = batch.keypoints.points * (REFERENCE_SIZE / batch.images.shape[-1])
-            found = model.predict(batch.images, batch.intrinsics, batch.ids)
-            distances.append((found.joints_2d * unit - detected).norm(dim=-1).cpu())
+            projected = model.predict(batch).joints_2d[:, 0] * unit
+            distances.append((projected - detected).norm(dim=-1).cpu())
             seen.append((batch.keypoints.confidence > 0).cpu())
     return torch.cat(distances).numpy(), torch.cat(seen).numpy()

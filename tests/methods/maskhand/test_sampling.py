@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hand_pipeline.methods.maskhand.config import ContextSynthesizerConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
-from hand_pipeline.models.token_sampling import (
+from hand_pipeline.methods.maskhand.sampling import (
     SampledTokens,
     SamplingConfig,
     draw,

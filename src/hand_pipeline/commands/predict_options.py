@@ -1,4 +1,4 @@
-"""Options of `predict` for models that draw several hands for one photo."""
+"""Options of `predict`: groups of them in its help, and how several hands of a photo are drawn."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -8,12 +8,36 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from hand_pipeline.commands.option_groups import GroupedOption
-from hand_pipeline.evaluation.reconstruct import HandModel, HypothesesModel
-from hand_pipeline.models.token_sampling import SamplingConfig
+from hand_pipeline.config import Config
+from hand_pipeline.training.method import Reconstructor
 
 PHOTO_HYPOTHESES = 6
+_REST = "Other"  # heading of options without a group
 _CHANCE = 1.0  # temperature: codes are drawn as probable as the network says
+
+
+class GroupedOption(click.Option):
+    """An option that is listed under the heading `group`."""
+
+    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """Lists its `GroupedOption`s by group, the groups in the order of their first options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every group's options; those without a group come last."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                group = parameter.group if isinstance(parameter, GroupedOption) else _REST
+                groups.setdefault(group, []).append(record)
+        for group, records in sorted(groups.items(), key=lambda item: item[0] == _REST):
+            with formatter.section(group):
+                formatter.write_dl(records)
 
 
 @dataclass(frozen=True)
@@ -27,7 +51,7 @@ class SamplingOptions:
     top_p: float | None = None
     seed: int | None = None
 
-    def of(self, model: HandModel) -> tuple[SamplingConfig | None, SamplingConfig | None]:
+    def of(self, model: Reconstructor) -> tuple[Config | None, Config | None]:
         """How photos and how the frames of videos are drawn; None of a model that draws nothing.
 
         What is not said is as the model is configured, but photos get `PHOTO_HYPOTHESES`; and
@@ -37,7 +61,8 @@ class SamplingOptions:
             click.UsageError: the model draws nothing, or options contradict each other.
         """
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        if not isinstance(model, HypothesesModel):
+        own = model.sampling
+        if own is None:
             if given:
                 raise click.UsageError(
                     f"{type(model).__name__} gives one hand without a confidence; "
@@ -53,17 +78,16 @@ class SamplingOptions:
             )
         if given.get("temperature") == 0:
             given = {"hypotheses": 1} | given
-        own = model.cfg.sampling
         return _drawn(own, {"hypotheses": PHOTO_HYPOTHESES} | given), _drawn(own, given)
 
 
-def _drawn(own: SamplingConfig, given: dict[str, Any]) -> SamplingConfig:
+def _drawn(own: Config, given: dict[str, Any]) -> Config:
     values = own.model_dump() | given
     chance = values["hypotheses"] > 1 or given.keys() & {"top_k", "top_p"}
-    if chance and own.temperature == 0 and "temperature" not in given:
+    if chance and values["temperature"] == 0 and "temperature" not in given:
         values["temperature"] = _CHANCE
     try:
-        return SamplingConfig(**values)
+        return type(own)(**values)
     except ValidationError as error:
         raise click.UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
