@@ -27,7 +27,7 @@ from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.pipelines.maskhand import scoring
 from hand_pipeline.pipelines.maskhand.held_out import MaskHandEvaluationConfig
-from hand_pipeline.pipelines.maskhand.page import write_page
+from hand_pipeline.pipelines.maskhand.page import PAGE
 from hand_pipeline.pipelines.maskhand.scoring import calibrate, predict_held_out, score
 from hand_pipeline.pipelines.maskhand.studies import (
     check_sampling,
@@ -201,10 +201,15 @@ def test_the_studies_and_the_page_show_every_figure(world: World, predicted: Pat
     sampling = check_sampling(world.hands, world.keypoints, world.maskhand, CFG, world.machine)
     _, results, _, keypoints = score(predicted, CFG)
     _, confidence, _, calibration = calibrate(predicted, CFG)
-    page = write_page(
-        results, confidence, keypoints, table, sampling, hypotheses, calibration, occluded,
-        Image.new("RGB", (9, 9)), {"evaluation": CFG.model_dump(mode="json")},
-    )  # fmt: skip
+    shown = {
+        "maskhand_table": results, "maskhand_confidence_table": confidence,
+        "keypoints_study_table": keypoints, "occlusion_table": table,
+        "maskhand_sampling_metrics": sampling, "maskhand_hypotheses_picture": hypotheses,
+        "maskhand_calibration_picture": calibration, "occlusion_picture": occluded,
+        "maskhand_curves": Image.new("RGB", (9, 9)),
+        "params:maskhand": {"evaluation": CFG.model_dump(mode="json")},
+    }  # fmt: skip
+    page = PAGE.render(**shown)
     assert len(re.findall(r'src="data:image/png;base64,', page)) == 4
     for text in ("MaskHand, T = 3, surest of 4 drawn", "pass 2", "caching equal", "open synthetic"):
         assert text in page

@@ -29,10 +29,10 @@ from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.pipelines.s2hand import nodes, scoring
 from hand_pipeline.pipelines.s2hand.keypoints_2d import score_keypoints_2d
 from hand_pipeline.pipelines.s2hand.nodes import TermsConfig
-from hand_pipeline.pipelines.s2hand.page import write_page
+from hand_pipeline.pipelines.s2hand.page import PAGE
 from hand_pipeline.pipelines.s2hand_photos import nodes as photos
-from hand_pipeline.pipelines.s2hand_photos import page as photos_page
 from hand_pipeline.pipelines.s2hand_photos import scoring as photo_scoring
+from hand_pipeline.pipelines.s2hand_photos.page import PAGE as PHOTOS_PAGE
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig
 
@@ -206,8 +206,12 @@ def test_the_page_shows_every_table_and_picture(world, folders):
         world.hands, world.keypoints, fresh(), CFG, world.machine
     )
     textured = scoring.draw_textured(world.hands, fresh(), CFG, world.machine)
-    settings = [{"steps": number} for number in range(5)]
-    page = write_page(table, keypoints, textured, auc, curves, auc, *settings)
+    shown = {
+        "s2hand_table": table, "s2hand_keypoints_table": keypoints,
+        "s2hand_textured_picture": textured, "s2hand_auc_curves": auc,
+        "s2hand_keypoints_curves": curves, "s2hand_curves": auc,
+    }  # fmt: skip
+    page = PAGE.render(**shown, **{name: {"steps": 2} for name in PAGE.settings})
     assert len(re.findall(r'src="data:image/png;base64,', page)) == 4
     for text in ("weakly supervised", "estimated by the 2D branch", "auc 2d", "open synthetic"):
         assert text in page
@@ -254,7 +258,11 @@ def test_a_model_goes_on_learning_on_photos(world):
     picture = photo_scoring.draw_photos(
         world.crops, packed, rows, PHOTOS, EVALUATION, world.machine
     )
-    page = photos_page.write_page(table, rows, picture, picture, {"steps": 2})
+    shown = {
+        "s2hand_photos_table": table, "s2hand_photos_samples_table": rows,
+        "s2hand_photos_picture": picture, "s2hand_photos_curves": picture,
+    }  # fmt: skip
+    page = PHOTOS_PAGE.render(**shown, **{name: {"steps": 2} for name in PHOTOS_PAGE.settings})
     assert len(re.findall(r'src="data:image/png;base64,', page)) == 2
     for text in ("after learning on photos", "set 1", "No 3D truth exists", "Hands with it: "):
         assert text in page

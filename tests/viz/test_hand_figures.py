@@ -1,8 +1,4 @@
-"""Pictures and the report: they hold what was given, and nothing from outside."""
-
-import html
-import io
-import re
+"""Figures of hands and of curves hold what was given."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +10,6 @@ from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.viz.curves import pck_curves, training_curves
 from hand_pipeline.viz.figure import stacked
 from hand_pipeline.viz.hands import COLUMNS, comparison_grid, qualitative_grid
-from hand_pipeline.viz.report import OPEN_HAND_NOTICE, render_report
 
 THRESHOLDS = np.linspace(0, 50, 100)
 
@@ -28,14 +23,6 @@ def history() -> pd.DataFrame:
     step = np.arange(0, 50, 10)
     return pd.DataFrame(
         {"step": step, "loss.total": 10.0 - step / 10, "loss.vertices": 1.0, "learning_rate": 1e-3}
-    )
-
-
-@pytest.fixture
-def results() -> pd.DataFrame:
-    return pd.DataFrame(
-        {"pa_mpvpe_mm": [16.0, 8.0], "f5": [0.3, 0.6], "num_samples": [10, 10]},
-        index=["mean hand", "HandMIM <then> fine-tuned"],
     )
 
 
@@ -134,51 +121,3 @@ def test_prediction_and_truth_have_their_own_colours(grid):
     hand = predicted.min(-1) < 200
     assert (predicted[hand][:, 2] > predicted[hand][:, 0]).mean() > 0.9
     assert (true[hand][:, 0] > true[hand][:, 2]).mean() > 0.9
-
-
-def test_the_report_is_one_file_with_its_pictures_inside(results, grid, history):
-    page = render_report(
-        "Demo", results, {"Hands": grid, "Curves": training_curves(history)}, {"train": {"lr": 0.1}}
-    )
-    assert page.count("data:image/png;base64,") == 2
-    assert not re.search(r"(src|href)=\"(?!data:)", page)
-    assert "http://" not in page
-    assert OPEN_HAND_NOTICE in html.unescape(page)
-
-
-def test_the_report_compares_with_the_first_row_and_marks_the_best(results):
-    page = render_report("Demo", results, {}, {})
-    assert "-50 %" in page
-    assert "+100 %" in page
-    assert page.count('class="best"') == 2
-    assert "num_samples" not in page
-
-
-def test_the_report_escapes_what_it_is_given(results):
-    page = render_report("Demo", results, {}, {"cfg": {"note": "<script>alert(1)</script>"}})
-    assert "<script>" not in page
-    assert "HandMIM &lt;then&gt; fine-tuned" in page
-
-
-def test_every_shown_metric_is_explained(results):
-    page = render_report("Demo", results, {}, {})
-    assert page.count("<dt>") == 2
-
-
-def test_equal_runs_give_equal_pages(results, history):
-    pages = [
-        render_report("Demo", results, {"Curves": training_curves(history)}, {}) for _ in range(2)
-    ]
-    assert pages[0] == pages[1]
-
-
-def test_png_bytes_are_taken_as_they_are(results, grid):
-    buffer = io.BytesIO()
-    grid.save(buffer, format="PNG")
-    page = render_report("Demo", results, {"Hands": buffer.getvalue()}, {})
-    assert page.count("data:image/png;base64,iVBOR") == 1
-
-
-def test_results_without_a_known_metric_are_refused():
-    with pytest.raises(ValueError, match="pa_mpjpe_mm"):
-        render_report("Demo", pd.DataFrame({"loss": [1.0]}), {}, {})

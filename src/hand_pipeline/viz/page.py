@@ -1,50 +1,122 @@
-"""What all HTML pages share: templates and style, tables as words, pictures inside the page."""
+"""HTML pages: a title, notes and sections. Figures and style are inside, nothing is fetched."""
 
 import base64
 import io
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-Picture = Figure | Image.Image | bytes
+Drawn = Figure | Image.Image | bytes
+"""A figure, an image, or the bytes of a PNG."""
 
 
-def render_page(template: str, **values: Any) -> str:
-    """One of the package's templates with its values; nothing of the page is fetched.
+class Cell(NamedTuple):
+    """One cell of a table.
 
-    Raises:
-        jinja2.UndefinedError: a value is missing.
+    Attributes:
+        text: what it says.
+        small: a second line in small print.
+        look: `best` shades the cell, `words` lets its text wrap, the others make a chip of it.
+        tip: shown when the mouse is over a heading.
     """
+
+    text: str
+    small: str = ""
+    look: Literal["", "best", "words", "good", "bad", "open"] = ""
+    tip: str = ""
+
+
+class Table(NamedTuple):
+    """Headings, and rows of as many cells."""
+
+    head: Sequence[Cell]
+    rows: Sequence[Sequence[Cell]]
+
+
+class Fold(NamedTuple):
+    """A table or a text that a click folds and unfolds.
+
+    Attributes:
+        summary: the line that is always there.
+        text: printed as it stands.
+        table: shown below the note.
+        note: what a reader must know about the table.
+        open: whether it starts unfolded.
+        aside: behind the summary, in brackets.
+    """
+
+    summary: str
+    text: str = ""
+    table: Table | None = None
+    note: str = ""
+    open: bool = False
+    aside: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it, in this order; parts that are empty are left out.
+
+    Attributes:
+        heading: of the section.
+        chips: short marked words in a line.
+        table: cells.
+        note: a paragraph below the table.
+        figures: by caption.
+        terms: words and their meanings.
+        folds: what can be folded away.
+        items: lines of a list.
+    """
+
+    heading: str
+    chips: Sequence[Cell] = ()
+    table: Table | None = None
+    note: str = ""
+    figures: Mapping[str, Drawn] = field(default_factory=dict)
+    terms: Mapping[str, str] = field(default_factory=dict)
+    folds: Sequence[Fold] = ()
+    items: Sequence[str] = ()
+
+
+def render_page(title: str, notes: Sequence[str], sections: Sequence[Section]) -> str:
+    """The page as a string; equal values give equal pages."""
     loader = jinja2.PackageLoader("hand_pipeline", "assets")
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template(template).render(**values)
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    template = environment.get_template("page.html.j2")
+    return template.render(title=title, notes=notes, sections=sections, data_uri=data_uri)
 
 
-def plain_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """A table's headings and rows as words, fractions with four digits."""
+def plain_table(table: pd.DataFrame) -> Table:
+    """A table in words: no underscores in its headings, four digits, nothing for NaN."""
 
     def text(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
+        if isinstance(value, float):
+            return "" if pd.isna(value) else f"{value:.4g}"
+        return str(value)
 
-    body = [[text(v) for v in row] for row in table.itertuples(index=False, name=None)]
-    return [str(column) for column in table.columns], body
+    head = [Cell(str(column).replace("_", " ")) for column in table.columns]
+    rows = table.itertuples(index=False, name=None)
+    return Table(head, [[Cell(text(value)) for value in row] for row in rows])
 
 
-def data_uri(picture: Picture) -> str:
-    """A figure, an image or the bytes of a PNG, as the address of itself."""
-    if isinstance(picture, bytes):
-        content = picture
+def data_uri(drawn: Drawn) -> str:
+    """A figure as the address of itself: a PNG, in base64."""
+    if isinstance(drawn, bytes):
+        content = drawn
     else:
         buffer = io.BytesIO()
-        if isinstance(picture, Figure):
+        if isinstance(drawn, Figure):
             # No date and version inside, so that the same run gives the same bytes.
-            picture.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+            drawn.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
         else:
-            picture.save(buffer, format="PNG")
+            drawn.save(buffer, format="PNG")
         content = buffer.getvalue()
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

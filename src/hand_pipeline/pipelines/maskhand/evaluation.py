@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from hand_pipeline.pipelines.maskhand.page import write_page
+from hand_pipeline.pipelines.maskhand.page import PAGE
 from hand_pipeline.pipelines.maskhand.scoring import calibrate, predict_held_out, score
 from hand_pipeline.pipelines.maskhand.studies import (
     check_sampling,
@@ -64,22 +64,6 @@ def create_evaluation_pipeline() -> Pipeline:
                 "maskhand_hypotheses_picture",
                 name="draw_hypotheses",
             ),
-            Node(
-                write_page,
-                [
-                    "maskhand_table",
-                    "maskhand_confidence_table",
-                    "keypoints_study_table",
-                    "occlusion_table",
-                    "maskhand_sampling_metrics",
-                    "maskhand_hypotheses_picture",
-                    "maskhand_calibration_picture",
-                    "occlusion_picture",
-                    "maskhand_curves",
-                    "params:maskhand",
-                ],
-                "maskhand_page",
-                name="write_maskhand_page",
-            ),
+            Node(PAGE.render, PAGE.inputs, "maskhand_page", name="write_maskhand_page"),
         ]
     )

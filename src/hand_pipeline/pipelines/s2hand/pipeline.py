@@ -13,7 +13,7 @@ from hand_pipeline.pipelines.s2hand.nodes import (
     train_joint,
     train_weak,
 )
-from hand_pipeline.pipelines.s2hand.page import write_page
+from hand_pipeline.pipelines.s2hand.page import PAGE
 from hand_pipeline.pipelines.s2hand.scoring import (
     draw_textured,
     predict_self_supervised,
@@ -36,7 +36,6 @@ _STAGES: dict[str, tuple[Callable[..., Any], list[str], str, str]] = {
     "s2hand_full": (train_full, [], "s2hand_labelled", "geometry, true 3D"),
 }
 """What trains each model, what it starts from, its parameters, and its name in the curves."""
-_SHOWN = ("s2hand", "s2hand_2d", "s2hand_3d", "s2hand_joint", "s2hand_labelled")
 _SETTINGS = ["params:s2hand_evaluation", "params:machine"]
 
 
@@ -114,18 +113,5 @@ def _showing() -> list[Node]:
             "s2hand_textured_picture",
             name="draw_textured_hands",
         ),
-        Node(
-            write_page,
-            [
-                "s2hand_table",
-                "s2hand_keypoints_table",
-                "s2hand_textured_picture",
-                "s2hand_auc_curves",
-                "s2hand_keypoints_curves",
-                "s2hand_curves",
-                *(f"params:{name}" for name in _SHOWN),
-            ],
-            "s2hand_page",
-            name="write_s2hand_page",
-        ),
+        Node(PAGE.render, PAGE.inputs, "s2hand_page", name="write_s2hand_page"),
     ]

@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from hand_pipeline.pipelines.s2hand_photos.nodes import train_on_photos
-from hand_pipeline.pipelines.s2hand_photos.page import write_page
+from hand_pipeline.pipelines.s2hand_photos.page import PAGE
 from hand_pipeline.pipelines.s2hand_photos.scoring import compare_on_photos, draw_photos
 from hand_pipeline.viz.curves import draw_curves
 
@@ -49,16 +49,7 @@ def create_pipeline() -> Pipeline:
                 name="draw_s2hand_photos_curves",
             ),
             Node(
-                write_page,
-                [
-                    "s2hand_photos_table",
-                    "s2hand_photos_samples_table",
-                    "s2hand_photos_picture",
-                    "s2hand_photos_curves",
-                    _TRAINING,
-                ],
-                "s2hand_photos_page",
-                name="write_s2hand_photos_page",
+                PAGE.render, PAGE.inputs, "s2hand_photos_page", name="write_s2hand_photos_page"
             ),
         ]
     )
