@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from hand_pipeline.sweeps import tuning
 from hand_pipeline.sweeps.declaration import SweepError
 from hand_pipeline.sweeps.study import open_storage
-from hand_pipeline.viz.tuning import study_picture
+from hand_pipeline.viz.tables import study_figure
 
 from .test_tuning_config import LR
 from .test_tuning_config import tuning as declare
@@ -58,7 +58,7 @@ def test_a_study_ends_with_its_best_as_a_configuration(project, machine):
     expected = best["params"]["prepare"]["size"] * learn["lr"] + 3
     assert study.best_value == pytest.approx(expected)
     assert learn["seed"] == 3
-    assert study_picture(table, tuning.importances(study), "toy").get_axes()
+    assert study_figure(table, tuning.importances(study), "toy").get_axes()
     again = tuning.tune(project, cfg, machine)  # nothing is left to do
     assert len(again.trials) == 8
 

@@ -1,46 +1,15 @@
-"""Pictures of confidence: the curve and the samples, and ranked hypotheses of a photo."""
+"""Ranked hypotheses of a photo."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from hand_pipeline.geometry.camera import default_intrinsics, project
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.viz.calibration import calibration_figure
-from hand_pipeline.viz.figure import to_image
 from hand_pipeline.viz.hypotheses import Hypothesis, confidence_text, hypotheses_picture
 from hand_pipeline.viz.overlay import DrawnHand
 
 BLUE, RED = (0.0, 0.0, 1.0), (1.0, 0.0, 0.0)
-CURVE = pd.DataFrame({"confidence": [0.2, 0.8], "share_within": [0.25, 1.0], "count": [4, 2]})
-
-
-def test_the_figure_shows_bins_and_samples():
-    confidence, errors = np.linspace(0, 1, 6), np.array([30.0, 20, 15, 5, 4, 3])
-    figure = calibration_figure(CURVE, confidence, errors, 10.0, "PA-MPJPE")
-    left, right = figure.axes
-    assert left.lines[1].get_xydata().tolist() == [[0.2, 0.25], [0.8, 1.0]]
-    assert left.lines[0].get_ydata()[0] == pytest.approx(0.5)  # four and two samples together
-    assert left.get_title() == "6 samples in 2 bins"
-    good, wrong = (dots.get_offsets() for dots in right.collections)
-    assert good[:, 1].tolist() == [5, 4, 3]
-    assert wrong[:, 1].tolist() == [30, 20, 15]
-    assert right.get_title() == "50% above 10 mm"
-    assert np.array(to_image(figure, dpi=40)).std() > 0
-
-
-def test_many_samples_are_thinned_but_counted():
-    errors = np.concatenate([np.full((100, 100), 5.0), np.full((100, 100), 50.0)])
-    figure = calibration_figure(CURVE, errors / 100, errors, 10.0)
-    right = figure.axes[1]
-    assert sum(len(dots.get_offsets()) for dots in right.collections) <= 4000
-    assert right.get_title() == "50% above 10 mm"
-
-
-def test_no_bins_and_unequal_samples_are_refused():
-    with pytest.raises(ValueError, match="at least one bin"):
-        calibration_figure(CURVE[:0], np.ones(2), np.ones(2), 10.0)
 
 
 @pytest.fixture(scope="module")

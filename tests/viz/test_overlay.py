@@ -5,7 +5,7 @@ from PIL import Image
 
 from hand_pipeline.geometry.camera import default_intrinsics, project
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.viz.overlay import DrawnHand, draw_hands, overlay_picture, side_view
+from hand_pipeline.viz.overlay import DrawnHand, draw_hands, overlay_image, side_view
 
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -79,7 +79,7 @@ def test_the_side_view_shows_the_hand_large_and_without_a_hand_is_blank(mano):
 
 def test_the_picture_holds_photo_and_side_view_and_large_photos_shrink(mano):
     photo = np.full((1600, 2000, 3), 90, dtype=np.uint8)
-    picture = overlay_picture(photo, [hand_at(mano, [0.0, 0, 0.6])], default_intrinsics(2000, 1600))
+    picture = overlay_image(photo, [hand_at(mano, [0.0, 0, 0.6])], default_intrinsics(2000, 1600))
     assert isinstance(picture, Image.Image)
     assert picture.height == 1024
     assert picture.width == 1280 + 640

@@ -13,7 +13,7 @@ from hand_pipeline.data.readers.check_photos import Extent
 from hand_pipeline.data.readers.hand_sets import HAND_SETS
 from hand_pipeline.files import DiskFullError, atomic_write
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.viz.labelled_hands import LabelledHand, label_sheet, labelled_hands
+from hand_pipeline.viz.labels import Tile, label_sheet, labelled_hands
 
 PICTURE = "data/08_reporting/check_{name}.png"
 _LISTED = 20  # missing or unreadable photos named one by one
@@ -53,7 +53,7 @@ def check_data(
     except (DataSetError, ValueError, FileNotFoundError) as error:
         raise click.ClickException(str(error)) from error
     checks: list[SplitCheck] = []
-    drawn: list[LabelledHand] = []
+    drawn: list[Tile] = []
     for each in splits:
         check = check_split(name, path, each, hand, mano is not None, images, sample, progress=True)
         if check.manifest is not None and images != "none":
@@ -70,7 +70,7 @@ def check_data(
     _conclude(checks)
 
 
-def _save(target: Path, drawn: list[LabelledHand]) -> None:
+def _save(target: Path, drawn: list[Tile]) -> None:
     try:
         with atomic_write(target.with_suffix(".png")) as temporary:
             label_sheet(drawn).save(temporary)

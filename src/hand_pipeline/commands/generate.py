@@ -148,8 +148,7 @@ def _write(
     from hand_pipeline.evaluation.hand_files import write_json, write_mesh
     from hand_pipeline.geometry.mano import ManoHand
     from hand_pipeline.geometry.rotation import matrix_to_axis_angle
-    from hand_pipeline.viz.hand_sheet import hand_sheet
-    from hand_pipeline.viz.hands import PREDICTED
+    from hand_pipeline.viz.hands import PREDICTED, hand_sheet
 
     mano = method.mano.cpu()
     assert isinstance(mano, ManoHand)  # both methods have one

@@ -17,7 +17,7 @@ from hand_pipeline.evaluation.hand_files import photo_json, write_json, write_me
 from hand_pipeline.evaluation.reconstruct import PhotoReconstructor, PlacedHand
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.camera import default_intrinsics
-from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overlay_picture
+from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overlay_image
 
 MOST_DRAWN = 12
 """Hypotheses of a hand in its picture; the record has all."""
@@ -95,7 +95,7 @@ class PhotoResults:
         several = ranked if any(len(row) > 1 for row in ranked) else []
         stem = self.out / name
         with atomic_write(stem.parent / f"{stem.name}.overlay.png") as temporary:
-            overlay_picture(photo, drawn(hands), camera).save(temporary)
+            overlay_image(photo, drawn(hands), camera).save(temporary)
         if several:
             _draw_hypotheses(stem.parent / f"{stem.name}.hypotheses.png", photo, several, camera)
         size = (photo.shape[1], photo.shape[0])

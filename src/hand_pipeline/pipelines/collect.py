@@ -15,7 +15,7 @@ from hand_pipeline.data.readers.coco_unlabeled import coco_listing
 from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.data.synthetic.photos import PhotosConfig, generate_photos
 from hand_pipeline.provenance import code_version, run_key
-from hand_pipeline.viz.contact_sheet import contact_sheet
+from hand_pipeline.viz.labels import contact_sheet
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.evaluation.keypoints_2d import crop_joints, errors_by_hand, score_keypoints
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.provenance import code_version, run_key
-from hand_pipeline.viz.keypoints import SeenHand, keypoints_sheet
+from hand_pipeline.viz.labels import SeenHand, keypoints_sheet
 
 SPLITS = ("training", "evaluation")
 logger = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from hand_pipeline.training.seeding import seed_everything
 from hand_pipeline.viz.figure import to_image
-from hand_pipeline.viz.photo_probes import no_probes, probe_bars
+from hand_pipeline.viz.tables import no_probes, probe_bars
 
 logger = logging.getLogger(__name__)
 RANDOM = "random"

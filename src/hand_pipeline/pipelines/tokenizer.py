@@ -15,6 +15,7 @@ from hand_pipeline.evaluation.predict import draw_samples
 from hand_pipeline.evaluation.tokens import score_tokens
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.config import VqManoConfig
+from hand_pipeline.methods.maskhand.figures import before_and_after, code_use
 from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
@@ -22,7 +23,6 @@ from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.run import Trained, train
 from hand_pipeline.viz.curves import draw_curves
 from hand_pipeline.viz.figure import to_image
-from hand_pipeline.viz.tokens import before_and_after, code_use
 
 
 class TokenizerConfig(Config):

@@ -11,7 +11,7 @@ from hand_pipeline.sweeps import tuning
 from hand_pipeline.sweeps.project import PROJECT, Project
 from hand_pipeline.sweeps.tuning_config import TuningConfig
 from hand_pipeline.viz.figure import to_image
-from hand_pipeline.viz.tuning import study_picture
+from hand_pipeline.viz.tables import study_figure
 
 
 def tune_parameters(
@@ -20,7 +20,7 @@ def tune_parameters(
     """Run the study; figures, a row a trial, the best as a run's configuration, its picture."""
     study = tuning.tune(project, cfg, machine)
     table = tuning.trials_table(study)
-    picture = study_picture(
+    picture = study_figure(
         table, tuning.importances(study), f"{cfg.study}: {cfg.objective}",
         minimize=cfg.direction == "minimize",
     )  # fmt: skip

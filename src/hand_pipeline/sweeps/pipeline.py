@@ -12,7 +12,7 @@ from hand_pipeline.sweeps.declaration import SweepConfig
 from hand_pipeline.sweeps.project import PROJECT, Project
 from hand_pipeline.sweeps.run import run_sweep
 from hand_pipeline.viz.figure import to_image
-from hand_pipeline.viz.sweep import sweep_picture
+from hand_pipeline.viz.tables import sweep_figure
 
 Results = tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]
 
@@ -40,7 +40,7 @@ def draw(sweep: SweepConfig, members: pd.DataFrame) -> Image.Image:
     picture = sweep.picture
     places = {m.name: (m.group, m.x) for m in sweep.members if m.x is not None}
     columns = picture.columns or list(sweep.columns)
-    figure = sweep_picture(
+    figure = sweep_figure(
         members, columns, sweep.title, places or None, picture.x_label, picture.log_x,
         picture.trade_offs,
     )  # fmt: skip

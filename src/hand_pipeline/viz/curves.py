@@ -1,18 +1,20 @@
-"""Curves over thresholds and over training steps."""
+"""Curves over thresholds, over training steps and over confidence."""
 
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hand_pipeline.viz.figure import plain_axes, to_image
-
-COLOURS = ("#8a8f98", "#e07a3f", "#2f6db3", "#3a9a6b", "#8c5bb5", "#b8405e")
-"""One a model, in the order given; the first is grey, for a baseline."""
+from hand_pipeline.viz.figure import COLOURS, plain_axes, to_image
 
 _PANELS_A_ROW = 4
+_GOOD, _WRONG = COLOURS[2], COLOURS[1]
+_MOST_DOTS = 4000  # more cannot be told apart, and only make the file large
 
 
 def pck_curves(
@@ -26,7 +28,7 @@ def pck_curves(
     Args:
         curves: name of the model to its `threshold_UNIT` and shares (`HandEvaluation.curves`).
         column: which share: joints, pa_joints, vertices or pa_vertices.
-        title: above the picture; empty takes the column's name.
+        title: above the figure; empty takes the column's name.
         unit: of the thresholds.
 
     Raises:
@@ -100,6 +102,40 @@ def training_curves(
     return figure
 
 
+def calibration_figure(
+    curve: pd.DataFrame,
+    confidence: Float[np.ndarray, "*samples"],
+    error_mm: Float[np.ndarray, "*samples"],
+    limit_mm: float,
+    title: str = "Confidence",
+) -> Figure:
+    """Left the share of good samples by confidence, right every sample's confidence and error.
+
+    Args:
+        curve: of `evaluation.calibration.calibration_curve`. The size of a dot is the bin's count.
+        confidence: of hands or joints; of more than 4,000 an even choice is drawn.
+        error_mm: of the same.
+        limit_mm: largest error that counted as good in `curve`.
+        title: above both.
+
+    Raises:
+        ValueError: there is no bin, or another number of errors than of confidences.
+    """
+    if curve.empty:
+        raise ValueError("expected a calibration curve with at least one bin, got an empty one")
+    if confidence.shape != error_mm.shape:
+        raise ValueError(
+            f"expected a confidence for each error, got {confidence.size} and {error_mm.size}"
+        )
+    figure = Figure(figsize=(9.0, 3.9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_curve(left, curve, limit_mm)
+    every = max(1, -(-confidence.size // _MOST_DOTS))
+    _draw_samples(right, confidence.ravel()[::every], error_mm.ravel()[::every], limit_mm)
+    figure.suptitle(title)
+    return figure
+
+
 def _panel_names(runs: Mapping[str, pd.DataFrame]) -> list[str]:
     """Losses first, the total before its terms, then what shows the run's health."""
     found = dict.fromkeys(column for table in runs.values() for column in table.columns)
@@ -112,3 +148,29 @@ def _colours(count: int) -> list[str]:
     if count == 1:
         return [COLOURS[2]]
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
+
+
+def _draw_curve(axes: Axes, curve: pd.DataFrame, limit_mm: float) -> None:
+    overall = np.average(curve["share_within"], weights=curve["count"])
+    axes.axhline(overall, color=COLOURS[0], linestyle="--", linewidth=1, label="all together")
+    axes.plot(curve["confidence"], curve["share_within"], color=_GOOD, linewidth=2)
+    sizes = 60 * curve["count"] / curve["count"].max()
+    axes.scatter(curve["confidence"], curve["share_within"], sizes, color=_GOOD)
+    axes.set(xlabel="mean confidence of the bin", ylabel=f"share within {limit_mm:g} mm")
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_title(f"{int(curve['count'].sum())} samples in {len(curve)} bins", fontsize=10)
+    axes.legend(frameon=False, fontsize=9)
+    plain_axes(axes)
+
+
+def _draw_samples(
+    axes: Axes, confidence: np.ndarray, error_mm: np.ndarray, limit_mm: float
+) -> None:
+    wrong = error_mm > limit_mm
+    for which, colour in ((~wrong, _GOOD), (wrong, _WRONG)):
+        axes.scatter(confidence[which], error_mm[which], 8, color=colour, alpha=0.4, linewidths=0)
+    axes.axhline(limit_mm, color=COLOURS[0], linestyle="--", linewidth=1)
+    axes.set(xlabel="confidence", ylabel="error, mm")
+    axes.set_ylim(bottom=0)
+    axes.set_title(f"{wrong.mean():.0%} above {limit_mm:g} mm", fontsize=10)
+    plain_axes(axes)

@@ -1,12 +1,14 @@
 """What all of matplotlib's figures share, and how they become images."""
 
 import io
-from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+
+COLOURS = ("#8a8f98", "#e07a3f", "#2f6db3", "#3a9a6b", "#8c5bb5", "#b8405e")
+"""One a model, in the order given; the first is grey, for a baseline."""
 
 
 def to_image(figure: Figure, dpi: int = 120) -> Image.Image:
@@ -23,18 +25,3 @@ def plain_axes(axes: Axes) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
-
-
-def stacked(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
-    """Pictures below one another on white, at their left edges.
-
-    Raises:
-        ValueError: there are none.
-    """
-    if not pictures:
-        raise ValueError("expected at least one picture to stack, got none")
-    heights = [picture.height + gap for picture in pictures]
-    sheet = Image.new("RGB", (max(p.width for p in pictures), sum(heights) - gap), "white")
-    for picture, top in zip(pictures, [sum(heights[:i]) for i in range(len(heights))]):
-        sheet.paste(picture, (0, top))
-    return sheet

@@ -1,14 +1,14 @@
-"""Reconstructed hands beside their photos and their truth."""
+"""Meshes of hands over their images, beside the truth, from the side, and many on one sheet."""
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from hand_pipeline.geometry.rasterizer import render
+from hand_pipeline.viz.sheet import Layout, sheet, tiles
 
 PREDICTED = (0.36, 0.60, 0.92)  # blue: what a model says
 TRUE = (0.93, 0.68, 0.42)  # orange: what is so
@@ -16,10 +16,13 @@ SIDE_TURN = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
 """Rotation of a mesh that is seen from the side: 90 degrees about the vertical."""
 COLUMNS = ("photo", "prediction", "truth", "prediction, side", "truth, side")
 
-_HEADER, _CAPTION, _GAP = 22, 18, 4
-_PAPER, _INK = (255, 255, 255), (40, 44, 52)
-_VIEW_MARGIN = 1.15  # free space around the larger hand of a side view
-_VIEW_DISTANCE = 6.0  # side views: camera distance in hand radii; far, so that it hardly distorts
+_GRID = Layout(header=22, caption=18, drop=3, foot=4)
+_SHEET = Layout(caption=16, drop=1, centred=True)
+_DISTANCE = 6.0  # camera from the hand, in hand radii: far, so that it hardly distorts
+_SIDE_MARGIN, _SHEET_MARGIN = 1.15, 1.05  # free space around the largest hand
+_AT_ONCE = 64  # hands of a sheet drawn together
+
+Colour = tuple[float, float, float]
 
 
 def qualitative_grid(
@@ -42,7 +45,7 @@ def qualitative_grid(
         true_vertices: labelled, camera frame, metres.
         faces: triangles of the mesh.
         captions: under each row, for example its error.
-        size: side of each picture, pixels.
+        size: side of each tile, px.
 
     Raises:
         ValueError: no hands, or captions of another number.
@@ -55,14 +58,14 @@ def qualitative_grid(
     camera = camera_at(size, intrinsics, images)
     (predicted_side, true_side), side_camera = side_views([vertices, true_vertices], size)
     paper = torch.ones_like(photos)
-    pictures = [
+    drawn = [
         photos,
         over(photos, vertices, faces, camera, PREDICTED),
         over(photos, true_vertices, faces, camera, TRUE),
         over(paper, predicted_side, faces, side_camera, PREDICTED),
         over(paper, true_side, faces, side_camera, TRUE),
     ]
-    return _sheet(dict(zip(COLUMNS, pictures, strict=True)), list(captions), size)
+    return _grid(dict(zip(COLUMNS, drawn, strict=True)), captions)
 
 
 def comparison_grid(
@@ -74,45 +77,86 @@ def comparison_grid(
     captions: Sequence[str],
     size: int = 160,
 ) -> Image.Image:
-    """One row a hand: its pictures, then each model's mesh and the true one over the first picture.
+    """One row a hand: its images, then each model's mesh and the true one over the first image.
 
     Args:
-        images: pictures of the hands by heading, 0 to 255, square, of one camera.
-        intrinsics: cameras of the pictures.
+        images: of the hands by heading, 0 to 255, square, of one camera.
+        intrinsics: cameras of the images.
         vertices: predicted by each model, camera frame, metres.
         true_vertices: labelled, camera frame, metres.
         faces: triangles of the mesh.
         captions: under each row, for example its errors.
-        size: side of each picture, pixels.
+        size: side of each tile, px.
 
     Raises:
-        ValueError: no pictures or no hands, or captions of another number.
+        ValueError: no images or no hands, or captions of another number.
     """
     if not images or len(true_vertices) == 0:
-        raise ValueError("expected at least one picture of at least one hand to draw, got none")
+        raise ValueError("expected at least one image of at least one hand to draw, got none")
     if len(captions) != len(true_vertices):
         raise ValueError(f"expected {len(true_vertices)} captions, got {len(captions)}")
     camera = camera_at(size, intrinsics, next(iter(images.values())))
-    columns = {name: resized(pictures, size) for name, pictures in images.items()}
+    columns = {name: resized(each, size) for name, each in images.items()}
     first = next(iter(columns.values()))
     for name, mesh in vertices.items():
         columns[name] = over(first, mesh, faces, camera, PREDICTED)
     columns["truth"] = over(first, true_vertices, faces, camera, TRUE)
-    return _sheet(columns, list(captions), size)
+    return _grid(columns, captions)
+
+
+def hand_sheet(
+    vertices: Float[Tensor, "hands vertices 3"],
+    faces: Int[Tensor, "faces 3"],
+    captions: Sequence[str],
+    colours: Sequence[Colour],
+    columns: int,
+    size: int = 128,
+) -> Image.Image:
+    """Hands row by row, all at one scale, seen along +z (the camera frame).
+
+    Args:
+        vertices: metres; each hand is shown about its own middle.
+        faces: triangles of the mesh.
+        captions: one a hand.
+        colours: one a hand, RGB from 0 to 1.
+        columns: hands a row.
+        size: side of each tile, px.
+
+    Raises:
+        ValueError: no hands, or captions or colours of another number.
+    """
+    if not len(vertices) or not len(vertices) == len(captions) == len(colours):
+        raise ValueError(
+            f"expected a caption and a colour for each of {len(vertices)} hands, at least one; got "
+            f"{len(captions)} and {len(colours)}"
+        )
+    centred = vertices - middle(vertices)
+    away, camera = view_camera(centred.abs().amax()[None], size, _SHEET_MARGIN)
+    placed = centred + away
+    strips: list[list[Image.Image]] = []
+    for start in range(0, len(placed), _AT_ONCE):
+        part, theirs = placed[start : start + _AT_ONCE], colours[start : start + _AT_ONCE]
+        drawn = part.new_ones(len(part), 3, size, size)
+        for colour in sorted(set(theirs)):
+            rows = [row for row in range(len(part)) if theirs[row] == colour]
+            cameras = camera.expand(len(rows), 3, 3)
+            drawn[rows] = over(drawn[rows], part[rows], faces, cameras, colour)
+        strips += [[tile] for tile in tiles(drawn)]
+    return sheet(strips, captions, _SHEET._replace(columns=columns))
 
 
 def over(
-    pictures: Float[Tensor, "hands 3 height width"],
+    images: Float[Tensor, "hands 3 height width"],
     vertices: Float[Tensor, "hands vertices 3"],
     faces: Int[Tensor, "faces 3"],
     intrinsics: Float[Tensor, "hands 3 3"],
-    colour: tuple[float, float, float],
+    colour: Colour,
 ) -> Float[Tensor, "hands 3 height width"]:
-    """Shaded meshes of one colour over pictures, 0 to 1."""
+    """Shaded meshes of one colour over images, 0 to 1."""
     colours = vertices.new_tensor(colour).expand_as(vertices)
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     drawn, alpha = render(vertices, faces, intrinsics, (height, width), colours)
-    return drawn + (1 - alpha[:, None]) * pictures
+    return drawn + (1 - alpha[:, None]) * images
 
 
 def side_views(
@@ -120,60 +164,49 @@ def side_views(
 ) -> tuple[list[Float[Tensor, "hands vertices 3"]], Float[Tensor, "hands 3 3"]]:
     """Meshes of the same hands turned by `SIDE_TURN`, each about its own centre, and their camera.
 
-    The camera stands so far that the largest mesh of a hand fits pictures of `size` px.
+    The camera stands so far that the largest mesh of a hand fits images of `size` px.
     """
     turn = meshes[0].new_tensor(SIDE_TURN)
-    centred = [mesh - _centre(mesh) for mesh in meshes]
+    centred = [mesh - middle(mesh) for mesh in meshes]
     radius = torch.stack([mesh.norm(dim=-1).amax(1) for mesh in centred]).amax(0)
-    distance = radius * _VIEW_DISTANCE
-    focal = size / 2 * (_VIEW_DISTANCE - 1) / _VIEW_MARGIN
-    row = turn.new_tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
-    away = torch.zeros_like(meshes[0][:, :1])
-    away[..., 2] = distance[:, None]
-    return [mesh @ turn.mT + away for mesh in centred], row.expand(len(distance), 3, 3)
+    away, camera = view_camera(radius, size, _SIDE_MARGIN)
+    return [mesh @ turn.mT + away for mesh in centred], camera.expand(len(radius), 3, 3)
 
 
-def _centre(mesh: Tensor) -> Tensor:
+def middle(mesh: Float[Tensor, "hands vertices 3"]) -> Float[Tensor, "hands 1 3"]:
+    """Of the box around each hand."""
     return (mesh.amax(1, keepdim=True) + mesh.amin(1, keepdim=True)) / 2
 
 
 def resized(images: Tensor, size: int) -> Float[Tensor, "hands 3 size size"]:
-    """Square photos of bytes as pictures of `size` px, 0 to 1."""
+    """Square images of bytes at `size` px, 0 to 1."""
     return torch.nn.functional.interpolate(
         images.float() / 255, size=(size, size), mode="bilinear", antialias=True
     )
 
 
 def camera_at(size: int, intrinsics: Tensor, images: Tensor) -> Float[Tensor, "hands 3 3"]:
-    """Of the pictures once they are `size` px wide and high."""
+    """Of the images once they are `size` px wide and high."""
     camera = intrinsics.clone()
     camera[:, 0] *= size / images.shape[-1]
     camera[:, 1] *= size / images.shape[-2]
     return camera
 
 
-def as_bytes(pictures: Tensor) -> np.ndarray:
-    """Pictures from 0 to 1 as PIL takes them: height, width, channels."""
-    array = (pictures.clamp(0, 1) * 255).round().to(torch.uint8)
-    return array.permute(0, 2, 3, 1).cpu().numpy()
+def view_camera(
+    radius: Float[Tensor, " hands"], size: int, margin: float
+) -> tuple[Float[Tensor, "hands 1 3"], Float[Tensor, "3 3"]]:
+    """Where hands of these radii are moved to, and the camera of `size` px that they then fill."""
+    away = radius.new_zeros(len(radius), 1, 3)
+    away[:, 0, 2] = radius * _DISTANCE
+    focal = size / 2 * (_DISTANCE - 1) / margin
+    return away, radius.new_tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
 
 
-def _sheet(
-    columns: Mapping[str, Float[Tensor, "hands 3 size size"]], captions: list[str], size: int
+def _grid(
+    columns: Mapping[str, Float[Tensor, "hands 3 size size"]], captions: Sequence[str]
 ) -> Image.Image:
-    """Paste pictures into a table with a heading a column and a caption a row."""
-    row_height = size + _GAP + (_CAPTION if captions else 0)
-    width = len(columns) * (size + _GAP) + _GAP
-    rows = len(next(iter(columns.values())))
-    sheet = Image.new("RGB", (width, _HEADER + rows * row_height + _GAP), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    heading, small = ImageFont.load_default(13), ImageFont.load_default(11)
-    for j, (name, pictures) in enumerate(columns.items()):
-        left = _GAP + j * (size + _GAP)
-        draw.text((left + size / 2, _HEADER / 2), name, _INK, heading, anchor="mm")
-        for i, picture in enumerate(as_bytes(pictures)):
-            sheet.paste(Image.fromarray(picture), (left, _HEADER + i * row_height))
-    for i, caption in enumerate(captions):
-        top = _HEADER + i * row_height + size + 3
-        draw.text((_GAP, top), caption, _INK, small)
-    return sheet
+    """A heading a column, a caption a row."""
+    strips = list(zip(*(tiles(column) for column in columns.values())))
+    layout = _GRID if captions else _GRID._replace(caption=0)
+    return sheet(strips, captions, layout, list(columns))

@@ -78,7 +78,7 @@ def side_view(hands: Sequence[DrawnHand], size: int) -> UInt8[np.ndarray, "size 
     return draw_hands(paper, turned, camera, opacity=1.0, skeleton=False)
 
 
-def overlay_picture(
+def overlay_image(
     photo: UInt8[np.ndarray, "height width 3"],
     hands: Sequence[DrawnHand],
     intrinsics: Float[Tensor, "3 3"],

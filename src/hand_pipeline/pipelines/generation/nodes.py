@@ -35,8 +35,7 @@ from hand_pipeline.pipelines.generation.pseudo_labels import LETTERS_FILE, Gener
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.run import Trained, train
-from hand_pipeline.viz.hand_sheet import hand_sheet
-from hand_pipeline.viz.hands import PREDICTED, TRUE
+from hand_pipeline.viz.hands import PREDICTED, TRUE, hand_sheet
 
 _GREY = (0.72, 0.72, 0.74)
 

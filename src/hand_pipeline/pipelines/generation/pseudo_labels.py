@@ -28,8 +28,7 @@ from hand_pipeline.methods.maskhand.config import TextMaskHandConfig
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.viz.hand_sheet import hand_sheet
-from hand_pipeline.viz.hands import TRUE
+from hand_pipeline.viz.hands import TRUE, hand_sheet
 
 LETTERS_FILE = "letters.npz"
 _BATCH = 64

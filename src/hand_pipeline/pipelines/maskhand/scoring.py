@@ -29,8 +29,9 @@ from hand_pipeline.pipelines.maskhand.held_out import (
     open_held_out,
 )
 from hand_pipeline.training.checkpoint import Checkpoint
-from hand_pipeline.viz.calibration import calibration_figure
-from hand_pipeline.viz.figure import stacked, to_image
+from hand_pipeline.viz.curves import calibration_figure
+from hand_pipeline.viz.figure import to_image
+from hand_pipeline.viz.sheet import stacked
 
 HAND, JOINTS = "hands", "joints"
 

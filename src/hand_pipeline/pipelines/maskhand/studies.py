@@ -32,10 +32,10 @@ from hand_pipeline.methods.maskhand.sampling import (
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.pipelines.maskhand.held_out import MaskHandEvaluationConfig, open_held_out
 from hand_pipeline.training.checkpoint import Checkpoint
-from hand_pipeline.viz.figure import stacked
 from hand_pipeline.viz.hands import comparison_grid
 from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
 from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand
+from hand_pipeline.viz.sheet import stacked
 
 _CHECKED = 8  # photos on which cached and uncached sampling are compared
 

@@ -16,7 +16,7 @@ from hand_pipeline.evaluation.model_scores import score_models
 from hand_pipeline.evaluation.predict import ScoringConfig, draw_samples, predict_set
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.s2hand.picture import textured_sheet
+from hand_pipeline.methods.s2hand.figures import textured_sheet
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves

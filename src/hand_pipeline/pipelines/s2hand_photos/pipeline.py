@@ -48,8 +48,6 @@ def create_pipeline() -> Pipeline:
                 "s2hand_photos_curves",
                 name="draw_s2hand_photos_curves",
             ),
-            Node(
-                PAGE.render, PAGE.inputs, "s2hand_photos_page", name="write_s2hand_photos_page"
-            ),
+            Node(PAGE.render, PAGE.inputs, "s2hand_photos_page", name="write_s2hand_photos_page"),
         ]
     )

@@ -23,7 +23,7 @@ from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.evaluation.predict import draw_samples, set_batches
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE
-from hand_pipeline.methods.s2hand.picture import textured_sheet
+from hand_pipeline.methods.s2hand.figures import textured_sheet
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.pipelines.s2hand_photos.nodes import PhotoTrainingConfig
 from hand_pipeline.training.checkpoint import Checkpoint

@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
-from hand_pipeline.viz.curves import COLOURS
-from hand_pipeline.viz.hands import PREDICTED, TRUE, over
+from hand_pipeline.viz.figure import COLOURS
+from hand_pipeline.viz.hands import PREDICTED, TRUE, middle, over, view_camera
+from hand_pipeline.viz.sheet import Layout, sheet, tiles
 
 _COLUMNS = ("before", "after", "after over before")
-_GAP, _HEADER, _CAPTION = 6, 24, 18
-_INK = (40, 44, 52)
-_DISTANCE, _MARGIN = 6.0, 1.1  # camera in hand radii from the hand; free space around it
+_LAYOUT = Layout(gap=6, between=12, header=24, caption=18)
+_MARGIN = 1.1  # free space around a hand
 
 
 def before_and_after(
@@ -26,14 +25,14 @@ def before_and_after(
     size: int = 160,
     hands_a_row: int = 2,
 ) -> Image.Image:
-    """Each hand as it was, as its tokens give it, and both in one picture.
+    """Each hand as it was, as its tokens give it, and both in one image.
 
     Args:
         vertices: metres, turned as they are to be seen; only places relative to the wrist count.
         rebuilt: the same hands after the tokens.
         faces: triangles of the mesh.
         captions: one a hand.
-        size: side of each picture, pixels.
+        size: side of each tile, px.
         hands_a_row: hands side by side.
 
     Raises:
@@ -41,39 +40,14 @@ def before_and_after(
     """
     if len(vertices) == 0 or len(captions) != len(vertices):
         raise ValueError(f"expected a caption for each of {len(vertices)} hands, at least one")
-    centre = (vertices.amax(1, keepdim=True) + vertices.amin(1, keepdim=True)) / 2
-    radius = (vertices - centre).norm(dim=-1).amax(1)
-    away = torch.zeros_like(centre)
-    away[:, 0, 2] = radius * _DISTANCE
-    focal = size / 2 * (_DISTANCE - 1) / _MARGIN
-    camera = vertices.new_tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
+    centre = middle(vertices)
+    away, camera = view_camera((vertices - centre).norm(dim=-1).amax(1), size, _MARGIN)
     cameras = camera.expand(len(vertices), 3, 3)
     paper = vertices.new_ones(len(vertices), 3, size, size)
     before = over(paper, vertices - centre + away, faces, cameras, TRUE)
     after = over(paper, rebuilt - centre + away, faces, cameras, PREDICTED)
-    pictures = torch.stack([before, after, (before + after) / 2], dim=1)
-    return _sheet(pictures, captions, hands_a_row)
-
-
-def _sheet(
-    pictures: Float[Tensor, "hands columns 3 size size"], captions: Sequence[str], a_row: int
-) -> Image.Image:
-    pixels = (pictures.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2)
-    hands, columns, size = pixels.shape[:3]
-    width, height = columns * (size + _GAP) + _GAP, size + _CAPTION + _GAP
-    rows = -(-hands // a_row)
-    sheet = Image.new("RGB", (a_row * width, _HEADER + rows * height), (255, 255, 255))
-    draw = ImageDraw.Draw(sheet)
-    heading, small = ImageFont.load_default(13), ImageFont.load_default(11)
-    for hand, tiles in enumerate(pixels.cpu().numpy()):
-        left, top = hand % a_row * width, _HEADER + hand // a_row * height
-        for column, tile in enumerate(tiles):
-            x = left + _GAP + column * (size + _GAP)
-            sheet.paste(Image.fromarray(tile), (x, top))
-            if hand < a_row:
-                draw.text((x + size / 2, _HEADER / 2), _COLUMNS[column], _INK, heading, "mm")
-        draw.text((left + _GAP, top + size + 2), captions[hand], _INK, small)
-    return sheet
+    strips = list(zip(tiles(before), tiles(after), tiles((before + after) / 2)))
+    return sheet(strips, captions, _LAYOUT._replace(columns=hands_a_row), _COLUMNS)
 
 
 def code_use(uses: Int[np.ndarray, " codes"]) -> Figure:

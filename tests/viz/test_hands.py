@@ -1,56 +1,16 @@
-"""Figures of hands and of curves hold what was given."""
+"""Hands over images, from the side and on sheets: in their places and colours."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.viz.curves import pck_curves, training_curves
-from hand_pipeline.viz.figure import stacked
-from hand_pipeline.viz.hands import COLUMNS, comparison_grid, qualitative_grid
+from hand_pipeline.viz import hands as hands_module
+from hand_pipeline.viz.hands import COLUMNS, comparison_grid, hand_sheet, qualitative_grid
+from hand_pipeline.viz.sheet import stacked
 
-THRESHOLDS = np.linspace(0, 50, 100)
-
-
-def curve(share: float) -> pd.DataFrame:
-    return pd.DataFrame({"threshold_mm": THRESHOLDS, "pa_vertices": np.full(100, share)})
-
-
-@pytest.fixture
-def history() -> pd.DataFrame:
-    step = np.arange(0, 50, 10)
-    return pd.DataFrame(
-        {"step": step, "loss.total": 10.0 - step / 10, "loss.vertices": 1.0, "learning_rate": 1e-3}
-    )
-
-
-def test_a_curves_legend_shows_its_area():
-    figure = pck_curves({"mean hand": curve(0.25), "ours": curve(0.5)})
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["mean hand  (AUC 0.250)", "ours  (AUC 0.500)"]
-
-
-def test_an_unknown_curve_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"no curve 'joints'.*pa_vertices"):
-        pck_curves({"ours": curve(0.5)}, column="joints")
-
-
-def test_training_curves_have_a_panel_a_number_and_a_line_a_run(history):
-    figure = training_curves({"supervised": history, "handmim": history})
-    drawn = [axes for axes in figure.axes if axes.lines]
-    assert [axes.get_title() for axes in drawn] == ["loss.total", "loss.vertices", "learning rate"]
-    assert all(len(axes.lines) == 2 for axes in drawn)
-
-
-def test_one_history_needs_no_name(history):
-    assert len([axes for axes in training_curves(history).axes if axes.lines]) == 3
-
-
-def test_an_empty_history_is_refused():
-    with pytest.raises(ValueError, match="nothing logged"):
-        training_curves(pd.DataFrame({"step": []}))
+BLUE, RED = (0.2, 0.2, 1.0), (1.0, 0.2, 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +63,7 @@ def test_stacked_pictures_keep_their_size_and_order():
     assert (sheet[:3, :4] == [255, 0, 0]).all()
     assert (sheet[4:] == 0).all()
     assert (sheet[3] == 255).all()
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         stacked([])
 
 
@@ -121,3 +81,33 @@ def test_prediction_and_truth_have_their_own_colours(grid):
     hand = predicted.min(-1) < 200
     assert (predicted[hand][:, 2] > predicted[hand][:, 0]).mean() > 0.9
     assert (true[hand][:, 0] > true[hand][:, 2]).mean() > 0.9
+
+
+def resting(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    mano = ManoHand()
+    pose = torch.eye(3).repeat(count, 16, 1, 1)
+    pose[:, 0] = torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    return mano(pose, torch.zeros(count, 10)).vertices, mano.faces
+
+
+def test_each_hand_has_its_place_and_colour(monkeypatch) -> None:
+    monkeypatch.setattr(hands_module, "_AT_ONCE", 2)
+    vertices, faces = resting(3)
+    picture = hand_sheet(vertices, faces, ["a", "b", "c"], [BLUE, RED, BLUE], columns=2, size=32)
+    assert picture.size == (2 * 36 + 4, 2 * 52 + 4)
+    pixels = np.asarray(picture).astype(int)
+    for number, (row, column) in enumerate([(0, 0), (0, 1), (1, 0)]):
+        tile = pixels[4 + 52 * row : 36 + 52 * row, 4 + 36 * column : 36 + 36 * column]
+        drawn = tile[tile.min(2) < 200]
+        assert len(drawn) > 40
+        red_over_blue = drawn[:, 0].mean() - drawn[:, 2].mean()
+        assert (red_over_blue > 30) == (number == 1)
+    assert (pixels[60:92, 44:] == 255).all()  # no fourth hand
+
+
+def test_captions_and_colours_must_be_of_all_hands() -> None:
+    vertices, faces = resting(2)
+    with pytest.raises(ValueError, match="each of 2 hands"):
+        hand_sheet(vertices, faces, ["a"], [BLUE, BLUE], columns=1)
+    with pytest.raises(ValueError, match="at least one"):
+        hand_sheet(vertices[:0], faces, [], [], columns=1)

@@ -1,59 +1,61 @@
-"""Hands of a data set with their labels drawn: one look says whether they are read right."""
+"""Data with its labels drawn: hands of a data set, detected joints, collected crops.
 
+One look says whether labels are read right and collecting went well.
+"""
+
+import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from hand_pipeline.data.manifest import HandManifest
 from hand_pipeline.data.photos.cropping import cut_square, squares_around
 from hand_pipeline.data.photos.files import BadPhoto, load_photo
 from hand_pipeline.data.readers.check_labels import right_meshes
+from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand, mirror_faces, mirror_points
 from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, draw_skeleton
+from hand_pipeline.viz.sheet import Layout, sheet
 
 _CONTEXT = 2.0  # side of the window shown, longer sides of the hand's box
-_LABEL, _GAP = 14, 4
+_FAR = 1e4  # px: wild points are moved this near, so that they cannot stall the drawing
+_BLACK = (0, 0, 0)
+_CAPTIONS = Layout(caption=14, drop=0, ink=_BLACK)
 _BOX, _PROJECTED, _MISSING = "#ffe600", "#ffffff", "#bbbbbb"
 
 
-class LabelledHand(NamedTuple):
-    """Two looks at a hand, side by side: its 2D and projected 3D labels; its mesh."""
+class Tile(NamedTuple):
+    """An image with labels drawn on it, and its caption."""
 
-    title: str
-    picture: Image.Image
+    caption: str
+    image: Image.Image
 
 
-def label_sheet(hands: Sequence[LabelledHand], columns: int = 4) -> Image.Image:
-    """One picture of many hands, with their names.
+def label_sheet(hands: Sequence[Tile], columns: int = 4) -> Image.Image:
+    """Hands row by row, with their captions; of one too long the end is shown.
 
     Raises:
         ValueError: there are none.
     """
     if not hands:
         raise ValueError("no hand to draw: not one split could be read")
-    width, height = hands[0].picture.size
-    columns = min(columns, len(hands))
-    rows = -(-len(hands) // columns)
-    step_x, step_y = width + 2 * _GAP, height + _LABEL + _GAP
-    sheet = Image.new("RGB", (columns * step_x, rows * step_y + _GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for place, hand in enumerate(hands):
-        left, top = place % columns * step_x + _GAP, place // columns * step_y + _GAP
-        sheet.paste(hand.picture, (left, top))
-        longest = width // 6  # characters that fit
-        shown = hand.title if len(hand.title) <= longest else f"…{hand.title[1 - longest :]}"
-        draw.text((left, top + height), shown, "black", font)
-    return sheet
+    longest = hands[0].image.width // 6  # characters that fit
+    captions = [
+        hand.caption if len(hand.caption) <= longest else f"…{hand.caption[1 - longest :]}"
+        for hand in hands
+    ]
+    layout = _CAPTIONS._replace(columns=min(columns, len(hands)), between=8)
+    return sheet([[hand.image] for hand in hands], captions, layout)
 
 
 def labelled_hands(
     manifest: HandManifest, rows: Sequence[int], mano: ManoHand, tile: int = 208
-) -> list[LabelledHand]:
+) -> list[Tile]:
     """Some hands with every label they have.
 
     Left: the box (yellow), the 2D joints (a colour a finger), and over them the 3D joints through
@@ -71,24 +73,24 @@ def labelled_hands(
     meshes = _meshes(chosen, mano)
     squares = squares_around(chosen.boxes, _CONTEXT)
     if chosen.image_side is not None and not chosen.has_joints_2d.any():
-        squares[:] = [0, 0, chosen.image_side]  # the box is the whole picture
+        squares[:] = [0, 0, chosen.image_side]  # the box is the whole image
     drawn = []
     for row in range(len(chosen)):
         side = "right" if chosen.is_right[row] else "left"
-        title = f"{chosen.ids[row]} ({side})"
+        caption = f"{chosen.ids[row]} ({side})"
         try:
             photo = load_photo(chosen.root / chosen.images[row])
         except BadPhoto as error:
-            drawn.append(LabelledHand(title, _blank(tile, error)))
+            drawn.append(Tile(caption, _blank(tile, error)))
             continue
         left, top, extent = squares[row].tolist()
         window = cut_square(photo, left, top, extent, tile)
         scale = tile / extent
         to_tile = np.array([[scale, 0, -scale * left], [0, scale, -scale * top], [0, 0, 1]])
-        picture = Image.new("RGB", (2 * tile, tile))
-        picture.paste(_points(chosen, row, window, to_tile))
-        picture.paste(_mesh(chosen, row, window, to_tile, meshes[row], mano), (tile, 0))
-        drawn.append(LabelledHand(title, picture))
+        looks = Image.new("RGB", (2 * tile, tile))
+        looks.paste(_points(chosen, row, window, to_tile))
+        looks.paste(_mesh(chosen, row, window, to_tile, meshes[row], mano), (tile, 0))
+        drawn.append(Tile(caption, looks))
     return drawn
 
 
@@ -167,9 +169,9 @@ def _dots(
 def _moved(
     points: Float[np.ndarray, "points 2"], to_tile: np.ndarray
 ) -> Float[np.ndarray, "points 2"]:
-    """Photo pixels on the tile; kept near it, so that a wild label cannot stall the drawing."""
+    """Photo pixels on the tile."""
     moved = points.astype(np.float64) @ to_tile[:2, :2].T + to_tile[:2, 2]
-    return np.clip(moved, -1e4, 1e4)
+    return np.clip(moved, -_FAR, _FAR)
 
 
 def _blank(tile: int, error: BadPhoto) -> Image.Image:
@@ -177,3 +179,90 @@ def _blank(tile: int, error: BadPhoto) -> Image.Image:
     text = f"{error.reason}\n{error.detail}"[: tile // 2]
     ImageDraw.Draw(image).text((4, 4), text, "black", ImageFont.load_default(11))
     return image
+
+
+class SeenHand(NamedTuple):
+    """An image of a hand, the joints a detector saw in it, and the labelled ones.
+
+    Attributes:
+        caption: a line below it.
+        image: RGB.
+        points: detected, px of the image.
+        found: which were.
+        truth: labelled, px of the image.
+        labelled: which are.
+    """
+
+    caption: str
+    image: UInt8[np.ndarray, "height width 3"]
+    points: Float[np.ndarray, "21 2"]
+    found: Bool[np.ndarray, "21"]
+    truth: Float[np.ndarray, "21 2"]
+    labelled: Bool[np.ndarray, "21"]
+
+
+def keypoints_sheet(hands: Sequence[SeenHand], columns: int = 6, tile: int = 192) -> Image.Image:
+    """Hands with the joints a detector saw (a colour a finger) and the labelled ones (white rings).
+
+    Args:
+        hands: what is drawn.
+        columns: hands in a row.
+        tile: side of each hand on the sheet, px.
+
+    Raises:
+        ValueError: there are no hands.
+    """
+    drawn = []
+    for hand in hands:
+        scale = np.array([tile / hand.image.shape[1], tile / hand.image.shape[0]])
+        image = Image.fromarray(hand.image).resize((tile, tile), Image.Resampling.BILINEAR)
+        draw_skeleton(image, np.clip(hand.points * scale, -tile, 2 * tile), hand.found)
+        draw = ImageDraw.Draw(image)
+        for x, y in np.clip(hand.truth * scale, -tile, 2 * tile)[hand.labelled].tolist():
+            draw.ellipse([x - 2, y - 2, x + 2, y + 2], outline=_PROJECTED)
+        drawn.append(Tile(hand.caption, image))
+    return label_sheet(drawn, columns)
+
+
+def contact_sheet(
+    shards: ShardReader, count: int = 60, columns: int = 10, tile: int = 128, seed: int = 0
+) -> Image.Image:
+    """Crops drawn at random, as many of each set as possible, with landmarks and set names.
+
+    Args:
+        shards: crops of `data.photos.collect`.
+        count: crops at most.
+        columns: crops a row.
+        tile: side of a crop on the sheet, px.
+        seed: of the choice.
+
+    Raises:
+        ValueError: there are no crops.
+    """
+    if not len(shards):
+        raise ValueError(
+            f"{shards.directory} holds no crop to show; see the collect summary for why"
+        )
+    strips, captions = [], []
+    for index in _evenly(shards, count, seed):
+        content, meta = shards.read(index)
+        with Image.open(io.BytesIO(content)) as crop:
+            shown = crop.convert("RGB").resize((tile, tile), Image.Resampling.BILINEAR)
+            scale = tile / crop.width
+        if "landmarks_2d" in meta:
+            draw_skeleton(shown, np.array(meta["landmarks_2d"]) * scale)
+        strips.append([shown])
+        captions.append(f"{meta.get('set', '')}{' (mirrored)' if meta.get('mirrored') else ''}")
+    return sheet(strips, captions, _CAPTIONS._replace(columns=columns))
+
+
+def _evenly(shards: ShardReader, count: int, seed: int) -> list[int]:
+    """Positions of crops, taken in turns from the sets, sets in the order of their names."""
+    by_set: dict[str, list[int]] = {}
+    for index in np.random.default_rng(seed).permutation(len(shards)).tolist():
+        by_set.setdefault(str(shards.meta(index).get("set", "")), []).append(index)
+    longest = max(map(len, by_set.values()))
+    names = sorted(by_set)
+    turns = [by_set[name][turn] for turn in range(longest) for name in names
+             if turn < len(by_set[name])]  # fmt: skip
+    return sorted(turns[:count], key=lambda index: str(shards.meta(index).get("set", "")))

@@ -4,8 +4,8 @@ import torch
 
 from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods.s2hand.figures import TILES, textured_sheet
 from hand_pipeline.methods.s2hand.heads import FIRST_LIGHT
-from hand_pipeline.methods.s2hand.picture import TILES, textured_sheet
 from hand_pipeline.methods.s2hand.s2hand import TexturedHands
 
 SIDE, SIZE, HEADER, CAPTION, GAP, BETWEEN = 64, 96, 22, 18, 4, 20

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods.maskhand.figures import before_and_after, code_use
 from hand_pipeline.viz.figure import to_image
-from hand_pipeline.viz.tokens import before_and_after, code_use
 
 
 def test_each_hand_is_drawn_before_after_and_over_each_other() -> None:
