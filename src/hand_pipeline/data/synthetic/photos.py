@@ -17,8 +17,8 @@ from hand_pipeline.data.synthetic.look import compose, develop, random_light, ra
 from hand_pipeline.data.synthetic.scene import Placement, Turns, place
 from hand_pipeline.data.synthetic.workers import Block, blocks, painter
 from hand_pipeline.data.synthetic.write import encode_jpeg
-from hand_pipeline.data.worker_pool import run_blocks
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
+from hand_pipeline.processes import run_blocks
 
 PHOTOS = "photos"
 LABELS = "labels.json"
@@ -69,7 +69,7 @@ def generate_photos(config: PhotosConfig, out_dir: Path | str, workers: int = 2)
              for block in blocks(config.count)]  # fmt: skip
     found: dict[int, list[dict[str, Any]]] = {}
     for arguments, labels in run_blocks(draw_photos, tasks, workers, "synthetic photos"):
-        found[arguments[3].first] = labels  # type: ignore[attr-defined]
+        found[arguments[3].first] = labels
     entries = [entry for first in sorted(found) for entry in found[first]]
     atomic_write_text(out_dir / LABELS, json.dumps(entries))
     return out_dir / PHOTOS

@@ -27,9 +27,9 @@ from hand_pipeline.data.synthetic.background import (
 from hand_pipeline.data.synthetic.look import compose, develop
 from hand_pipeline.data.synthetic.scene import Placement, Turns, place
 from hand_pipeline.data.synthetic.workers import BLOCK, Block, blocks, painter
-from hand_pipeline.data.worker_pool import run_blocks
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+from hand_pipeline.processes import run_blocks
 
 LOOK = 1  # to be raised when the same seed gives other pictures
 Split = Literal["training", "evaluation"]
@@ -111,7 +111,7 @@ def generate(config: SyntheticConfig, out_dir: Path | str, workers: int = 2) -> 
     ]
     found: dict[Split, dict[int, BlockLabels]] = {"training": {}, "evaluation": {}}
     for arguments, labels in run_blocks(draw_block, tasks, workers, "synthetic hands"):
-        found[arguments[3]][arguments[4].first] = labels  # type: ignore[index,attr-defined]
+        found[arguments[3]][arguments[4].first] = labels
     for split, parts in found.items():
         if parts:
             write_labels(out_dir, split, _joined([parts[first].labels for first in sorted(parts)]))
