@@ -28,7 +28,8 @@ from hand_pipeline.data.photos.collect import CollectConfig, collect_crops
 from hand_pipeline.data.photos.detector import quiet_native_logs
 from hand_pipeline.data.photos.detector_model import resolve_model
 from hand_pipeline.data.photos.files import Photo, find_photos
-from hand_pipeline.data.synthetic.photos import PhotosConfig, generate_photos
+from hand_pipeline.data.synthetic.config import PhotosConfig
+from hand_pipeline.data.synthetic.photos import generate_photos
 
 
 def bare_loop(paths: list[Path], model: Path) -> int:

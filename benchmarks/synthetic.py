@@ -14,8 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from hand_pipeline.data.synthetic.workers import BLOCK
-from hand_pipeline.data.synthetic.write import SyntheticConfig, generate
+from hand_pipeline.data.synthetic.config import SyntheticConfig
+from hand_pipeline.data.synthetic.hands import generate
+from hand_pipeline.data.synthetic.write import BLOCK
 
 GOAL = 20.0
 

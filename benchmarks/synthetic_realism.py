@@ -16,8 +16,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector
-from hand_pipeline.data.synthetic.workers import BLOCK, Block, painter
-from hand_pipeline.data.synthetic.write import SyntheticConfig, draw_hand, pose_block
+from hand_pipeline.data.synthetic.config import SyntheticConfig
+from hand_pipeline.data.synthetic.hands import draw_hand, pose_block
+from hand_pipeline.data.synthetic.scene import painter
+from hand_pipeline.data.synthetic.write import BLOCK, Block
 
 MIN_FOUND, MAX_ERROR = 0.90, 0.06
 MIDDLE_JOINTS = [1, 5, 9, 13]  # among the 21 angles

@@ -11,7 +11,7 @@ from tests.fixtures.coco_unlabeled import write_coco_unlabeled
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.photos.collect import CollectConfig, CollectResult
 from hand_pipeline.data.photos.files import NoPhotosError
-from hand_pipeline.data.synthetic.photos import PhotosConfig
+from hand_pipeline.data.synthetic.config import PhotosConfig
 from hand_pipeline.pipelines import collect as nodes
 
 MACHINE = MachineConfig(accelerator="cpu")

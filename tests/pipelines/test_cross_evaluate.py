@@ -8,7 +8,7 @@ from tests.fixtures.write import write_fixture
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.synthetic.write import SyntheticConfig
+from hand_pipeline.data.synthetic.config import SyntheticConfig
 from hand_pipeline.evaluation.predict import load_predictions
 from hand_pipeline.pipelines.cross_evaluate import (
     ROWS,

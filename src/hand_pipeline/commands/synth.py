@@ -35,7 +35,8 @@ def synth(
     Each picture follows from the seed and its number alone. Interrupted, the same command goes on
     where it stopped; with a larger --count it adds pictures to those already there.
     """
-    from hand_pipeline.data.synthetic.write import SyntheticConfig, generate
+    from hand_pipeline.data.synthetic.config import SyntheticConfig
+    from hand_pipeline.data.synthetic.hands import generate
 
     try:
         config = SyntheticConfig(

@@ -1,8 +1,7 @@
 """Two augmented views of every photo of a batch, on the device, each by one exact affine warp."""
 
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -28,7 +27,7 @@ Pair = tuple[float, float]
 Rows = Int[Tensor, "_"] | slice  # not one name: portions differ in length
 
 _AT_ONCE = 5
-"""Views that a CPU thread makes at a time: few, so that they stay in its cache; and convolutions
+"""Views that a CPU makes at a time: few, so that they stay in its cache; and convolutions
 take 16 channels at once, which five RGB images fill but for one.
 """
 
@@ -121,43 +120,27 @@ class ViewSampler:
             return self._sample(images, _Draw(len(images), images.device, generator))
 
     def _sample(self, images: Tensor, draw: "_Draw") -> ViewPair:
-        """Draw all numbers, then make the views; on a CPU a few at a time in every thread."""
+        """Draw all numbers, then make the views; on a CPU a few at a time."""
         cfg, side, count = self.cfg, self.cfg.image_size, len(images)
         source_size = (images.shape[-2], images.shape[-1])
         drawn = [self._draw(draw, source_size, view) for view in range(2)]
         views = torch.empty(2, count, 3, side, side, device=images.device)
         inside = torch.empty(2, count, 1, side, side, dtype=torch.bool, device=images.device)
-
-        def warp(view: int, rows: Rows) -> None:
-            numbers = drawn[view].rows(rows)
-            self._warp_and_colour(images[rows].float(), numbers, out=views[view, rows])
-            self._mark_inside(numbers.inverse, source_size, out=inside[view, rows])
-
-        def smooth(view: int, rows: Rows) -> None:
-            views[view, rows] = blur(views[view, rows], drawn[view].kernels[rows])
-
-        def solarize(view: int, rows: Rows) -> None:
-            views[view, rows] = solarize_normalized(
-                views[view, rows], drawn[view].solarized[rows], cfg.solarize_threshold
-            )
-
         everything = torch.ones(count, dtype=torch.bool, device=images.device)
-        threads = torch.get_num_threads() if images.is_cpu else 1
-        for step, chosen, probability in (
-            (warp, [everything] * 2, (1.0, 1.0)),
-            (smooth, [numbers.blurred for numbers in drawn], cfg.blur_probability),
-            (solarize, [numbers.solarized for numbers in drawn], cfg.solarize_probability),
+        for numbers, made, marks, blur_p, solarize_p in zip(
+            drawn, views, inside, cfg.blur_probability, cfg.solarize_probability
         ):
-            tasks = [
-                (view, rows)
-                for view in range(2)
-                if probability[view] > 0
-                for rows in _portions(chosen[view])
-            ]
-            _side_by_side(step, tasks, threads)
-        return ViewPair(
-            views, torch.stack([numbers.matrix for numbers in drawn]), source_size, inside
-        )
+            for rows in _portions(everything):
+                some = numbers.rows(rows)
+                self._warp_and_colour(images[rows].float(), some, out=made[rows])
+                self._mark_inside(some.inverse, source_size, out=marks[rows])
+            for rows in _portions(numbers.blurred) if blur_p else ():
+                made[rows] = blur(made[rows], numbers.kernels[rows])
+            for rows in _portions(numbers.solarized) if solarize_p else ():
+                chosen = numbers.solarized[rows]
+                made[rows] = solarize_normalized(made[rows], chosen, cfg.solarize_threshold)
+        matrices = torch.stack([numbers.matrix for numbers in drawn])
+        return ViewPair(views, matrices, source_size, inside)
 
     def _draw(self, draw: "_Draw", source_size: tuple[int, int], view: int) -> "_Numbers":
         cfg = self.cfg
@@ -252,31 +235,6 @@ def _portions(chosen: Bool[Tensor, " batch"]) -> Sequence[Rows]:
     if chosen.all():
         return [slice(i, i + _AT_ONCE) for i in range(0, len(chosen), _AT_ONCE)]
     return chosen.nonzero()[:, 0].split(_AT_ONCE)
-
-
-def _side_by_side(
-    step: Callable[[int, Rows], None], tasks: Sequence[tuple[int, Rows]], threads: int
-) -> None:
-    """Do `step` for every task, each in a single thread.
-
-    Torch by itself shares out every operation instead: its threads wait for one another after each,
-    and find what they need next in another core's cache.
-    """
-    if threads == 1 or len(tasks) < threads:
-        for task in tasks:
-            step(*task)
-        return
-    inference = torch.is_inference_mode_enabled()  # known to this thread only
-
-    def run(task: tuple[int, Rows]) -> None:
-        with torch.inference_mode(inference):
-            step(*task)
-
-    try:  # a pool for each call: threads that are kept would be missing after a fork
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(run, tasks))
-    finally:
-        torch.set_num_threads(threads)  # the initializer changed what new threads start with
 
 
 class _Draw:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def masked_mean(
-    values: Float[Tensor, "batch *elements"], valid: Bool[Tensor, "batch *labelled"]
+    values: Float[Tensor, " batch *elements"], valid: Bool[Tensor, " batch *labelled"]
 ) -> Float[Tensor, ""]:
     """Mean of `values` over the elements whose flag is True; 0 where no flag is.
 

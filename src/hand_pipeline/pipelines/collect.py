@@ -13,7 +13,8 @@ from hand_pipeline.data.photos.collect import CollectConfig, collect_crops
 from hand_pipeline.data.photos.files import named_folders
 from hand_pipeline.data.readers.coco_unlabeled import coco_listing
 from hand_pipeline.data.shards.files import ShardReader
-from hand_pipeline.data.synthetic.photos import PhotosConfig, generate_photos
+from hand_pipeline.data.synthetic.config import PhotosConfig
+from hand_pipeline.data.synthetic.photos import generate_photos
 from hand_pipeline.provenance import code_version, run_key
 from hand_pipeline.viz.labels import contact_sheet
 

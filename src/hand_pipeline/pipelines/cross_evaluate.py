@@ -13,7 +13,8 @@ from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
-from hand_pipeline.data.synthetic.write import SyntheticConfig, contact_sheet, generate
+from hand_pipeline.data.synthetic.config import SyntheticConfig
+from hand_pipeline.data.synthetic.hands import contact_sheet, generate
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
 from hand_pipeline.evaluation.model_scores import score_models
 from hand_pipeline.evaluation.predict import ScoringConfig, predict_set

@@ -7,7 +7,8 @@ from kedro.pipeline import Node, Pipeline
 from PIL import Image
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.synthetic.write import SyntheticConfig, contact_sheet, generate
+from hand_pipeline.data.synthetic.config import SyntheticConfig
+from hand_pipeline.data.synthetic.hands import contact_sheet, generate
 from hand_pipeline.provenance import code_version, run_key
 
 

@@ -6,13 +6,11 @@ import logging
 import os
 import shutil
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import connection, parent_process
 from pathlib import Path
 
 import torch
@@ -49,9 +47,8 @@ class Surroundings:
     apart: bool = False
 
 
-def work_in_process(unit: Unit, around: Surroundings, reply: connection.Connection) -> None:
-    """Run `unit` in this process and send its outcome; an error is an outcome too."""
-    _end_with_parent()
+def work_in_process(unit: Unit, around: Surroundings) -> Outcome:
+    """Run `unit` in this process, which is its own; an error is an outcome too."""
     if around.apart:
         _print_to(unit.folder / "output.txt")
     logging.getLogger("kedro").setLevel(
@@ -63,12 +60,10 @@ def work_in_process(unit: Unit, around: Surroundings, reply: connection.Connecti
     started = time.perf_counter()
     try:
         run_unit(unit)
-        outcome = Outcome(seconds=time.perf_counter() - started)
+        return Outcome(seconds=time.perf_counter() - started)
     except Exception as error:
         (unit.folder / "error.txt").write_text(traceback.format_exc())
-        outcome = Outcome(f"{type(error).__name__}: {error}", time.perf_counter() - started)
-    reply.send(outcome)
-    reply.close()
+        return Outcome(f"{type(error).__name__}: {error}", time.perf_counter() - started)
 
 
 def run_unit(unit: Unit) -> None:
@@ -108,14 +103,3 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)  # the system lets go of it when the process ends
         yield
-
-
-def _end_with_parent() -> None:
-    """End when the sweep is killed, so that a resumed one does not meet its own left-overs."""
-    if (parent := parent_process()) is not None:
-
-        def wait() -> None:
-            connection.wait([parent.sentinel])
-            os._exit(1)
-
-        threading.Thread(target=wait, daemon=True).start()

@@ -1,16 +1,14 @@
 """Units of work on processes of their own: several side by side, a failed one harms no other."""
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from multiprocessing import connection
-from multiprocessing.context import ForkServerProcess
-from typing import Any
 
 import torch
 
 from hand_pipeline.config import MachineConfig
+from hand_pipeline.processes import ProcessDiedError, ProcessPool
 from hand_pipeline.sweeps.plan import Unit
 from hand_pipeline.sweeps.work import Outcome, Surroundings, work_in_process
 
@@ -27,27 +25,17 @@ class Task:
     environment: dict[str, str]
 
 
-@dataclass
-class _Running:
-    task: Task
-    process: ForkServerProcess
-    reply: connection.Connection
-    slot: int
-
-
 class Workers:
-    """Up to `machine.sweep_workers` processes; each unit has its own.
+    """Up to `machine.sweep_workers` units side by side, each in a process of its own.
 
-    A process of its own costs a tenth of a second, and buys that a unit that is killed (out of
-    memory, say) or crashes takes nothing else down, and that memory is given back.
+    A process for each unit (about 0.1 s) isolates crashes and gives its memory back.
     """
 
     def __init__(self, machine: MachineConfig, modules: Iterable[str] = ()):
         self.size = machine.sweep_workers
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload([*_SERVER_MODULES, *sorted(set(modules))])
+        self.pool = ProcessPool(self.size, [*_SERVER_MODULES, *modules], reuse=False)
         self.gpus = _gpus() if machine.accelerator != "cpu" and machine.devices == 1 else []
-        self.running: list[_Running] = []
+        self.running: dict[Future[Outcome], tuple[Unit, int]] = {}
 
     @property
     def free(self) -> bool:
@@ -56,51 +44,30 @@ class Workers:
 
     def start(self, task: Task) -> None:
         """Start a unit's process."""
-        slot = min(set(range(self.size)) - {r.slot for r in self.running})
+        slot = min(set(range(self.size)) - {slot for _, slot in self.running.values()})
         threads = max(1, (os.cpu_count() or 1) // self.size) if self.size > 1 else 0
         environment = dict(task.environment)
         if len(self.gpus) > 1 and self.size > 1:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
-        receive, send = self.context.Pipe(duplex=False)
-        process = self.context.Process(
-            target=work_in_process,
-            args=(task.unit, Surroundings(environment, threads, apart=self.size > 1), send),
-        )
-        process.start()
-        send.close()
-        self.running.append(_Running(task, process, receive, slot))
+        around = Surroundings(environment, threads, apart=self.size > 1)
+        self.running[self.pool.submit(work_in_process, task.unit, around)] = task.unit, slot
 
-    def finished(self, seconds: float | None = None) -> list[tuple[Unit, Outcome]]:
-        """Wait until a process ends (or for so long); how those that did ended."""
-        connection.wait([r.process.sentinel for r in self.running], seconds)
-        ended = [r for r in self.running if not r.process.is_alive()]
-        self.running = [r for r in self.running if r not in ended]
-        return [(r.task.unit, _outcome(r)) for r in ended]
+    def finished(self) -> list[tuple[Unit, Outcome]]:
+        """Wait until a unit's process ends; how those that did ended."""
+        ended = wait(self.running, return_when=FIRST_COMPLETED).done
+        return [(self.running.pop(future)[0], _outcome(future)) for future in ended]
 
     def stop(self) -> None:
         """End what still runs: its checkpoints stay, so it can be taken up again."""
-        for running in self.running:
-            running.process.terminate()
-        for running in self.running:
-            running.process.join(10)
-        self.running = []
+        self.pool.stop()
+        self.running = {}
 
 
-def _outcome(running: _Running) -> Outcome:
+def _outcome(future: Future[Outcome]) -> Outcome:
     try:
-        if running.reply.poll():
-            outcome: Any = running.reply.recv()
-            if isinstance(outcome, Outcome):
-                return outcome
-    except EOFError:
-        pass
-    finally:
-        running.process.join()
-        running.reply.close()
-    code = running.process.exitcode or 0
-    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-    hint = "; signal 9 usually means that memory ran out" if code == -9 else ""
-    return Outcome(f"its process ended {how}{hint}")
+        return future.result()
+    except ProcessDiedError as death:
+        return Outcome(str(death))
 
 
 def _gpus() -> list[str]:
@@ -126,7 +93,7 @@ def run_units(
     waiting = {unit.key: unit for unit in units if not unit.done}
     try:
         while waiting or workers.running:
-            under_way = {r.task.unit.key for r in workers.running}
+            under_way = {unit.key for unit, _ in workers.running.values()}
             for unit in list(waiting.values()):
                 if not wanted(unit):
                     del waiting[unit.key]

@@ -1,7 +1,5 @@
 import json
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -181,30 +179,24 @@ def test_photos_without_any_hand_leave_empty_shards_and_a_full_account(tmp_path,
     assert result.manifest.empty
 
 
-class FragileWorker:
+def fragile_work(cfg: PhotoConfig, photos: list[tuple[str, Path]]) -> list[PhotoResult]:
     """Ends its process at photos with `kill` in their name."""
-
-    def __call__(self, key: str, path: Path) -> PhotoResult:
-        if "kill" in path.name:
-            os._exit(9)
-        return PhotoResult(key, {"hands": 0, "dropped": {}, "crops": []})
+    if any("kill" in path.name for _, path in photos):
+        os._exit(9)
+    return [PhotoResult(key, {"hands": 0, "dropped": {}, "crops": []}) for key, _ in photos]
 
 
 def test_a_photo_that_kills_its_process_is_quarantined_and_the_others_are_done(monkeypatch):
-    monkeypatch.setattr(collect_worker, "_worker", FragileWorker())
-
-    def forked_pool(cfg, workers):
-        return ProcessPoolExecutor(workers, multiprocessing.get_context("fork"))
-
-    monkeypatch.setattr(collect_worker, "_pool", forked_pool)
+    monkeypatch.setattr(collect_worker, "_work", fragile_work)
     names = [f"{n}.jpg" for n in range(40)]
     names[7] = "kill_first.jpg"
     names[30] = "kill_second.jpg"
     photos = [(name, Path(name)) for name in names]
     results = {result.key: result.outcome for result in process_photos(photos, PhotoConfig(), 2)}
     assert set(results) == set(names)
-    crashed = {key for key, outcome in results.items() if outcome.get("reason") == "crashed"}
-    assert crashed == {"kill_first.jpg", "kill_second.jpg"}
+    crashed = {k: o["detail"] for k, o in results.items() if o.get("reason") == "crashed"}
+    ended = "its process ended with exit code 9"
+    assert crashed == {"kill_first.jpg": ended, "kill_second.jpg": ended}
 
 
 @pytest.mark.slow

@@ -9,9 +9,9 @@ import torch
 from tests.fixtures.freihand import write_freihand
 from tests.fixtures.scene import draw, make_hands, save_picture
 
-from hand_pipeline.data import detect_hands
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.manifest import build_manifest
+from hand_pipeline.data.photos import detect_hands
 from hand_pipeline.data.photos.detect_hands import crop_boxes, detect_keypoints
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig
 from hand_pipeline.data.readers.freihand import read_freihand

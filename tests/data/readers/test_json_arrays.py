@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hand_pipeline.data import json_arrays
+from hand_pipeline.data.readers import json_arrays
 from hand_pipeline.data.readers.json_arrays import iter_lists, read_lists, read_rows
 
 PAIR = [(21, 3), (-1, 3)]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hand_pipeline.data import json_records
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers import json_records
 from hand_pipeline.data.readers.json_records import field, load_json, numbers, stream_records
 
 CONTENT = {

@@ -12,10 +12,12 @@ from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.readers.freihand import read_labels
 from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.data.synthetic import shade, write
-from hand_pipeline.data.synthetic.photos import PhotosConfig, _hands, _label, generate_photos
+from hand_pipeline.data.synthetic.config import PhotosConfig, SyntheticConfig
+from hand_pipeline.data.synthetic.hands import contact_sheet, draw_hand, generate, pose_block
+from hand_pipeline.data.synthetic.photos import _hands, _label, generate_photos
+from hand_pipeline.data.synthetic.scene import painter
 from hand_pipeline.data.synthetic.surface import ROUNDNESS, normals_of, tessellate
-from hand_pipeline.data.synthetic.workers import Block, painter
-from hand_pipeline.data.synthetic.write import SyntheticConfig, contact_sheet, draw_hand, generate
+from hand_pipeline.data.synthetic.write import Block, encode_jpeg
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rasterizer import rasterize
 from hand_pipeline.geometry.topology import boundary_loop
@@ -100,9 +102,9 @@ def test_pictures_do_not_depend_on_how_many_are_asked_for_or_who_draws(
 def test_other_seeds_and_splits_give_other_pictures(drawn: Path) -> None:
     ours = pictures(drawn)
     assert ours["training/rgb/00000000.jpg"] != ours["evaluation/rgb/00000000.jpg"]
-    placements, _ = write.pose_block(config(seed=1), "training", Block(0, 1))
+    placements, _ = pose_block(config(seed=1), "training", Block(0, 1))
     other, _ = draw_hand(config(seed=1), None, "training", 0, placements[0])
-    assert write.encode_jpeg(other, 95) != ours["training/rgb/00000000.jpg"]
+    assert encode_jpeg(other, 95) != ours["training/rgb/00000000.jpg"]
 
 
 def test_an_interrupted_run_goes_on_without_drawing_again(drawn: Path, tmp_path: Path) -> None:
@@ -128,7 +130,7 @@ def test_a_set_grows_when_more_are_asked_for(drawn: Path, tmp_path: Path) -> Non
 def test_a_folder_of_other_pictures_is_refused(drawn: Path, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"other settings \(seed 0, now 7\)"):
         generate(config(seed=7), drawn, workers=1)
-    with pytest.raises(FileExistsError, match="more than the 3 training pictures"):
+    with pytest.raises(FileExistsError, match="more than the 3 images asked for in training"):
         generate(config(num_training=3), drawn, workers=1)
     (tmp_path / "training").mkdir()
     with pytest.raises(FileExistsError, match="not made here"):
@@ -179,7 +181,7 @@ def test_occluders_hide_parts_of_hands() -> None:
     shares = []
     for probability in (0.0, 1.0):
         cfg = config(occluder_probability=probability)
-        placements, _ = write.pose_block(cfg, "training", Block(0, 16))
+        placements, _ = pose_block(cfg, "training", Block(0, 16))
         shares.append(
             [draw_hand(cfg, None, "training", i, p)[1].sum() for i, p in enumerate(placements)]
         )
@@ -214,6 +216,23 @@ def test_photos_say_where_their_hands_are(tmp_path: Path) -> None:
     assert pictures(folder) == before
     with pytest.raises(FileExistsError, match="other settings"):
         generate_photos(cfg.model_copy(update={"seed": 1}), tmp_path, workers=1)
+    with pytest.raises(FileExistsError, match="more than the 5 images asked for in photos"):
+        generate_photos(cfg.model_copy(update={"count": 5}), tmp_path, workers=1)
+
+
+def test_photos_of_another_look_are_not_mixed_with_those_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = PhotosConfig(count=1, width=160, height=120, supersampling=1)
+    generate_photos(cfg, tmp_path, workers=1)
+    note = tmp_path / "synthetic.json"
+    settings = json.loads(note.read_text())
+    assert settings.pop("look") == 1
+    note.write_text(json.dumps(settings))  # as notes of photos were once
+    generate_photos(cfg, tmp_path, workers=1)
+    monkeypatch.setattr(write, "LOOK", 2)
+    with pytest.raises(FileExistsError, match=r"look 1, now 2"):
+        generate_photos(cfg, tmp_path, workers=1)
 
 
 def test_a_left_hand_is_drawn_where_its_label_says() -> None:

@@ -3,12 +3,10 @@
 Imports no torch: a worker starts in a second or two.
 """
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from hand_pipeline.data.photos.detector import (
 )
 from hand_pipeline.data.photos.duplicates import perceptual_hash
 from hand_pipeline.data.photos.files import BadPhoto, load_photo
+from hand_pipeline.processes import ProcessDiedError, ProcessPool
 
 
 class PhotoConfig(DetectorConfig, CropConfig):
@@ -111,17 +110,14 @@ def _encode(image: np.ndarray, quality: int) -> bytes:
     return content.tobytes()
 
 
-_worker: PhotoWorker | None = None  # one a process: detectors cannot be sent
+@lru_cache(maxsize=1)
+def _worker(cfg: PhotoConfig) -> PhotoWorker:
+    """This process's worker: detectors cannot be sent."""
+    return PhotoWorker(cfg)
 
 
-def _start(cfg: PhotoConfig) -> None:
-    global _worker
-    _worker = PhotoWorker(cfg)
-
-
-def _work(photos: Sequence[tuple[str, Path]]) -> list[PhotoResult]:
-    assert _worker is not None
-    return [_worker(key, path) for key, path in photos]
+def _work(cfg: PhotoConfig, photos: Sequence[tuple[str, Path]]) -> list[PhotoResult]:
+    return [_worker(cfg)(key, path) for key, path in photos]
 
 
 def process_photos(
@@ -140,6 +136,7 @@ def process_photos(
 
     Raises:
         DetectorModelError: no model file could be had.
+        ProcessDiedError: processes do not even start.
     """
     if workers == 0:
         worker = PhotoWorker(cfg)
@@ -148,54 +145,18 @@ def process_photos(
     # get the model once, here: the workers find it in the cache, and errors are plain
     HandDetector(cfg).close()
     suspects: list[tuple[str, Path]] = []
-    waiting = (tuple(photos[at : at + chunk]) for at in range(0, len(photos), chunk))
-    while True:
-        yield from _run_pool(waiting, cfg, workers, suspects)
-        if not suspects:
-            return
-        for suspect in suspects:
-            yield from _run_alone(suspect, cfg)
-        suspects.clear()
-
-
-def _run_pool(
-    waiting: Iterator[tuple[tuple[str, Path], ...]],
-    cfg: PhotoConfig,
-    workers: int,
-    suspects: list[tuple[str, Path]],
-) -> Iterator[PhotoResult]:
-    """Work until nothing waits, or a process dies: then what was in its hands becomes suspect."""
-    running: dict[Future[list[PhotoResult]], tuple[tuple[str, Path], ...]] = {}
-    with _pool(cfg, workers) as pool:
-        while True:
-            while not suspects and len(running) < 3 * workers:
-                if (part := next(waiting, None)) is None:
-                    break
-                try:
-                    running[pool.submit(_work, part)] = part
-                except BrokenProcessPool:
-                    suspects += part
-            if not running:
-                return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                part = running.pop(future)
-                if isinstance(future.exception(), BrokenProcessPool):
-                    suspects += part
-                else:
-                    yield from future.result()
-
-
-def _run_alone(photo: tuple[str, Path], cfg: PhotoConfig) -> list[PhotoResult]:
-    with _pool(cfg, 1) as pool:
-        try:
-            return pool.submit(_work, [photo]).result()
-        except BrokenProcessPool:
-            detail = "the process that read it died"
-            return [PhotoResult(photo[0], {"reason": "crashed", "detail": detail})]
-
-
-def _pool(cfg: PhotoConfig, workers: int) -> ProcessPoolExecutor:
-    # spawned, not forked: this process may hold threads (torch, trackers) that a fork would break
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, initializer=_start, initargs=(cfg,))
+    with ProcessPool(workers, [__name__]) as pool:
+        parts = ((cfg, photos[at : at + chunk]) for at in range(0, len(photos), chunk))
+        for (_, part), done in pool.as_done(_work, parts):
+            try:
+                yield from done.result()
+            except ProcessDiedError as death:
+                if not death.started:
+                    raise
+                suspects += part
+    with ProcessPool(1) as alone:
+        for photo in suspects:
+            try:
+                yield from alone.submit(_work, cfg, [photo]).result()
+            except ProcessDiedError as death:
+                yield PhotoResult(photo[0], {"reason": "crashed", "detail": str(death)})

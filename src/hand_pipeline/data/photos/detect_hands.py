@@ -17,9 +17,9 @@ from hand_pipeline.data.hand_images import CropSource, HandImages
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig, HandDetector, overlap
 from hand_pipeline.data.photos.detector_model import resolve_model
 from hand_pipeline.data.photos.files import BadPhoto
-from hand_pipeline.data.worker_pool import run_blocks
 from hand_pipeline.files import atomic_write, file_hash
 from hand_pipeline.geometry.affine2d import apply_affine
+from hand_pipeline.processes import run_blocks
 
 _BLOCK = 64  # pictures of a task; what is done stays done when a run is stopped
 _MACHINE = {"model_path", "model_cache", "allow_download"}  # the model's hash stands for these
@@ -79,7 +79,7 @@ def detect_keypoints(
 
     Raises:
         DetectorModelError: no model file could be had.
-        RuntimeError: a worker process died.
+        ProcessDiedError: a worker process died.
     """
     model = resolve_model(cfg.model_path, cfg.model_cache, cfg.allow_download)
     local = cfg.model_copy(update={"model_path": model})  # fetched once, by this process

@@ -116,7 +116,7 @@ class FrameLabels:
 
     def column(
         self, key: str, shape: tuple[int, ...]
-    ) -> tuple[Float[np.ndarray, "frames *shape"], Bool[np.ndarray, " frames"]]:
+    ) -> tuple[Float[np.ndarray, " frames *shape"], Bool[np.ndarray, " frames"]]:
         """One entry of every frame.
 
         Args:

@@ -1,35 +1,14 @@
-"""What a picture's shading needs: skin, lamps, the lamp's shadows, the surface to be drawn."""
+"""The lamps of a scene, and the shadows that the strongest one casts."""
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from numpy import ndarray
 
 from hand_pipeline.geometry.zbuffer import fill_zbuffer
 
 SHADOW_SIZE = 256
-
-
-class Skin(NamedTuple):
-    """A person's skin; colours are linear RGB.
-
-    Attributes:
-        back, palm, nail: albedo.
-        mottling: how much the tone varies, of the tone.
-        redness: how red knuckles, tips and palm are.
-        relief: gain on the texture's height.
-        gloss: strength of the glossy reflection. shine: its exponent.
-    """
-
-    back: Float64[ndarray, "3"]
-    palm: Float64[ndarray, "3"]
-    nail: Float64[ndarray, "3"]
-    mottling: float
-    redness: float
-    relief: float
-    gloss: float
-    shine: float
 
 
 class Light(NamedTuple):
@@ -52,6 +31,29 @@ class Light(NamedTuple):
     softness: float
 
 
+def random_light(rng: np.random.Generator) -> Light:
+    """A key lamp mostly from above and the camera's side, a weak second lamp, surroundings."""
+    key = np.array([rng.normal(0, 0.8), -rng.uniform(-0.2, 1.3), -rng.uniform(0.25, 1.2)])
+    if rng.random() < 0.12:
+        key[2] *= -0.5  # from behind
+    fill = np.array([-np.sign(key[0]) * rng.uniform(0.3, 1.2), rng.uniform(-0.8, 0.8), -0.5])
+    up = np.array([rng.normal(0, 0.3), -1.0, rng.normal(-0.2, 0.3)])
+    contrast = rng.uniform(0.25, 1.0)
+    return Light(
+        key / np.linalg.norm(key), 1.3 * contrast * _warmth(rng, 0.18),
+        fill / np.linalg.norm(fill), rng.uniform(0.05, 0.4) * _warmth(rng, 0.15),
+        up / np.linalg.norm(up),
+        rng.uniform(0.45, 0.8) * (1.25 - 0.7 * contrast) * _warmth(rng, 0.1),
+        rng.uniform(0.15, 0.5) * (1.25 - 0.7 * contrast) * _warmth(rng, 0.15),
+        rng.uniform(1.0, 9.0),
+    )  # fmt: skip
+
+
+def _warmth(rng: np.random.Generator, spread: float) -> Float[ndarray, "3"]:
+    warm = rng.normal(0.3, 1.0) * spread
+    return np.array([1 + 0.6 * warm, 1 + rng.normal(0, 0.02), 1 - warm])
+
+
 class Shadow(NamedTuple):
     """What the lamp sees.
 
@@ -65,32 +67,6 @@ class Shadow(NamedTuple):
     rotation: Float64[ndarray, "3 3"]
     place: Float64[ndarray, "3"]
     focal: float
-
-
-class Drawn(NamedTuple):
-    """Everything that is drawn in one image; skin's split faces come first, then things.
-
-    Attributes:
-        points, depths: of all vertices, supersampled pixels and metres.
-        faces: of all split faces and things.
-        skin_faces: how many are skin. hand_faces: how many belong to MANO's mesh.
-        base_faces, normals: skin before splitting. slopes: dual basis of its triangles' sides.
-        corners: barycentric coordinates of the vertices a face is split into.
-        thing_normals, thing_colors: at the corners of things' faces. thing_gloss: of each face.
-    """
-
-    points: Float64[ndarray, "v 2"]
-    depths: Float64[ndarray, " v"]
-    faces: Int64[ndarray, "f 3"]
-    skin_faces: int
-    hand_faces: int
-    base_faces: Int64[ndarray, "b 3"]
-    normals: Float64[ndarray, "n 3"]
-    slopes: Float64[ndarray, "b 2 3"]
-    corners: Float64[ndarray, "c 3"]
-    thing_normals: Float64[ndarray, "t 3 3"]
-    thing_colors: Float64[ndarray, "t 3 3"]
-    thing_gloss: Float64[ndarray, " t"]
 
 
 def cast_shadow(
@@ -113,14 +89,3 @@ def cast_shadow(
     unused = np.full((SHADOW_SIZE, SHADOW_SIZE), -1, np.int32)
     fill_zbuffer(points, np.ascontiguousarray(local[:, 2]), faces, 1e-3, 1e-9, unused, depth)
     return Shadow(depth, rotation, place, focal)
-
-
-def slopes_of(vertices: Float64[ndarray, "n 3"], faces: Int64[ndarray, "b 3"]) -> ndarray:
-    """Dual basis (b, 2, 3) of each triangle's two sides: turns texel slopes into a gradient."""
-    one = vertices[faces[:, 1]] - vertices[faces[:, 0]]
-    two = vertices[faces[:, 2]] - vertices[faces[:, 0]]
-    a, b, c = (one * one).sum(1), (one * two).sum(1), (two * two).sum(1)
-    scale = 1 / np.maximum(a * c - b * b, 1e-20)
-    first = (c[:, None] * one - b[:, None] * two) * scale[:, None]
-    second = (a[:, None] * two - b[:, None] * one) * scale[:, None]
-    return np.stack([first, second], 1)

@@ -1,21 +1,20 @@
-"""One synthetic hand: where it stands before the camera, and its picture."""
+"""One synthetic hand with its forearm and what hides it, drawn as a layer of an image."""
 
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float32, Float64
 from numpy import ndarray
-from pydantic import Field
-from scipy.spatial.transform import Rotation
 
-from hand_pipeline.config import Config
-from hand_pipeline.data.synthetic import look, things
-from hand_pipeline.data.synthetic.light import Drawn, Light, Skin, cast_shadow, slopes_of
+from hand_pipeline.data.synthetic import things
+from hand_pipeline.data.synthetic.camera import Placement, random_orientation
+from hand_pipeline.data.synthetic.config import Turns
+from hand_pipeline.data.synthetic.light import Light, cast_shadow, random_light
 from hand_pipeline.data.synthetic.poses import Hands, sample_hands, skeleton_of
-from hand_pipeline.data.synthetic.shade import shade
-from hand_pipeline.data.synthetic.skin import Anatomy, Canvas, paint, prepare
+from hand_pipeline.data.synthetic.shade import Drawn, shade, slopes_of
+from hand_pipeline.data.synthetic.skin import Anatomy, Canvas, Skin, paint, prepare, random_skin
 from hand_pipeline.data.synthetic.surface import (
     RINGS,
     ROUNDNESS,
@@ -25,6 +24,7 @@ from hand_pipeline.data.synthetic.surface import (
     build_surface,
     extend,
     normals_of,
+    random_arm,
     tessellate,
 )
 from hand_pipeline.geometry.mano import ManoHand
@@ -33,96 +33,6 @@ from hand_pipeline.geometry.visibility import MIN_AREA, NEAR
 from hand_pipeline.geometry.zbuffer import fill_zbuffer
 
 TEXTURES = 6
-MIN_DEPTH = 0.28  # metres; nearer hands look distorted and may cross the near plane
-# hand frame (fingers -x, back +y, thumb +z) to a camera that sees the palm, fingers up
-_PALM_VIEW = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-
-
-class Placement(NamedTuple):
-    """A hand before a camera.
-
-    Attributes:
-        orientation: global rotation.
-        vertices, joints: camera frame, metres; joints in OpenPose order.
-        focal, centre: of the camera, pixels.
-    """
-
-    orientation: Float64[ndarray, "3 3"]
-    vertices: Float64[ndarray, "778 3"]
-    joints: Float64[ndarray, "21 3"]
-    focal: float
-    centre: tuple[float, float]
-
-    @property
-    def intrinsics(self) -> Float64[ndarray, "3 3"]:
-        """Maps camera points to pixels."""
-        x, y = self.centre
-        return np.array([[self.focal, 0.0, x], [0.0, self.focal, y], [0.0, 0.0, 1.0]])
-
-
-class Turns(Config):
-    """How hands stand before the camera, in degrees. Defaults: any way a hand is photographed."""
-
-    side_views: float = Field(0.28, ge=0, le=1, description="share seen from the side")
-    yaw: float = Field(40.0, ge=0, le=90, description="about the forearm, from palm or back, +-")
-    tilt_std: float = Field(24.0, ge=0, description="fingers towards or away from the camera")
-    roll_std: float = Field(45.0, ge=0, description="in the picture, about fingers up")
-    any_roll: float = Field(0.4, ge=0, le=1, description="share turned by any angle instead")
-
-
-def random_orientation(rng: np.random.Generator, turns: Turns) -> Float64[ndarray, "3 3"]:
-    """Palm, back or side towards the camera, tilted, and turned in the picture."""
-    front = 1 - turns.side_views
-    view = rng.choice(["palm", "back", "side"], p=[0.53 * front, 0.47 * front, turns.side_views])
-    yaw = {"palm": rng.uniform(-turns.yaw, turns.yaw),
-           "back": 180 + rng.uniform(-turns.yaw, turns.yaw),
-           "side": rng.choice([-90, 90]) + rng.uniform(-50, 50)}[view]  # fmt: skip
-    tilt = np.clip(rng.normal(0, turns.tilt_std), -65, 65)
-    upright = rng.random() < 1 - turns.any_roll
-    roll = rng.normal(0, turns.roll_std) if upright else rng.uniform(-180, 180)
-    turn = (
-        Rotation.from_euler("z", roll, degrees=True)
-        * Rotation.from_euler("x", tilt, degrees=True)
-        * Rotation.from_euler("y", yaw, degrees=True)
-    )
-    return turn.as_matrix() @ _PALM_VIEW
-
-
-def place(
-    rng: np.random.Generator,
-    vertices: Float[ndarray, "778 3"],
-    joints: Float[ndarray, "21 3"],
-    orientation: Float64[ndarray, "3 3"],
-    image_size: tuple[float, float],
-    focal: float,
-    fill: float,
-) -> Placement:
-    """Move a rotated hand so that its joints fill the picture as asked, all inside it.
-
-    Args:
-        image_size: height, width.
-        fill: longer side of the joints' box, of the picture's shorter side. Less where the hand
-            would come nearer than MIN_DEPTH.
-    """
-    height, width = image_size
-    size = min(height, width)
-    centre = (width / 2, height / 2)
-    middle = (joints.max(0) + joints.min(0)) / 2
-    local = joints - middle
-    depth = max(focal * np.ptp(local[:, :2], axis=0).max() / (fill * size), MIN_DEPTH)
-    wish = (rng.random(2) + rng.random(2)) / 2
-    offset = np.zeros(2)
-    for _ in range(6):
-        z = local[:, 2] + depth
-        pixels = (local[:, :2] + offset) * focal / z[:, None] + centre
-        low, high = pixels.min(0), pixels.max(0)
-        depth = max(depth * (high - low).max() / (fill * size), MIN_DEPTH)
-        margin = 0.04 * size
-        room = np.maximum(np.array([width, height]) - 2 * margin - (high - low), 0.0)
-        target = margin + (high - low) / 2 + wish * room
-        offset += (target - (high + low) / 2) * depth / focal
-    shift = np.array([offset[0], offset[1], depth]) - middle
-    return Placement(orientation, vertices + shift, joints + shift, focal, centre)
 
 
 class HandPainter:
@@ -183,16 +93,14 @@ class HandPainter:
             occluded: put something in or before the hand.
             light, skin: as given, else random.
         """
-        arm = look.random_arm(rng)
-        skin = skin or look.random_skin(rng)
-        light = light or look.random_light(rng)
+        arm = random_arm(rng)
+        skin = skin or random_skin(rng)
+        light = light or random_light(rng)
         texture = self.texture(int(rng.integers(TEXTURES)))
         vertices, tube = extend(self.surface, placement.vertices, placement.orientation, arm)
         others = self._things(rng, placement, arm, tube, occluded)
         scene = _Geometry(self.surface, vertices, others)
-        return scene.render(
-            placement, image_size, supersampling, texture, skin, light or random_lamps
-        )
+        return scene.render(placement, image_size, supersampling, texture, skin, light)
 
     def _things(
         self,
@@ -269,3 +177,9 @@ class _Geometry:
             supersampling, picture, mask,
         )  # fmt: skip
         return picture, mask
+
+
+@lru_cache(maxsize=1)
+def painter(mano_model: Path | None) -> HandPainter:
+    """This process's painter, with FreiHAND's fingertips; made when first asked for."""
+    return HandPainter(ManoHand(mano_model, tips="freihand"))

@@ -6,17 +6,58 @@ soft shadows of one lamp from a shadow map, and ambient light dimmed in corners 
 ambient occlusion.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from hand_pipeline.data.synthetic.light import Drawn, Light, Shadow, Skin
+from hand_pipeline.data.synthetic.light import Light, Shadow
+from hand_pipeline.data.synthetic.skin import Skin
+from hand_pipeline.data.synthetic.surface import SPLITS
 from hand_pipeline.geometry.zbuffer import compiled
 
-_SPLITS_SQUARED = 9  # faces that one face is split into (synthetic_mesh.SPLITS ** 2)
-_CORNERS = 10  # vertices of a split face
+_SPLITS_SQUARED = SPLITS * SPLITS  # faces that one face is split into
+_CORNERS = (SPLITS + 1) * (SPLITS + 2) // 2  # vertices of a split face
 _LOOKS, _TURNS = 5, 32  # directions looked into from each subpixel; different sets of them
 _REACH = 0.016  # metres around a point within which something dims the surroundings' light
+
+
+class Drawn(NamedTuple):
+    """Everything that is drawn in one image; skin's split faces come first, then things.
+
+    Attributes:
+        points, depths: of all vertices, supersampled pixels and metres.
+        faces: of all split faces and things.
+        skin_faces: how many are skin. hand_faces: how many belong to MANO's mesh.
+        base_faces, normals: skin before splitting. slopes: dual basis of its triangles' sides.
+        corners: barycentric coordinates of the vertices a face is split into.
+        thing_normals, thing_colors: at the corners of things' faces. thing_gloss: of each face.
+    """
+
+    points: Float64[ndarray, "v 2"]
+    depths: Float64[ndarray, " v"]
+    faces: Int64[ndarray, "f 3"]
+    skin_faces: int
+    hand_faces: int
+    base_faces: Int64[ndarray, "b 3"]
+    normals: Float64[ndarray, "n 3"]
+    slopes: Float64[ndarray, "b 2 3"]
+    corners: Float64[ndarray, "c 3"]
+    thing_normals: Float64[ndarray, "t 3 3"]
+    thing_colors: Float64[ndarray, "t 3 3"]
+    thing_gloss: Float64[ndarray, " t"]
+
+
+def slopes_of(vertices: Float64[ndarray, "n 3"], faces: Int64[ndarray, "b 3"]) -> ndarray:
+    """Dual basis (b, 2, 3) of each triangle's two sides: turns texel slopes into a gradient."""
+    one = vertices[faces[:, 1]] - vertices[faces[:, 0]]
+    two = vertices[faces[:, 2]] - vertices[faces[:, 0]]
+    a, b, c = (one * one).sum(1), (one * two).sum(1), (two * two).sum(1)
+    scale = 1 / np.maximum(a * c - b * b, 1e-20)
+    first = (c[:, None] * one - b[:, None] * two) * scale[:, None]
+    second = (a[:, None] * two - b[:, None] * one) * scale[:, None]
+    return np.stack([first, second], 1)
 
 
 def _disc() -> Float64[ndarray, "turns looks 2"]:

@@ -35,6 +35,16 @@ class Arm(NamedTuple):
     looseness: float
 
 
+def random_arm(rng: np.random.Generator) -> Arm:
+    """How the forearm goes on: bent at the wrist, bare or in a sleeve."""
+    sleeve = int(rng.triangular(0, 3, 9)) if rng.random() < 0.5 else len(RINGS)
+    bend = (
+        float(np.clip(rng.normal(0, 0.3), -0.7, 0.7)),
+        float(np.clip(rng.normal(0, 0.15), -0.35, 0.35)),
+    )
+    return Arm(bend, rng.uniform(1.15, 1.55), sleeve, rng.uniform(1.1, 1.3))
+
+
 class Surface(NamedTuple):
     """What stays the same from image to image.
 

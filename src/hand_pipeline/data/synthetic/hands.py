@@ -1,0 +1,170 @@
+"""Labelled synthetic hands in FreiHAND's layout, one an image."""
+
+import time
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from numpy import ndarray
+from PIL import Image
+
+from hand_pipeline.data.readers.freihand import FreiHandLabels, mano_numbers, write_labels
+from hand_pipeline.data.synthetic.background import random_background
+from hand_pipeline.data.synthetic.camera import Placement, photograph, place
+from hand_pipeline.data.synthetic.config import SyntheticConfig
+from hand_pipeline.data.synthetic.scene import painter
+from hand_pipeline.data.synthetic.write import BLOCK, Block, Drawing, draw_all, generator
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+
+Split = Literal["training", "evaluation"]
+SPLITS: tuple[Split, ...] = ("training", "evaluation")
+
+
+class BlockLabels(NamedTuple):
+    """Labels of a block of hands, and how many of its images were drawn now."""
+
+    labels: FreiHandLabels
+    drawn: int
+
+
+def generate(config: SyntheticConfig, out_dir: Path | str, workers: int = 2) -> dict[str, Any]:
+    """Draw both splits into `out_dir`, as FreiHAND lays its files out.
+
+    `training/rgb`, `training/mask` (JPEG; white where MANO's mesh, without the forearm, is seen),
+    `evaluation/rgb`, and the label files beside.
+
+    Args:
+        config: what to draw.
+        out_dir: goes on with what an earlier call left there.
+        workers: processes that draw; the images do not depend on it.
+
+    Returns:
+        Numbers of images per split, how many were drawn now and found finished, seconds, and
+        images a second (drawn ones).
+
+    Raises:
+        as `write.draw_all`.
+    """
+    began = time.monotonic()
+    counts = {"training": config.num_training, "evaluation": config.num_evaluation}
+    found = draw_all(draw_block, config, Path(out_dir), counts, workers, "synthetic hands")
+    for split in SPLITS:
+        if parts := found[split]:
+            write_labels(Path(out_dir), split, _joined([part.labels for part in parts]))
+    drawn = sum(part.drawn for parts in found.values() for part in parts)
+    seconds = time.monotonic() - began
+    return {
+        **counts,
+        "drawn": drawn,
+        "kept": sum(counts.values()) - drawn,
+        "seconds": round(seconds, 1),
+        "images_per_second": round(drawn / seconds, 1),
+    }
+
+
+def contact_sheet(out_dir: Path | str, split: Split = "training", columns: int = 8, rows: int = 3,
+                  side: int = 160) -> Image.Image:  # fmt: skip
+    """The first pictures of a split in one.
+
+    Raises:
+        FileNotFoundError: the split has no picture.
+    """
+    paths = sorted((Path(out_dir) / split / "rgb").glob("*.jpg"))[: columns * rows]
+    if not paths:
+        raise FileNotFoundError(f"no pictures in {Path(out_dir) / split / 'rgb'}: draw some first")
+    sheet = Image.new("RGB", (columns * side, -(-len(paths) // columns) * side), "white")
+    for index, path in enumerate(paths):
+        with Image.open(path) as picture:
+            tile = picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+        sheet.paste(tile, (index % columns * side, index // columns * side))
+    return sheet
+
+
+def draw_block(drawing: Drawing[SyntheticConfig], block: Block) -> BlockLabels:
+    """Draw the images of a block that are not there yet, and compute all its labels."""
+    config, split = drawing.config, drawing.split
+    placements, labels = pose_block(config, split, block)
+    drawn = 0
+    for index, placement in zip(range(*block), placements):
+        rgb, mask = drawing.image(index), drawing.image(index, "mask")
+        if rgb.exists() and (split != "training" or mask.exists()):
+            continue
+        image, visible = draw_hand(config, drawing.backgrounds, split, index, placement)
+        if split == "training":
+            drawing.save(mask, (visible * 255 + 0.5).astype(np.uint8))
+        drawing.save(rgb, image)
+        drawn += 1
+    return BlockLabels(labels, drawn)
+
+
+def pose_block(
+    config: SyntheticConfig, split: str, block: Block
+) -> tuple[list[Placement], FreiHandLabels]:
+    """Where the hands of a block stand, and their labels."""
+    hand_painter = painter(config.mano_model)
+    whole = range(block.first, block.first + BLOCK)
+    generators = [generator(config, split, index, 0) for index in whole]
+    hands, orientations, vertices, joints = hand_painter.pose(
+        generators, config.beta_std, config.beta_limit, config.turns
+    )
+    size = float(config.image_size)
+    placements = []
+    for row, index in enumerate(range(*block)):
+        rng = generator(config, split, index, 1)
+        focal = size * np.exp(rng.uniform(np.log(config.focal_min), np.log(config.focal_max)))
+        fill = rng.uniform(config.fill_min, config.fill_max)
+        placements.append(
+            place(rng, vertices[row], joints[row], orientations[row], (size, size), focal, fill)
+        )
+    count = len(placements)
+    pose = np.concatenate([orientations[:count, None], np.zeros((count, 15, 3, 3))], 1)
+    pose[:, 1:] = axis_angle_to_matrix(torch.from_numpy(hands.fingers[:count])).numpy()
+    return placements, _labels(config, placements, pose, hands.betas[:count])
+
+
+def _labels(
+    config: SyntheticConfig, placements: list[Placement], pose: ndarray, betas: ndarray
+) -> FreiHandLabels:
+    def stacked(rows: list[ndarray]) -> Float32[ndarray, "..."]:
+        return np.stack(rows).astype(np.float32)
+
+    intrinsics = stacked([placement.intrinsics for placement in placements])
+    joints = stacked([placement.joints for placement in placements])
+    numbers = mano_numbers(
+        torch.from_numpy(pose).float(), torch.from_numpy(betas).float(), torch.from_numpy(joints),
+        torch.from_numpy(intrinsics), painter(config.mano_model).mano,
+    )  # fmt: skip
+    return FreiHandLabels(
+        K=intrinsics,
+        mano=numbers.astype(np.float32),
+        scale=np.linalg.norm(joints[:, 9] - joints[:, 10], axis=1),
+        verts=stacked([placement.vertices for placement in placements]),
+        xyz=joints,
+    )
+
+
+def draw_hand(
+    config: SyntheticConfig,
+    photos: list[Path] | None,
+    split: str,
+    index: int,
+    placement: Placement,
+) -> tuple[UInt8[ndarray, "h w 3"], Float32[ndarray, "h w"]]:
+    """One picture, and the share of each pixel in which the hand is seen."""
+    rng = generator(config, split, index, 2)
+    size = (config.image_size, config.image_size)
+    occluded = bool(rng.random() < config.occluder_probability)
+    layer, visible = painter(config.mano_model).draw(
+        placement, rng, size, config.supersampling, occluded
+    )
+    background = random_background(rng, photos, size)
+    return photograph(background, [layer], rng), np.minimum(visible, 1)
+
+
+def _joined(parts: list[FreiHandLabels]) -> FreiHandLabels:
+    names = ("K", "mano", "scale", "verts", "xyz")
+    return FreiHandLabels(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
