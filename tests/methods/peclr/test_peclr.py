@@ -109,7 +109,8 @@ def test_one_batch_can_be_overfitted(resnet: ResNetConfig | None) -> None:
     """
     floor = math.log(math.exp(2) + 6 * math.exp(-2 / 3)) - 2
     method, batch = build(resnet=resnet), crops(4)
-    curve = train(method, batch, 150, same_views=True)
+    # after 150 steps the ResNet is at 0.17 on one processor and anywhere near it on another
+    curve = train(method, batch, 400, same_views=True)
     assert curve[-1] - floor < 0.2 * (curve[0] - floor)
     assert method.monitors()["retrieval"] == 1
 
