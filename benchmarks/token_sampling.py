@@ -21,7 +21,7 @@ from hand_pipeline.methods.maskhand.context_synthesizer import (
     ContextSynthesizer,
     ContextSynthesizerConfig,
 )
-from hand_pipeline.methods.maskhand.sampling import SamplingConfig, sample_tokens
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig, Vocabulary, sample_tokens
 from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHead, ShapeCameraHeadConfig
 from hand_pipeline.models.vit import VisionTransformer, VitConfig, build_vit
 
@@ -51,7 +51,7 @@ class Sampler:
             context = self.network.encode_context(patches, keypoints)
             result = sample_tokens(
                 lambda ids, positions: self.network(ids, context, positions),
-                TOKENS, self.network.mask_id, batch, cfg, device=self.device,
+                Vocabulary(TOKENS, self.network.mask_id), batch, cfg, self.device,
             )  # fmt: skip
         return result.ids
 

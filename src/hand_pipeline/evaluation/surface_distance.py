@@ -1,4 +1,4 @@
-"""How near meshes are by nearest vertices, no correspondence needed: F-score, Chamfer, Hausdorff."""
+"""How near meshes are by nearest vertices, without correspondence: F-score, Chamfer, Hausdorff."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

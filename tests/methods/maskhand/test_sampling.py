@@ -14,6 +14,7 @@ from hand_pipeline.methods.maskhand.context_synthesizer import (
 from hand_pipeline.methods.maskhand.sampling import (
     SampledTokens,
     SamplingConfig,
+    Vocabulary,
     draw,
     expected_codes,
     mask_counts,
@@ -21,6 +22,7 @@ from hand_pipeline.methods.maskhand.sampling import (
 )
 
 TOKENS, CODES, MASK = 16, 30, 30
+IDS = Vocabulary(TOKENS, MASK)
 
 
 class Stub:
@@ -45,7 +47,7 @@ class Stub:
 
 def sampled(stub: Stub, batch: int = 2, seed: int = 0, **settings) -> SampledTokens:
     generator = torch.Generator().manual_seed(seed)
-    return sample_tokens(stub, TOKENS, MASK, batch, SamplingConfig(**settings), generator=generator)
+    return sample_tokens(stub, IDS, batch, SamplingConfig(**settings), generator=generator)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_one_argmax_pass_is_one_shot(network, photos):
     context = network.encode_context(*photos)
     result = sample_tokens(
         lambda ids, positions: network(ids, context, positions),
-        TOKENS, network.mask_id, 2, SamplingConfig(iterations=1),
+        Vocabulary(TOKENS, network.mask_id), 2, SamplingConfig(iterations=1),
     )  # fmt: skip
     logits = network(torch.full((2, TOKENS), network.mask_id), context)
     probabilities, ids = logits.softmax(-1).max(-1)
@@ -114,9 +116,8 @@ def test_a_cached_context_gives_exactly_what_recomputing_it_gives(network, photo
 
     results = [
         sample_tokens(
-            predict, TOKENS, network.mask_id, 2, SamplingConfig(**settings),
-            generator=torch.Generator().manual_seed(0),
-            codebook=torch.eye(CODES),
+            predict, Vocabulary(TOKENS, network.mask_id, torch.eye(CODES)), 2,
+            SamplingConfig(**settings), generator=torch.Generator().manual_seed(0),
         )
         for predict in (cached, recomputed)
     ]  # fmt: skip
@@ -173,8 +174,8 @@ def test_confidence_is_the_geometric_mean_and_the_product_of_the_probabilities()
 def test_ranking_sorts_hypotheses_by_confidence_and_keeps_them_whole():
     stub = Stub()
     result = sample_tokens(
-        stub, TOKENS, MASK, 2, SamplingConfig(temperature=1.0, hypotheses=6),
-        generator=torch.Generator().manual_seed(0), codebook=torch.eye(CODES),
+        stub, Vocabulary(TOKENS, MASK, torch.eye(CODES)), 2,
+        SamplingConfig(temperature=1.0, hypotheses=6), generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     ranked = result.ranked()
     assert (ranked.confidence.diff(dim=1) <= 0).all()
@@ -193,7 +194,7 @@ def test_a_seed_repeats_and_another_does_not():
 
 def test_argmax_needs_no_generator_and_leaves_the_global_one_alone():
     before = torch.get_rng_state()
-    sample_tokens(Stub(), TOKENS, MASK, 2, SamplingConfig())
+    sample_tokens(Stub(), IDS, 2, SamplingConfig())
     torch.testing.assert_close(torch.get_rng_state(), before)
 
 
@@ -271,7 +272,7 @@ def test_codes_are_expectations_when_each_token_was_last_drawn():
     codebook = torch.randn(CODES, 7, generator=torch.Generator().manual_seed(3))
     cfg = SamplingConfig(iterations=3, temperature=1.0, hypotheses=2)
     result = sample_tokens(
-        stub, TOKENS, MASK, 2, cfg, generator=torch.Generator().manual_seed(0), codebook=codebook
+        stub, Vocabulary(TOKENS, MASK, codebook), 2, cfg, generator=torch.Generator().manual_seed(0)
     )
     expected = torch.zeros(4, TOKENS, 7)
     for before, _ in stub.seen:
@@ -313,7 +314,7 @@ def test_nothing_in_the_loop_waits_for_the_device(network, photos, monkeypatch, 
             bool(codebook[0, 0])
         result = sample_tokens(
             lambda ids, positions: network(ids, context, positions),
-            TOKENS, network.mask_id, 2, cfg, generator=generator, codebook=codebook,
+            Vocabulary(TOKENS, network.mask_id, codebook), 2, cfg, generator=generator,
         )  # fmt: skip
     assert (result.ids < CODES).all()
 
@@ -330,7 +331,7 @@ def test_on_a_gpu_no_call_of_the_loop_synchronises(network, photos):
     try:
         sample_tokens(
             lambda ids, positions: on_gpu(ids, context, positions),
-            TOKENS, network.mask_id, 2, cfg, device="cuda", generator=generator,
+            Vocabulary(TOKENS, network.mask_id), 2, cfg, "cuda", generator,
         )  # fmt: skip
     finally:
         torch.cuda.set_sync_debug_mode("default")

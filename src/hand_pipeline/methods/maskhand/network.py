@@ -27,7 +27,12 @@ from hand_pipeline.methods.maskhand.pose_tokenizer import (
     joint_tokens,
     tokenizer_state,
 )
-from hand_pipeline.methods.maskhand.sampling import SampledTokens, SamplingConfig, sample_tokens
+from hand_pipeline.methods.maskhand.sampling import (
+    SampledTokens,
+    SamplingConfig,
+    Vocabulary,
+    sample_tokens,
+)
 from hand_pipeline.methods.maskhand.shape_camera_head import (
     ShapeAndCamera,
     ShapeCameraHead,
@@ -193,18 +198,24 @@ class MaskHandNetwork(nn.Module):
             generator: of the method's device.
         """
         sampling = sampling or self.cfg.sampling
-        mean_codes = sampling.temperature == 0 and self.cfg.readout == "expectation"
         return sample_tokens(
             lambda ids, positions: self.synthesizer(ids, context, positions),
-            self.tokenizer.num_tokens,
-            self.synthesizer.mask_id,
+            self.vocabulary(sampling),
             batch,
             sampling,
-            device=context.values[0][0].device,
-            generator=generator,
-            codebook=self.tokenizer.codebook.embeddings if mean_codes else None,
-            likeness=None if self.cfg.confidence == "code" else self.tokenizer.likeness,
+            context.values[0][0].device,
+            generator,
         ).ranked()
+
+    def vocabulary(self, sampling: SamplingConfig) -> Vocabulary:
+        """The tokens, with the mean codes where they are read out and likeness where it counts."""
+        mean_codes = sampling.temperature == 0 and self.cfg.readout == "expectation"
+        return Vocabulary(
+            self.tokenizer.num_tokens,
+            self.synthesizer.mask_id,
+            self.tokenizer.codebook.embeddings if mean_codes else None,
+            None if self.cfg.confidence == "code" else self.tokenizer.likeness,
+        )
 
     def draw(
         self,

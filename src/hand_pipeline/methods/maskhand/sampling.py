@@ -47,6 +47,24 @@ class SamplingConfig(Config):
         return self
 
 
+class Vocabulary(NamedTuple):
+    """What the tokens of a hand are, for whoever draws them.
+
+    Attributes:
+        num_tokens: of a hand.
+        mask_id: stands for [MASK] in the ids.
+        codebook: also give expectations under it; None: ids alone.
+        likeness: how much one code can stand for another, 0 to 1 (`codebook.code_likeness`): a
+            token is as sure as all codes like it are together. None: each code for itself, as
+            MaskGIT has it.
+    """
+
+    num_tokens: int
+    mask_id: int
+    codebook: Float[Tensor, "codes dim"] | None = None
+    likeness: Float[Tensor, "codes codes"] | None = None
+
+
 class SampledTokens(NamedTuple):
     """Hands as tokens, with what the network thinks of them.
 
@@ -117,15 +135,11 @@ def expected_codes(
 @torch.no_grad()
 def sample_tokens(
     predict: Predictor,
-    num_tokens: int,
-    mask_id: int,
+    vocabulary: Vocabulary,
     batch: int,
     cfg: SamplingConfig,
-    *,
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
-    codebook: Float[Tensor, "codes dim"] | None = None,
-    likeness: Float[Tensor, "codes codes"] | None = None,
 ) -> SampledTokens:
     """Draw hands by confidence-guided iterative sampling.
 
@@ -139,17 +153,13 @@ def sample_tokens(
             `lambda ids, positions: synthesizer(ids, context, positions)`. Rows are one an image in
             the first pass, then one a hypothesis, those of an image in succession. Put the network
             in eval mode: dropout is not switched off here.
-        num_tokens: tokens of a hand.
-        mask_id: stands for [MASK] in the ids.
+        vocabulary: number of tokens, and what is to be said of them.
         batch: images.
         cfg: passes, temperature, restrictions, hypotheses.
         device: of the network.
         generator: of that device; None: torch's global one. Not used at temperature 0.
-        codebook: also return expectations under it.
-        likeness: how much one code can stand for another, 0 to 1 (`codebook.code_likeness`): a
-            token is as sure as all codes like it are together. None: each code for itself, as
-            MaskGIT has it.
     """
+    num_tokens, mask_id, codebook, likeness = vocabulary
     rows = batch * cfg.hypotheses
     ids = torch.full((rows, num_tokens), mask_id, device=device)
     probabilities = torch.zeros(rows, num_tokens, device=device)

@@ -35,7 +35,12 @@ from hand_pipeline.methods.maskhand.pose_tokenizer import (
     PoseTokenizerConfig,
     tokenizer_state,
 )
-from hand_pipeline.methods.maskhand.sampling import SamplingConfig, expected_codes, sample_tokens
+from hand_pipeline.methods.maskhand.sampling import (
+    SamplingConfig,
+    Vocabulary,
+    expected_codes,
+    sample_tokens,
+)
 from hand_pipeline.methods.maskhand.text_encoder import TextEncoderConfig
 from hand_pipeline.methods.maskhand.token_masking import random_mask
 from hand_pipeline.models.state import load_strictly
@@ -274,12 +279,11 @@ class TextMaskHand(Method):
         changed = {**sampling.model_dump(), "hypotheses": count}
         ids = sample_tokens(
             lambda ids, positions: self.synthesizer(ids, context, positions),
-            self.tokenizer.num_tokens,
-            self.synthesizer.mask_id,
+            Vocabulary(self.tokenizer.num_tokens, self.synthesizer.mask_id),
             len(tokens),
             SamplingConfig(**changed),  # checked: several hands need a temperature
-            device=self.features.device,
-            generator=generator,
+            self.features.device,
+            generator,
         ).ids
         return self.tokenizer.detokenize(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])
 

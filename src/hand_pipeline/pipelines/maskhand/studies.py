@@ -93,14 +93,9 @@ def _sampled(
         logits: Tensor = model.synthesizer(ids, context, positions)
         return logits
 
-    mean_codes = sampling.temperature == 0 and model.cfg.readout == "expectation"
-    tokenizer = model.tokenizer
-    return sample_tokens(
-        anew, tokenizer.num_tokens, model.synthesizer.mask_id, len(batch), sampling,
-        device=batch.images.device, generator=generator,
-        codebook=tokenizer.codebook.embeddings if mean_codes else None,
-        likeness=None if model.cfg.confidence == "code" else tokenizer.likeness,
-    ).ranked()  # fmt: skip
+    device = batch.images.device
+    vocabulary = model.vocabulary(sampling)
+    return sample_tokens(anew, vocabulary, len(batch), sampling, device, generator).ranked()
 
 
 @torch.inference_mode()
