@@ -65,7 +65,7 @@ def compare(
     benchmark, data, out = BENCHMARKS[name], work / name, work / "submission" / name
     for seed, split in enumerate(benchmark.splits):
         write_fixture(benchmark.hand_set, data, split, hands, seed)
-    exported = export_benchmark(name, model, data, out, CFG, device=device, progress=False)
+    exported = export_benchmark(name, model, data, out, CFG, device)
     found = []
     for part in exported:
         images = evaluation_hands(benchmark, model, data, part.split)
@@ -84,7 +84,7 @@ def score_in_process(
     benchmark: Benchmark, model: Reconstructor, images: HandImages, device: str
 ) -> dict[str, float]:
     """Figures of the predicted arrays, no file between."""
-    placed = list(predict_benchmark(model, images, benchmark, CFG, device, progress=False))
+    placed = list(predict_benchmark(model, images, benchmark, CFG, device))
     joints, vertices, pixels = (
         np.concatenate([getattr(batch, field) for batch in placed])
         for field in ("joints", "vertices", "joints_2d")

@@ -68,7 +68,7 @@ def untouched(truth, guess):
 
 @pytest.fixture(scope="module")
 def summary(hands) -> dict[str, float]:
-    return evaluate_hands(**hands, workers=1).summary
+    return evaluate_hands(**hands).summary
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,12 @@ def export(
     their names: pred.json and pred.zip (FreiHAND, HO-3D), SPLIT.txt (DexYCB), SPLIT.json (HInt).
     """
     logging.basicConfig(format="%(message)s")
-    cfg = LeaderboardConfig(batch_size=batch_size, partial=partial, known_wrist=known_wrist)
+    cfg = LeaderboardConfig(
+        batch_size=batch_size, partial=partial, splits=splits, known_wrist=known_wrist
+    )
     model = load_model(checkpoint, device)
     try:
-        exported = export_benchmark(benchmark, model, data, out, cfg, splits, device, num_workers)
+        exported = export_benchmark(benchmark, model, data, out, cfg, device, num_workers)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     for part in exported:

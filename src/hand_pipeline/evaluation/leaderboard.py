@@ -85,6 +85,9 @@ class LeaderboardConfig(Config):
     partial: bool = Field(
         False, description="also export fewer hands than were published: not for the leaderboard"
     )
+    splits: tuple[str, ...] = Field(
+        (), description='of the set, in place of the benchmark\'s own, e.g. "s1_test"'
+    )
     known_wrist: bool = Field(
         False,
         description="move hands to the wrist's place that HO-3D gives with its evaluation photos",
@@ -134,10 +137,8 @@ def export_benchmark(
     data: Path,
     out: Path,
     cfg: LeaderboardConfig | None = None,
-    splits: tuple[str, ...] = (),
     device: torch.device | str = "cpu",
     num_workers: int = 0,
-    progress: bool = True,
 ) -> list[Exported]:
     """Predict a benchmark's evaluation hands and write what its leaderboard takes.
 
@@ -152,10 +153,8 @@ def export_benchmark(
         data: the data set's folder.
         out: folder for the files.
         cfg: how to predict.
-        splits: other splits of the set than the benchmark's own, e.g. "s1_test".
         device: of the model.
         num_workers: processes that load photos.
-        progress: whether to show a bar.
 
     Raises:
         DataSetError: the data are missing, broken, or fewer than published without `cfg.partial`.
@@ -163,9 +162,9 @@ def export_benchmark(
     """
     benchmark, cfg = find_benchmark(name), cfg or LeaderboardConfig()
     exported = []
-    for split, images in _evaluation_hands(benchmark, model, data, splits, cfg):
+    for split, images in _evaluation_hands(benchmark, model, data, cfg):
         published = HAND_SETS[benchmark.hand_set].splits[split]
-        placed = predict_benchmark(model, images, benchmark, cfg, device, num_workers, progress)
+        placed = predict_benchmark(model, images, benchmark, cfg, device, num_workers)
         files = _write(benchmark, images.manifest, placed, out)
         size = files[-1].stat().st_size
         exported.append(Exported(split, len(images), published, files, size))
@@ -200,12 +199,11 @@ def predict_benchmark(
     cfg: LeaderboardConfig,
     device: torch.device | str = "cpu",
     num_workers: int = 0,
-    progress: bool = True,
 ) -> Iterator[PlacedHands]:
     """Predict all hands of a split in its order, a batch at a time; see `export_benchmark`."""
     batches = batches_in_order(images, images.collate, cfg.batch_size, num_workers)
     title = f"{images.manifest.dataset} {images.manifest.split}"
-    bar = tqdm(total=len(images), desc=title, unit="hand", disable=not progress)
+    bar = tqdm(total=len(images), desc=title, unit="hand")
     start = 0
     with bar, torch.inference_mode():
         for batch in batches:
@@ -248,12 +246,11 @@ def _evaluation_hands(
     benchmark: Benchmark,
     model: Reconstructor,
     data: Path,
-    splits: tuple[str, ...],
     cfg: LeaderboardConfig,
 ) -> list[tuple[str, HandImages]]:
     """All splits, read and counted before the first one is predicted."""
     found = []
-    wanted = splits or benchmark.splits
+    wanted = cfg.splits or benchmark.splits
     for split in wanted:
         try:
             images = evaluation_hands(benchmark, model, data, split)

@@ -21,6 +21,7 @@ from hand_pipeline.geometry.procrustes import fit_similarity
 
 CHUNK = 512  # hands held in double precision at once: keeps the peak memory near 100 MB
 
+ROOT = 0  # the wrist, which root-relative errors are relative to
 CURVES: Mapping[str, str] = MappingProxyType(
     {
         "joints": "mpjpe",
@@ -57,8 +58,6 @@ def evaluate_hands(
     gt_vertices: Float[np.ndarray, "samples true_vertices 3"],
     ids: Sequence[str] | None = None,
     allow_reflection: bool = True,
-    root: int = 0,
-    workers: int | None = None,
     curves: Mapping[str, str] = CURVES,
 ) -> HandEvaluation:
     """Score predicted hands as the official FreiHAND and HO-3D programs do, and root-relative.
@@ -77,8 +76,6 @@ def evaluate_hands(
         gt_vertices: as `pred_vertices`.
         ids: names of the samples for the table and for messages; None numbers them.
         allow_reflection: whether `pa_*`, `auc_pa_*`, `f5`, `f15` may mirror (official: yes).
-        root: joint of the root-relative errors.
-        workers: threads of the F-scores; None takes all cores.
         curves: name of each curve and `auc_*`, and of the error it counts.
 
     Raises:
@@ -95,17 +92,17 @@ def evaluate_hands(
     tallies: dict[str, ErrorTally] = {}
     f_raw, f_aligned = [], []
     for joints, vertices, true_joints, true_vertices in _in_chunks(list(hands.values())):
-        errors = joint_errors(joints, true_joints, root, allow_reflection)
+        errors = joint_errors(joints, true_joints, ROOT, allow_reflection)
         if vertices.shape == true_vertices.shape:
             mesh = mesh_errors(
-                vertices, true_vertices, joints[:, root], true_joints[:, root], allow_reflection
+                vertices, true_vertices, joints[:, ROOT], true_joints[:, ROOT], allow_reflection
             )
         else:
             mesh = _align_other_mesh(vertices, joints, true_joints, allow_reflection)
         for key, values in (errors | mesh.errors).items():
             tallies.setdefault(key, ErrorTally(_THRESHOLDS)).add(values)
-        f_raw.append(f_scores(vertices, true_vertices, workers=workers))
-        f_aligned.append(f_scores(mesh.aligned, true_vertices, workers=workers))
+        f_raw.append(f_scores(vertices, true_vertices))
+        f_aligned.append(f_scores(mesh.aligned, true_vertices))
     raw, aligned = np.concatenate(f_raw), np.concatenate(f_aligned)
     scores = {
         "f5": aligned[:, 0],
@@ -123,7 +120,6 @@ def evaluate_joints(
     gt_joints_2d: Float[np.ndarray, "samples 21 2"],
     ids: Sequence[str] | None = None,
     allow_reflection: bool = True,
-    root: int = 0,
 ) -> HandEvaluation:
     """Score predicted joints of a model that makes no mesh, as HandMIM's linear probe (table 4).
 
@@ -138,7 +134,6 @@ def evaluate_joints(
         gt_joints_2d: as `pred_joints_2d`.
         ids: names of the samples; None numbers them.
         allow_reflection: as in `evaluate_hands`.
-        root: joint of the root-relative errors.
 
     Raises:
         ValueError: no samples, ids of another number, or values that are not finite (with ids).
@@ -154,7 +149,7 @@ def evaluate_joints(
     tallies: dict[str, ErrorTally] = {}
     in_picture = []
     for joints, truth, joints_2d, truth_2d in _in_chunks(list(hands.values())):
-        for key, values in joint_errors(joints, truth, root, allow_reflection).items():
+        for key, values in joint_errors(joints, truth, ROOT, allow_reflection).items():
             tallies.setdefault(key, ErrorTally(_THRESHOLDS)).add(values)
         in_picture.append(np.linalg.norm(joints_2d - truth_2d, axis=-1).mean(axis=1))
     return _tables(names, tallies, {"joints_2d_px": np.concatenate(in_picture)}, CURVES)

@@ -58,7 +58,7 @@ def export_submissions(
     for name, place in cfg.benchmarks.items():
         data = hands if place == _CATALOG else Path(place)
         exported = export_benchmark(
-            name, model, data, folder / name, cfg, (), device, machine.num_workers
+            name, model, data, folder / name, cfg, device, machine.num_workers
         )
         metrics[name] = {
             "hands": sum(part.hands for part in exported),

@@ -37,7 +37,7 @@ def paths(few, tmp_path):
 
 def test_scores_are_the_pipelines_in_the_official_nesting(few, paths):
     score = score_files("dexycb", *paths)
-    inside = evaluate_hands(**few, workers=1).summary
+    inside = evaluate_hands(**few).summary
     official = {name: score.values[name] for name in ("absolute", "root-relative", "procrustes")}
     for name, key in zip(official, ("mpjpe_mm", "rr_mpjpe_mm", "pa_mpjpe_mm")):
         assert official[name]["mpjpe"] == pytest.approx(inside[key], abs=1e-5)

@@ -22,7 +22,7 @@ def test_freihand_has_the_official_keys_in_centimetres_and_ours_in_millimetres(
 ):
     values = score_files("freihand", tmp_path, files(tmp_path, few)).values
     assert [key for key in values if key in {*FREIHAND, *HO3D}] == FREIHAND
-    inside = evaluate_hands(**few, workers=1).summary
+    inside = evaluate_hands(**few).summary
     assert values["xyz_al_mean3d"] == pytest.approx(inside["pa_mpjpe_mm"] / 10, abs=1e-9)
     assert values["mesh_mean3d"] == pytest.approx(inside["mpvpe_mm"] / 10, abs=1e-9)
     for key, value in inside.items():
@@ -33,7 +33,7 @@ def test_freihand_has_the_official_keys_in_centimetres_and_ours_in_millimetres(
 def test_ho3d_scores_its_own_order_and_axes_as_the_pipeline_scores_ours(few, files, tmp_path):
     score = score_files("ho3d_v3", tmp_path, files(tmp_path, few, ho3d=True))
     assert [key for key in score.values if key in {*FREIHAND, *HO3D}] == HO3D
-    inside = evaluate_hands(**few, workers=1).summary
+    inside = evaluate_hands(**few).summary
     assert score.values["xyz_scale_trans_al_mean3d"] == pytest.approx(inside["st_mpjpe_mm"] / 10)
     assert score.values["xyz_procrustes_al_auc3d"] == pytest.approx(inside["auc_pa_joints"])
     assert score.warnings == ()

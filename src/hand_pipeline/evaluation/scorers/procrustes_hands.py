@@ -41,7 +41,7 @@ _PREFIXES = {
 
 
 def score_procrustes_hands(
-    benchmark: str, gt: Path, pred: Path, allow_reflection: bool = True, workers: int | None = None
+    benchmark: str, gt: Path, pred: Path, allow_reflection: bool = True
 ) -> Score:
     """Score a `pred.json` (or the zip of it, or its folder).
 
@@ -50,7 +50,6 @@ def score_procrustes_hands(
         gt: folder with `evaluation_xyz.json` and `evaluation_verts.json`.
         pred: the file that is handed in.
         allow_reflection: the official programs let the alignment mirror.
-        workers: threads; None takes all cores.
 
     Raises:
         DataSetError: the labels are missing or broken.
@@ -68,7 +67,7 @@ def score_procrustes_hands(
     joints, true_joints = joints[:, to_ours], true_joints[:, to_ours]
     found = evaluate_hands(
         joints, vertices, true_joints, true_vertices, names, allow_reflection,
-        workers=workers, curves=_CURVES,
+        curves=_CURVES,
     )  # fmt: skip
     return Score(
         benchmark,
