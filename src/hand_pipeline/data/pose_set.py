@@ -24,6 +24,7 @@ from hand_pipeline.geometry.rotation import axis_angle_to_matrix, mirror_axis_an
 _BLOCK = (
     256  # poses drawn together; fixed, so that a pose does not depend on how many are asked for
 )
+_SEED = 0  # of the drawn poses
 _STREAM = 2  # other hands than `synthetic`'s training (0) and evaluation (1) pictures of a seed
 
 
@@ -40,7 +41,6 @@ class PosesConfig(Config):
         0, ge=0, description="poses drawn from the open hand's anatomical angles"
     )
     synthetic_weight: float = Field(1.0, gt=0, description="their share, relative")
-    synthetic_seed: int = Field(0, ge=0, description="other seeds give other poses")
     beta_std: float = Field(0.9, ge=0, description="spread of the drawn shape coefficients")
     beta_limit: float = Field(2.5, ge=0, description="largest drawn shape coefficient")
 
@@ -133,8 +133,7 @@ def open_training_poses(labelled_hands: Path, cfg: PosesConfig, mano_model: Path
         weights[name] = member.weight
     if cfg.synthetic_poses:
         members["synthetic"] = sample_poses(
-            cfg.synthetic_poses, cfg.synthetic_seed, ManoHand(mano_model), cfg.beta_std,
-            cfg.beta_limit,
+            cfg.synthetic_poses, _SEED, ManoHand(mano_model), cfg.beta_std, cfg.beta_limit
         )  # fmt: skip
         weights["synthetic"] = cfg.synthetic_weight
     return PoseSet(members, weights)

@@ -32,6 +32,9 @@ take 16 channels at once, which five RGB images fill but for one.
 """
 
 
+_SOLARIZE_FROM = 128 / 255  # of full white; iBOT
+
+
 class ViewConfig(Config):
     """How views are drawn. HandMIM lists the operations; numbers it leaves out are iBOT's.
 
@@ -66,7 +69,6 @@ class ViewConfig(Config):
         (0.1, 2.0), description="pixels of a 224 px view, scaled with image_size; iBOT"
     )
     solarize_probability: Pair = Field((0.0, 0.2), description="first and second view; iBOT")
-    solarize_threshold: float = Field(128 / 255, ge=0, le=1, description="of full white; iBOT")
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> "ViewConfig":
@@ -138,7 +140,7 @@ class ViewSampler:
                 made[rows] = blur(made[rows], numbers.kernels[rows])
             for rows in _portions(numbers.solarized) if solarize_p else ():
                 chosen = numbers.solarized[rows]
-                made[rows] = solarize_normalized(made[rows], chosen, cfg.solarize_threshold)
+                made[rows] = solarize_normalized(made[rows], chosen, _SOLARIZE_FROM)
         matrices = torch.stack([numbers.matrix for numbers in drawn])
         return ViewPair(views, matrices, source_size, inside)
 

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hand_pipeline.data.manifest import DataSetError
@@ -19,6 +20,25 @@ def log_left_out(dataset: str, split: str, total: int, left_out: Mapping[str, in
     logger.info("%s %s: %d of %d hands left out: %s", dataset, split, count, total, reasons)
 
 
+def present(root: Path, names: Iterable[str]) -> set[str]:
+    """Those of the files that exist; each folder is listed once, which is quick also for millions.
+
+    Deviation from asking for each file: on a file system that ignores case, a name in another case
+    counts as missing, as it would be on the machine that trains.
+    """
+    folders: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        folders[os.path.dirname(name)].append(name)
+    found: set[str] = set()
+    for folder, inside in folders.items():
+        try:
+            listed = set(os.listdir(root / folder))
+        except OSError:  # no such folder, or not one that may be read: nothing in it is there
+            continue
+        found.update(name for name in inside if os.path.basename(name) in listed)
+    return found
+
+
 def check_photos(folder: Path, names: Sequence[str]) -> None:
     """Refuse a folder in which photos are missing; each folder is listed once.
 
@@ -30,14 +50,8 @@ def check_photos(folder: Path, names: Sequence[str]) -> None:
         DataSetError: how many are missing, and the first.
     """
     wanted = dict.fromkeys(names)
-    there = {
-        f"{above}/{name}" if above else name
-        for above in {name.rpartition("/")[0] for name in wanted}
-        if (folder / above).is_dir()
-        for name in os.listdir(folder / above)
-    }
-    missing = [name for name in wanted if name not in there]
-    if missing:
+    there = present(folder, wanted)
+    if missing := [name for name in wanted if name not in there]:
         raise DataSetError(
             f"{folder} lacks {len(missing)} of the {len(wanted)} photos with hands, the first is "
             f"{missing[0]}; copy them there"

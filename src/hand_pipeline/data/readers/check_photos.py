@@ -1,16 +1,15 @@
 """Whether the photos that labels name are there and can be read."""
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tqdm import tqdm
 
 from hand_pipeline.data.manifest import HandManifest
 from hand_pipeline.data.photos.files import BadPhoto, load_photo
+from hand_pipeline.data.readers.accounting import present
 
 Extent = Literal["all", "sample", "none"]
 """Photos that are opened: all, some, or none; with "none" they are not even looked for."""
@@ -48,7 +47,7 @@ def check_photos(
     if extent == "none":
         return None
     names = list(dict.fromkeys(manifest.images))
-    there = _present(manifest.root, names)
+    there = present(manifest.root, names)
     missing = tuple(name for name in names if name not in there)
     wanted = names if extent == "all" else dict.fromkeys(manifest.images[row] for row in rows)
     found = [name for name in wanted if name in there]
@@ -77,22 +76,3 @@ def check_photos(
         unreadable={name: value for name, value in outcomes.items() if isinstance(value, str)},
         sizes={name: value for name, value in outcomes.items() if not isinstance(value, str)},
     )
-
-
-def _present(root: Path, names: Iterable[str]) -> set[str]:
-    """Those of the files that exist; each folder is listed once, which is quick also for millions.
-
-    Deviation from asking for each file: on a file system that ignores case, a name in another case
-    counts as missing, as it would be on the machine that trains.
-    """
-    folders: defaultdict[str, list[str]] = defaultdict(list)
-    for name in names:
-        folders[os.path.dirname(name)].append(name)
-    found: set[str] = set()
-    for folder, inside in folders.items():
-        try:
-            listed = set(os.listdir(root / folder))
-        except OSError:  # no such folder, or not one that may be read: nothing in it is there
-            continue
-        found.update(name for name in inside if os.path.basename(name) in listed)
-    return found

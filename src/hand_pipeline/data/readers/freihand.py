@@ -27,7 +27,6 @@ from hand_pipeline.geometry.mano import ManoHand
 Split = Literal["training", "evaluation"]
 LABELS = ("K", "mano", "scale", "verts", "xyz")
 ROOT_JOINT = 9  # `mano` places the hand by its middle knuckle
-SCALE_BONE = (9, 10)  # `scale` is this bone's length
 TIPS = "freihand"
 _SHAPES = {"K": (3, 3), "mano": (61,), "scale": (), "verts": (778, 3), "xyz": (21, 3)}
 
@@ -169,11 +168,7 @@ def _read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
             "for evaluation labels) or one written by `python -m hand_pipeline synth`"
         )
     nested = shape == (61,)  # FreiHAND nests these: [[61 numbers]]
-    try:
-        array = read_rows(path, (1, *shape) if nested else shape)
-    except ValueError as error:
-        raise DataSetError(str(error)) from error
-    array = array.reshape(-1, *shape)
+    array = read_rows(path, (1, *shape) if nested else shape).reshape(-1, *shape)
     bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(1))
     if bad.size:
         raise DataSetError(f"{path}: {bad.size} samples are not finite, the first is {bad[0]}")

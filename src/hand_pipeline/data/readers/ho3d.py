@@ -154,10 +154,7 @@ def _released(path: Path, count: int) -> np.ndarray | None:
     """One of the label files of 2024, or None if it is not there."""
     if not path.is_file():
         return None
-    try:
-        rows = read_rows(path, _LABELS[path.name])
-    except ValueError as error:
-        raise DataSetError(str(error)) from error
+    rows = read_rows(path, _LABELS[path.name])
     if len(rows) != count:
         raise DataSetError(
             f"{path} has {len(rows)} hands, evaluation.txt {count}; they must be of one version "

@@ -1,6 +1,5 @@
 """InterHand2.6M's annotation files as arrays; `interhand` makes hands of them."""
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.json_records import load_json
 from hand_pipeline.geometry.joints import permutation
 
 _SIDES = {"right": ("right",), "left": ("left",), "interacting": ("right", "left")}
@@ -81,17 +81,6 @@ def _name(split: str, kind: str) -> str:
     return f"InterHand2.6M_{split}_{kind}.json"
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataSetError(
-            f"{path} cannot be read ({error.strerror}); unpack InterHand2.6M's annotations again"
-        ) from error
-    except ValueError as error:
-        raise DataSetError(f"{path} is cut short or no JSON ({error}); copy it again") from error
-
-
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Records without an entry, or with one of another form, as one error that names the file."""
@@ -109,7 +98,7 @@ def _explained(path: Path) -> Iterator[None]:
 def read_cameras(path: Path) -> Cameras:
     """The cameras of all captures."""
     with _explained(path):
-        return _cameras_of(_read_json(path))
+        return _cameras_of(load_json(path))
 
 
 def _cameras_of(content: Mapping[str, Any]) -> Cameras:
@@ -132,7 +121,7 @@ def _cameras_of(content: Mapping[str, Any]) -> Cameras:
 def read_frames(path: Path, fits: Path | None) -> Frames:
     """Joints of all captures' frames, and MANO's fits (None: there are none)."""
     with _explained(path):
-        content = _read_json(path)
+        content = load_json(path)
         keys = [(capture, number) for capture, of in content.items() for number in of]
         records = [content[capture][number] for capture, number in keys]
         joints = np.array([record["world_coord"] for record in records], np.float64)
@@ -142,7 +131,7 @@ def read_frames(path: Path, fits: Path | None) -> Frames:
         valid = valid.reshape(len(keys), 2, 21)[:, :, order]
         del content, records
     with _explained(fits or path):
-        mano, has_mano = _fits_of({} if fits is None else _read_json(fits), keys)
+        mano, has_mano = _fits_of({} if fits is None else load_json(fits), keys)
     return Frames(
         {key: row for row, key in enumerate(keys)},
         joints,
@@ -176,7 +165,7 @@ def _fits_of(
 def read_photos(path: Path, cameras: Cameras, frames: Frames) -> Hands:
     """The hands of all photos: of two in one the right one first."""
     with _explained(path):
-        return _hands_of(_read_json(path), cameras, frames)
+        return _hands_of(load_json(path), cameras, frames)
 
 
 def _hands_of(content: Mapping[str, Any], cameras: Cameras, frames: Frames) -> Hands:

@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from hand_pipeline.data.manifest import DataSetError
+
 _PIECE = 1 << 23  # bytes read at once
 _LONGEST_ROW = 1 << 24  # bytes; text without an end of a row for so long is refused
 _BLANK = b" \t\r\n"
@@ -43,7 +45,7 @@ def read_rows(path: Path, shape: Shape, dtype: type[np.floating] = np.float32) -
         One row each, shape (rows, *shape). May hold NaN where the file says NaN.
 
     Raises:
-        ValueError: the file is cut short, no JSON, ragged, or has rows of another shape.
+        DataSetError: the file is cut short, no JSON, ragged, or has rows of another shape.
     """
     with path.open("rb") as handle:
         try:
@@ -52,7 +54,7 @@ def read_rows(path: Path, shape: Shape, dtype: type[np.floating] = np.float32) -
             detail = str(error)
     if path.stat().st_size <= _SMALL:
         detail = _what_is_wrong(path, shape)
-    raise ValueError(f"{path} {detail}" if detail.startswith("is ") else f"{path}: {detail}")
+    raise DataSetError(f"{path} {detail}" if detail.startswith("is ") else f"{path}: {detail}")
 
 
 def read_lists(
@@ -72,7 +74,7 @@ def read_lists(
         dtype: of the results.
 
     Raises:
-        ValueError: as in `read_rows`; says in which row of which list.
+        ValueError: they are not that, as in `read_rows`; says in which row of which list.
     """
     pieces = groupby(iter_lists(stream, shapes, names), key=lambda piece: piece[0])
     return [_joined((rows for _, rows in group), dtype) for _, group in pieces]

@@ -23,7 +23,7 @@ def load_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise DataSetError(f"no {path}") from error
+        raise DataSetError(f"no {path}; copy the set's files again") from error
     except ValueError as error:
         raise DataSetError(f"{path} is cut short or no JSON ({error}); copy it again") from error
 

@@ -99,10 +99,7 @@ def read_evaluation_labels(
                 f"no {path}; expected the folder with evaluation_xyz.json and "
                 "evaluation_verts.json, which the authors of FreiHAND and HO-3D publish"
             )
-        try:
-            found.append(read_rows(path, (points, 3), np.float64))
-        except ValueError as error:
-            raise DataSetError(str(error)) from error
+        found.append(read_rows(path, (points, 3), np.float64))
     joints, vertices = found
     if len(joints) != len(vertices):
         raise DataSetError(
