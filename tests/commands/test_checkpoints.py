@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from hand_pipeline.commands.checkpoints import MODELS, TRAINED, find_checkpoint, load_model
 from hand_pipeline.commands.predict import predict
-from hand_pipeline.methods import method_classes
+from hand_pipeline.methods import METHODS
 from hand_pipeline.training.checkpoint import Checkpoint, save_checkpoint
 
 CATALOG = Path(__file__).parents[2] / "conf" / "base" / "catalog.yml"
@@ -38,7 +38,7 @@ def test_neither_a_method_nor_a_checkpoint_is_an_error_that_names_both(tmp_path)
 @pytest.mark.parametrize("name", TRAINED)
 def test_what_a_method_stands_for_is_made_and_can_be_rebuilt(name):
     trained = TRAINED[name]
-    assert trained.holds in method_classes()
+    assert trained.holds in METHODS
     filepath = yaml.safe_load(CATALOG.read_text())["{name}_method"]["filepath"]
     assert filepath.endswith(f"/{MODELS}/{{name}}_method.safetensors")
     stage = importlib.import_module(f"hand_pipeline.pipelines.{trained.pipeline}")

@@ -17,7 +17,7 @@ from hand_pipeline.data.hand_mix import MixConfig
 from hand_pipeline.data.shards.crops import UnlabelledConfig
 from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.data.views import ViewConfig
-from hand_pipeline.methods import method_classes, restore_method
+from hand_pipeline.methods import method_class, restore_method
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.methods.peclr.peclr import PeclrConfig
 from hand_pipeline.methods.pymaf.pymaf import PyMAF, PyMAFConfig
@@ -93,7 +93,7 @@ def pretrained(
 def test_each_pretraining_is_run_by_its_name(name: str, crops: Path, tmp_path: Path) -> None:
     method, trunk = pretrained(name, crops, tmp_path)
     rebuilt = restore_method(method)
-    assert type(rebuilt) is method_classes()[name]
+    assert type(rebuilt) is method_class(name)
     assert getattr(rebuilt.cfg, "total_steps", 4) == 4
     for parameter, value in rebuilt.backbone_state().items():
         assert torch.equal(value, trunk.tensors[parameter])

@@ -15,7 +15,7 @@ class TrainedModel(NamedTuple):
 
     Attributes:
         pipeline: makes it.
-        holds: key of `methods.method_classes`.
+        holds: key of `methods.METHODS`.
     """
 
     pipeline: str

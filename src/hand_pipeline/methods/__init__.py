@@ -1,9 +1,11 @@
-"""The papers, one file each."""
+"""The papers, a folder each: their names, and how a checkpoint becomes a method again."""
 
+import importlib
 import inspect
 import typing
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from hand_pipeline.models.state import load_strictly
@@ -13,29 +15,32 @@ from hand_pipeline.training.method import Method
 M = TypeVar("M", bound=Method)
 
 
-def method_classes() -> dict[str, type[Method]]:
-    """Every method by the name it has in configurations and checkpoints."""
-    from hand_pipeline.methods.keypoint_probe import KeypointProbe
-    from hand_pipeline.methods.maskhand.maskhand import MaskHand
-    from hand_pipeline.methods.maskhand.text import TextMaskHand
-    from hand_pipeline.methods.maskhand.vq_mano import VqMano
-    from hand_pipeline.methods.peclr.peclr import PeCLR
-    from hand_pipeline.methods.pymaf.pymaf import PyMAF
-    from hand_pipeline.methods.s2hand.s2hand import S2Hand
-    from hand_pipeline.methods.self_distillation.handmim import HandMIM
-    from hand_pipeline.methods.self_distillation.ibot import Ibot
-
-    return {
-        "handmim": HandMIM,
-        "ibot": Ibot,
-        "keypoint_probe": KeypointProbe,
-        "maskhand": MaskHand,
-        "maskhand_text": TextMaskHand,
-        "peclr": PeCLR,
-        "pymaf": PyMAF,
-        "s2hand": S2Hand,
-        "vq_mano": VqMano,
+METHODS: Mapping[str, str] = MappingProxyType(
+    {
+        "handmim": "self_distillation.handmim:HandMIM",
+        "ibot": "self_distillation.ibot:Ibot",
+        "keypoint_probe": "keypoint_probe:KeypointProbe",
+        "maskhand": "maskhand.maskhand:MaskHand",
+        "maskhand_text": "maskhand.text:TextMaskHand",
+        "peclr": "peclr.peclr:PeCLR",
+        "pymaf": "pymaf.pymaf:PyMAF",
+        "s2hand": "s2hand.s2hand:S2Hand",
+        "vq_mano": "maskhand.vq_mano:VqMano",
     }
+)
+"""Module and class of every method, by the name it has in configurations and checkpoints. As text,
+so that a run loads the paper it needs and no other."""
+
+
+def method_class(name: str) -> type[Method]:
+    """Load the class of a key of `METHODS`.
+
+    Raises:
+        KeyError: there is no method of that name.
+    """
+    module, _, attribute = METHODS[name].partition(":")
+    found: type[Method] = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    return found
 
 
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:
@@ -45,15 +50,16 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
         CheckpointError: it holds no method, or one that is not known.
         CheckpointMismatchError: its weights do not fit its configuration.
     """
-    name, known = checkpoint.metadata.get("method"), method_classes()
-    if name not in known:
-        raise CheckpointError(f"{origin} holds {name!r}; known methods: {', '.join(known)}")
-    hints = typing.get_type_hints(known[name].__init__)
+    name = checkpoint.metadata.get("method")
+    if name not in METHODS:
+        raise CheckpointError(f"{origin} holds {name!r}; known methods: {', '.join(METHODS)}")
+    kind = method_class(name)
+    hints = typing.get_type_hints(kind.__init__)
     configs: dict[str, Any] = {}
-    for parameter in inspect.signature(known[name]).parameters:
+    for parameter in inspect.signature(kind).parameters:
         values = _without_starting_weights(checkpoint.metadata["configs"][parameter])
         configs[parameter] = hints[parameter](**values)
-    method = known[name](**configs)
+    method = kind(**configs)
     load_strictly(method, checkpoint.tensors, origin)
     return method.eval()
 

@@ -78,7 +78,7 @@ def pack_method(name: str, tensors: Mapping[str, Tensor], **configs: Config) -> 
     """A trained method as a checkpoint that `methods.restore_method` can rebuild.
 
     Args:
-        name: key of `methods.method_classes`.
+        name: key of `methods.METHODS`.
         tensors: the method's state.
         configs: its constructor's arguments.
     """
