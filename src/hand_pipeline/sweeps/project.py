@@ -6,8 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Project:
         env: the profile.
         parameters: as in the YAML, with those of the command line.
         catalog: entries with absolute paths.
+        runtime: parameters of the command line alone.
     """
 
     root: Path
@@ -42,6 +43,7 @@ class Project:
     env: str
     parameters: dict[str, Any]
     catalog: dict[str, Any]
+    runtime: dict[str, Any] = field(default_factory=dict)
 
     @property
     def sweeps(self) -> Path:
@@ -53,18 +55,35 @@ class Project:
         memory = {"{default}": {"type": "kedro.io.MemoryDataset"}}
         return CatalogConfigResolver(copy.deepcopy(self.catalog), default_runtime_patterns=memory)
 
+    def path_of(self, dataset: str) -> Path | None:
+        """Where a data set lies; None for one that lives in memory."""
+        path = self.resolver().resolve_pattern(dataset).get("filepath")
+        return Path(path) if path else None
 
-def load_chain(names: list[str]) -> dict[str, Pipeline]:
+
+def pipeline_names() -> list[str]:
+    """Every module and package of `pipelines/`, by name; sweeps are not among them."""
+    return sorted(m.name for m in pkgutil.iter_modules(importlib.import_module(PIPELINES).__path__))
+
+
+def load_pipeline(name: str) -> Pipeline:
+    """The pipeline that a module of `pipelines/` makes."""
+    made = importlib.import_module(f"{PIPELINES}.{name}").create_pipeline()
+    assert isinstance(made, Pipeline)
+    return made
+
+
+def load_chain(names: Iterable[str]) -> dict[str, Pipeline]:
     """The pipelines of these names (Kedro itself loads only those of the command line).
 
     Raises:
         SweepError: one is not there.
     """
-    known = {m.name for m in pkgutil.iter_modules(importlib.import_module(PIPELINES).__path__)}
+    known = pipeline_names()
     for name in names:
         if name not in known:
-            raise SweepError(f"no pipeline {name!r} for the chain; there are {sorted(known)}")
-    return {n: importlib.import_module(f"{PIPELINES}.{n}").create_pipeline() for n in names}
+            raise SweepError(f"no pipeline {name!r} for the chain; there are {known}")
+    return {name: load_pipeline(name) for name in names}
 
 
 def parameter_type(node: Node, dataset: str) -> type[Config] | None:

@@ -18,8 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hand_pipeline import tracking
-from hand_pipeline.sweeps.declaration import SweepError
-from hand_pipeline.sweeps.tuning_config import TuningConfig
+from hand_pipeline.sweeps.declaration import SweepError, TuningConfig
 
 QUESTION = "question"
 AGAIN = "again"

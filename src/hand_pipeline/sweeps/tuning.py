@@ -15,10 +15,10 @@ from hand_pipeline import tracking
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.provenance import code_hash
 from hand_pipeline.sweeps import pruning
-from hand_pipeline.sweeps.declaration import ParameterRange, SweepError
-from hand_pipeline.sweeps.plan import Plan, Request, make_plan
-from hand_pipeline.sweeps.project import MACHINE, Project
-from hand_pipeline.sweeps.run import run_plan
+from hand_pipeline.sweeps.declaration import ParameterRange, SweepError, TuningConfig, as_list
+from hand_pipeline.sweeps.plan import Plan, Run, make_plan
+from hand_pipeline.sweeps.project import Project
+from hand_pipeline.sweeps.run import plan_on_ground, run_plan
 from hand_pipeline.sweeps.study import (
     AGAIN,
     claim,
@@ -28,7 +28,6 @@ from hand_pipeline.sweeps.study import (
     retried,
     running,
 )
-from hand_pipeline.sweeps.tuning_config import TuningConfig, as_list
 
 logger = logging.getLogger(__name__)
 _COLUMN = "objective"
@@ -72,15 +71,10 @@ def check_space(project: Project, cfg: TuningConfig) -> dict[str, Any]:
     """
     ends = {path: _ends(one) for path, one in cfg.space.items()}
     first = {path: values[0] for path, values in ends.items()}
-    requests = [_request(cfg, path, first | {path: v}) for path in ends for v in ends[path]]
-    plan = make_plan(project, requests)
+    runs = [_run(cfg, path, first | {path: v}) for path in ends for v in ends[path]]
+    plan = plan_on_ground(f"study {cfg.study}", project, lambda: make_plan(project, runs))
     units = [plan.units[key] for key in plan.runs[0].units]
-    fixed = {
-        name.removeprefix("params:"): tracking.plain(value)
-        for unit in units
-        for name, value in unit.parameters.items()
-        if name != MACHINE
-    }
+    fixed = {name: value for unit in units for name, value in unit.plain_parameters().items()}
     for path in cfg.space:
         _remove(fixed, path)
     return {
@@ -110,8 +104,8 @@ def _remove(parameters: dict[str, Any], path: str) -> None:
             place.pop(last, None)
 
 
-def _request(cfg: TuningConfig, name: str, values: Mapping[str, Any]) -> Request:
-    return Request(name, 0, cfg.chain, cfg.fixed | dict(values), {_COLUMN: cfg.objective})
+def _run(cfg: TuningConfig, name: str, values: Mapping[str, Any]) -> Run:
+    return Run(name, 0, cfg.chain, cfg.fixed | dict(values), {_COLUMN: cfg.objective})
 
 
 def suggest(trial: Trial, cfg: TuningConfig) -> dict[str, Any]:
@@ -143,7 +137,7 @@ def _run_trial(
     values = suggest(trial, cfg)
     name = f"trial_{trial.number}"
     try:
-        plan: Plan = make_plan(project, [_request(cfg, name, values)])
+        plan: Plan = make_plan(project, [_run(cfg, name, values)])
         with heartbeat(storage, trial, cfg.heartbeat):
             folder = project.sweeps / cfg.study
             environment = _environment(cfg, trial, url)
@@ -161,7 +155,7 @@ def _run_trial(
     told = storage.get_trial(trial._trial_id).user_attrs  # by the process that trained
     stopped = told.get(pruning.PRUNED, {}).get("trial") == trial.number
     if record.status == "finished":
-        study.tell(trial.number, record.figures[_COLUMN])
+        study.tell(trial.number, record.metrics[_COLUMN])
     elif stopped:
         study.tell(trial.number, state=TrialState.PRUNED)
     else:
