@@ -13,10 +13,12 @@ from tqdm import tqdm
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.loader import batches_from
-from hand_pipeline.provenance import code_version, run_key
+from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.training.launch import launch
 from hand_pipeline.training.loop import Record, TrainConfig, fit
 from hand_pipeline.training.method import Method
+
+_TRAINING, _DATA = "hand_pipeline.training", "hand_pipeline.data"
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,16 @@ def running_checkpoint(
 
     Args:
         data: hash of the input data.
-        decisive: configurations, hashes of starting weights.
+        decisive: configurations, hashes of starting weights. The code that counts is `training`,
+            `data` and all that the configurations' modules import: the paper whose they are.
     """
+    papers = {type(value).__module__ for value in decisive.values() if isinstance(value, Config)}
+    code = code_hash(_TRAINING, _DATA, *sorted(papers))
     plain = {
         name: value.model_dump(mode="json") if isinstance(value, Config) else value
         for name, value in {"training": training, **decisive}.items()
     }
-    key = run_key(stage=stage, data=data, code=code_version(), **plain)
+    key = run_key(stage=stage, data=data, code=code, **plain)
     return machine.workspace / stage / f"{key}.safetensors"
 
 
