@@ -40,8 +40,8 @@ def killed_sweep(stage: Stage) -> None:
     for member in members:
         record = json.loads((stage.data / f"sweeps/{NAME}/{member}/seed_0.json").read_text())
         told = {}
-        for node in (TRAINING, SCORING):
-            place = Path(record["units"][node])
+        for node, made in ((TRAINING, "tokenizer_method"), (SCORING, "tokenizer_scores_metrics")):
+            place = Path(record["files"][made]).parent
             written = (place / "done.json").stat().st_mtime_ns
             told[node] = "kept" if written < at_kill else "run"
             if place == folder:

@@ -47,6 +47,7 @@ class TrackingHook:
             env=self.context.env or "base",
             parameters=loader["parameters"],
             catalog=conf_catalog,
+            runtime=loader.runtime_params or {},
         )
 
     @hook_impl

@@ -1,12 +1,13 @@
-"""The registered pipelines: a module or package of `pipelines/` each, loaded when asked for."""
+"""The registered pipelines: a module or package of `pipelines/` each, and every declared sweep."""
 
-import importlib
-import pkgutil
 from collections.abc import Iterator, MutableMapping
+from pathlib import Path
 
 from kedro.pipeline import Pipeline
+from kedro.utils import find_kedro_project
 
-from hand_pipeline import pipelines as package
+from hand_pipeline.sweeps.declaration import declared_sweeps
+from hand_pipeline.sweeps.project import load_pipeline, pipeline_names
 
 STAGES = (
     "synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report",
@@ -18,37 +19,52 @@ Others run by their names alone: sweeps, what only they need, `claims`, `probe` 
 
 
 class LazyPipelines(MutableMapping[str, Pipeline]):
-    """Pipelines by name. What a pipeline imports (torch, mostly) is loaded when it is asked for."""
+    """Pipelines by name. What a pipeline imports (torch, mostly) is loaded when it is asked for.
 
-    def __init__(self) -> None:
-        names = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
-        self._found: dict[str, Pipeline | None] = dict.fromkeys([*names, "__default__"])
+    Args:
+        conf: the folder of profiles, whose YAML declares sweeps. It is read only where a name is
+            no module's.
+    """
+
+    def __init__(self, conf: Path) -> None:
+        self._conf = conf
+        self._loaded: dict[str, Pipeline] = {}
 
     def __getitem__(self, name: str) -> Pipeline:
-        if (found := self._found[name]) is None:
-            found = self._found[name] = self._load(name)
-        return found
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
 
     def _load(self, name: str) -> Pipeline:
         if name == "__default__":
             return sum((self[stage] for stage in STAGES), Pipeline([]))
-        made = importlib.import_module(f"{package.__name__}.{name}").create_pipeline()
-        assert isinstance(made, Pipeline)
-        return made
+        if name in pipeline_names():
+            return load_pipeline(name)
+        draws = declared_sweeps(self._conf)[name]
+        from hand_pipeline.sweeps.pipeline import sweep_pipeline  # brings torch and matplotlib
+
+        return sweep_pipeline(name, draws)
+
+    def _names(self) -> list[str]:
+        modules, sweeps = pipeline_names(), declared_sweeps(self._conf)
+        if both := sorted(set(modules) & set(sweeps)):
+            raise ValueError(f"sweeps are named as pipelines are: {both}; give them other names")
+        return [*modules, *sweeps, "__default__"]
 
     def __setitem__(self, name: str, pipeline: Pipeline) -> None:
-        self._found[name] = pipeline
+        self._loaded[name] = pipeline
 
     def __delitem__(self, name: str) -> None:
-        del self._found[name]
+        del self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(dict.fromkeys([*self._names(), *self._loaded]))
 
     def __len__(self) -> int:
-        return len(self._found)
+        return sum(1 for _ in self)
 
 
 def register_pipelines() -> MutableMapping[str, Pipeline]:
     """Every pipeline by name; `__default__` runs the stages in order."""
-    return LazyPipelines()
+    root = find_kedro_project(Path.cwd()) or Path(__file__).parents[2]
+    return LazyPipelines(Path(root) / "conf")

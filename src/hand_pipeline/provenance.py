@@ -4,17 +4,19 @@ import ast
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hand_pipeline.files import atomic_write_text, file_hash
 
-RESULT_CODE = ("geometry", "data", "models", "losses", "training", "methods")
-"""Parts of the package that can change a result."""
-
-NO_RESULT = ("tracking", "delivery", "spool", "viz", "sweeps")
-"""Parts that only record, draw or start what the others do."""
+RECORDS = ("tracking", "delivery", "spool", "provenance")
+"""Parts of the package that only write down, or name, what the others do."""
+NO_RESULT = (*RECORDS, "viz", "sweeps")
+"""These, and what only draws, or starts, the others."""
+_IN_PARTS = ("data", "methods", "pipelines")
+"""Folders that count by their parts: a paper, a room of `data`, a pipeline. Others count whole."""
 
 
 def run_key(**parts: Any) -> str:
@@ -29,53 +31,81 @@ def run_key(**parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def code_version() -> str:
-    """Hash of the package's source that can change a result."""
-    package = Path(__file__).parent
-    files = [file for part in RESULT_CODE for file in package.glob(f"{part}/**/*.py")]
-    digest = hashlib.sha256()
-    for file in sorted([*files, package / "config.py", package / "files.py"]):
-        digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()
+def code_folders(
+    *modules: str, without: tuple[str, ...] = NO_RESULT, source: Path | None = None
+) -> list[str]:
+    """The code that modules stand on, by their imports: folders and files below `source`.
+
+    The one answer to what has to be done again when code changes: for DVC's stages, running
+    checkpoints and sweeps alike. A folder of the package counts whole; `methods`, `data` and
+    `pipelines` count by their parts. A paper that is imported counts with all that it imports.
+
+    Args:
+        modules: dotted names of one package's modules; a package counts with all its files.
+        without: parts of the package that are left out, with what they alone import.
+        source: folder that holds the package; where it is imported from by default.
+
+    Raises:
+        ModuleNotFoundError: there is no such package, or no such module in it.
+    """
+    package = modules[0].partition(".")[0]
+    source = source or _source_of(package)
+    ignored = {f"{package}.{part}" for part in without}
+    seen, found, waiting = set[str](), set[str](), [n for m in modules for n in _all(source, m)]
+    while waiting:
+        name = waiting.pop()
+        file = _module_file(source, name)
+        if name in seen or file is None or ".".join(name.split(".")[:2]) in ignored:
+            continue
+        seen.add(name)
+        found.add(part := _part_of(file.relative_to(source)))
+        waiting += [n for n in _imports(file, name) if n.startswith(f"{package}.")]
+        if part.startswith(f"{package}/methods/") and not part.endswith(".py"):
+            waiting += _all(source, part.replace("/", "."))
+    return sorted(found)
 
 
 @cache
-def code_hash(module: str) -> str:
-    """Hash of a module and of all it imports of its package, but for what only draws or records.
+def code_hash(*modules: str, source: Path | None = None) -> str:
+    """Hash of all files of `code_folders`: a result holds while it is the same.
 
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    package, _, below = module.partition(".")
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no source of {module} to tell its version from")
-    source = Path(spec.origin).parent.parent if below else Path(spec.origin).parent
-    ignored = frozenset(f"{package}.{part}" for part in NO_RESULT)
+    folders = code_folders(*modules, source=source)
+    source = source or _source_of(modules[0].partition(".")[0])
     digest = hashlib.sha256()
-    for file in imported_files(source, module, ignored):
-        digest.update(file.relative_to(source).as_posix().encode() + file.read_bytes())
+    for part in folders:
+        path = source / part
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and file.parent.name != "__pycache__":
+                digest.update(file.relative_to(source).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
 
 
-def imported_files(source: Path, module: str, ignored: frozenset[str] = frozenset()) -> list[Path]:
-    """Files of the package that `module` imports, transitively, itself among them.
+def _source_of(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no source of {package} to tell its version from")
+    return Path(spec.origin).parent.parent
 
-    Args:
-        source: folder that holds the package.
-        module: its dotted name.
-        ignored: modules and packages that are left out, with what they alone import.
-    """
-    package, seen, waiting = module.partition(".")[0], dict[str, Path](), [module]
-    while waiting:
-        name = waiting.pop()
-        file = _module_file(source, name)
-        left_out = any(name == part or name.startswith(f"{part}.") for part in ignored)
-        if name in seen or left_out or file is None:
-            continue
-        seen[name] = file
-        waiting += [n for n in _imports(file, name) if n.startswith(f"{package}.")]
-    return sorted(set(seen.values()))
+
+def _all(source: Path, module: str) -> Iterator[str]:
+    """The module, or the package with all its modules."""
+    file = _module_file(source, module)
+    if file is None:
+        raise ModuleNotFoundError(f"no module {module} in {source} to tell its version from")
+    yield module
+    if file.name == "__init__.py":
+        for below in file.parent.rglob("*.py"):
+            if below.name != "__init__.py":
+                yield ".".join(below.relative_to(source).with_suffix("").parts)
+
+
+def _part_of(file: Path) -> str:
+    """What a file counts as a part of; its path begins with the package."""
+    parts = file.parts
+    return "/".join(parts[:3] if parts[1] in _IN_PARTS else parts[:2])
 
 
 def _module_file(source: Path, name: str) -> Path | None:
@@ -88,13 +118,19 @@ def _module_file(source: Path, name: str) -> Path | None:
 
 def _imports(file: Path, name: str) -> list[str]:
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    return [f"{package}{n}" if n.startswith(".") else n for n in _imported_by(file.read_text())]
+
+
+@cache
+def _imported_by(text: str) -> list[str]:
+    """Names that a source imports, anywhere in it; relative ones begin with a dot."""
     found = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            origin = f"{package}.{node.module}" if node.level else (node.module or "")
-            found += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+            origin = "." * bool(node.level) + (node.module or "")
+            found += [origin, *(f"{origin.rstrip('.')}.{alias.name}" for alias in node.names)]
     return found
 
 

@@ -12,13 +12,22 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("project")
+def copy_project(root: Path) -> Path:
+    """As in a fresh clone: nothing has run."""
     for name in ("conf", "tests/photos", "src/hand_pipeline"):
         shutil.copytree(ROOT / name, root / name)
     shutil.copy(ROOT / "pyproject.toml", root)
     return root
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def fresh_project(tmp_path: Path) -> Path:
+    return copy_project(tmp_path)
 
 
 @pytest.fixture(scope="session")

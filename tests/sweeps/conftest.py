@@ -55,11 +55,15 @@ def learn(prepared: dict, cfg: LearnConfig, machine: MachineConfig) -> dict[str,
     log.flush()
     error = prepared["numbers"]["size"] * cfg.lr + cfg.seed
     return {"error": float("nan") if cfg.ends == "in nan" else error, "loss.total": 1.0}
+
+
+def score(learnt: dict) -> dict[str, float]:
+    return {"x": 1.0}
 """
 PIPELINE = """
 from kedro.pipeline import Node, Pipeline
 
-from toy_project.pipelines.nodes import learn, prepare
+from toy_project.nodes import learn, prepare, score
 
 
 def create_pipeline():
@@ -74,13 +78,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         "prepare": 'prepare, ["raw", "params:prepare"], "prepare_metrics", name="prepare"',
         "learn": 'learn, ["prepare_metrics", "params:learn", "params:machine"], '
         '"learn_metrics", name="learn"',
+        "score": 'score, "learn_metrics", "score_metrics", name="score"',
     }.items():
         (package / "pipelines" / name).mkdir(parents=True)
         text = PIPELINE.replace("{node}", node)
         (package / "pipelines" / name / "__init__.py").write_text(text)
     (package / "__init__.py").touch()
     (package / "pipelines/__init__.py").touch()
-    (package / "pipelines/nodes.py").write_text(NODES)
+    (package / "nodes.py").write_text(NODES)
     monkeypatch.syspath_prepend(tmp_path / "src")
     monkeypatch.setattr(project_module, "PIPELINES", "toy_project.pipelines")
     for name in [n for n in sys.modules if n.startswith("toy_project")]:

@@ -83,7 +83,7 @@ def test_a_column_of_a_data_set_that_the_chain_does_not_make_is_refused(project,
 
 def test_missing_data_is_said_with_what_to_do(project, sweep):
     (project.data / "raw.txt").unlink()
-    with pytest.raises(SweepError, match=r"prepare needs raw, which is not at .*raw.txt: run the"):
+    with pytest.raises(SweepError, match=r"prepare needs raw, which is not at .*raw.txt: put it "):
         plan_sweep(project, sweep({"name": "a"}))
 
 

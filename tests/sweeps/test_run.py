@@ -8,7 +8,7 @@ import pytest
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.sweeps import results
 from hand_pipeline.sweeps.declaration import SweepError
-from hand_pipeline.sweeps.pipeline import draw
+from hand_pipeline.sweeps.pipeline import draw_sweep
 from hand_pipeline.sweeps.run import run_sweep
 
 from .conftest import work
@@ -36,7 +36,7 @@ def test_a_sweep_ends_as_a_table_with_mean_and_spread(project, sweep, machine):
     assert found["fast"]["error"] == {
         "mean": 5.0, "std": pytest.approx(2**0.5), "seed_0": 4.0, "seed_2": 6.0
     }  # fmt: skip
-    assert draw(declared, table.reset_index()).width > 300
+    assert draw_sweep(declared, table.reset_index()).width > 300
 
 
 def test_units_side_by_side_print_into_files_of_their_own(project, sweep, machine, capfd):
@@ -60,7 +60,7 @@ def test_finished_members_are_never_run_again_and_new_ones_are(project, sweep, m
     assert len(after) == 2
     assert [r.status for r in records] == ["finished", "finished"]
     record = json.loads((project.sweeps / "other/b/seed_0.json").read_text())
-    assert record["figures"] == {"error": 4.0, "size": 4.0}
+    assert record["metrics"] == {"error": 4.0, "size": 4.0}
     assert record["overrides"] == {"learn.lr": 1}
 
 
@@ -86,7 +86,7 @@ def test_a_failed_member_is_told_with_its_reason_and_the_others_carry_on(
     assert table.loc["well", "error"] == pytest.approx(0.4)
     assert pd.isna(table.loc["nan", "error"])
     assert "nan" not in json.dumps(results.metrics(declared, records)["well"]).lower()
-    assert draw(declared, table.reset_index()).width > 300
+    assert draw_sweep(declared, table.reset_index()).width > 300
 
 
 def test_a_failed_shared_stage_fails_its_members_once(project, sweep, machine):
@@ -104,12 +104,12 @@ def test_a_sweep_of_which_every_run_failed_is_an_error(project, sweep, machine):
         run_sweep("toy", project, declared, machine)
 
 
-def test_a_column_without_a_figure_keeps_the_work(project, sweep, machine):
+def test_a_column_without_a_metric_keeps_the_work(project, sweep, machine):
     wrong = sweep({"name": "a"}, columns={"error": "learn_metrics:eror"})
-    with pytest.raises(SweepError, match=r"learn_metrics has no figure 'eror'; it has error, loss"):
+    with pytest.raises(SweepError, match=r"learn_metrics has no metric 'eror'; it has error, loss"):
         run_sweep("toy", project, wrong, machine)
     before = work(project, "learn")
     right = sweep({"name": "a"}, columns={"loss": "learn_metrics:loss.total"})
     (record,) = run_sweep("toy", project, right, machine)
-    assert record.figures == {"loss": 1.0}
+    assert record.metrics == {"loss": 1.0}
     assert work(project, "learn") == before

@@ -11,10 +11,10 @@ from kedro.config import OmegaConfigLoader
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
-from hand_pipeline.sweeps.declaration import SweepConfig
+from hand_pipeline.sweeps.declaration import SweepConfig, TuningConfig
+from hand_pipeline.sweeps.pipeline import sweep_pipeline
 from hand_pipeline.sweeps.project import Project, load_chain, override, typed_parameters
-from hand_pipeline.sweeps.run import requests, run_sweep
-from hand_pipeline.sweeps.tuning_config import TuningConfig
+from hand_pipeline.sweeps.run import run_sweep, runs_of
 from tests.fixtures.write import write_fixture
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def parameters(profile: str) -> dict[str, Any]:
 def test_every_declared_sweep_is_a_pipeline() -> None:
     assert set(parameters("base")["sweeps"]) == set(NAMES)
     for name in NAMES:
-        node, *_ = load_chain([name])[name].nodes
+        node, *_ = sweep_pipeline(name).nodes
         assert f"params:sweeps.{name}" in node.inputs
 
 
@@ -45,11 +45,11 @@ def test_every_declared_sweep_is_a_pipeline() -> None:
 def test_every_member_builds_its_typed_configurations(name: str, profile: str) -> None:
     values = parameters(profile)
     sweep = SweepConfig(**values["sweeps"][name])
-    for request in requests(sweep):
-        whole = reduce(lambda a, b: a + b, load_chain(request.chain).values())
-        typed_parameters(whole.nodes, override(values, request.overrides, whole))
-        wanted = {place.partition(":")[0] for place in request.columns.values()}
-        assert wanted | set(request.outputs) <= whole.all_outputs()
+    for run in runs_of(sweep):
+        whole = reduce(lambda a, b: a + b, load_chain(run.chain).values())
+        typed_parameters(whole.nodes, override(values, run.overrides, whole))
+        wanted = {place.partition(":")[0] for place in run.columns.values()}
+        assert wanted | set(run.outputs) <= whole.all_outputs()
 
 
 def test_the_shipped_study_is_in_order() -> None:
@@ -85,4 +85,4 @@ def test_a_real_training_that_diverges_is_told_and_the_other_member_is_scored(
     wild, tame = run_sweep("rates", project, sweep, MachineConfig(accelerator="cpu"))
     assert (wild.status, tame.status) == ("failed", "finished")
     assert re.match(r"train_tokenizer: NonFiniteLossError: .* is (nan|inf) at step \d", wild.reason)
-    assert tame.figures["PA-MPJPE mm"] > 0
+    assert tame.metrics["PA-MPJPE mm"] > 0

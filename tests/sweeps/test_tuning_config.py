@@ -3,9 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from hand_pipeline.sweeps.declaration import SweepError
+from hand_pipeline.sweeps.declaration import SweepError, TuningConfig
 from hand_pipeline.sweeps.tuning import check_space
-from hand_pipeline.sweeps.tuning_config import TuningConfig
 
 
 def tuning(space, **changed):

@@ -11,9 +11,11 @@ import click
 import pandas as pd
 import yaml
 
+from hand_pipeline.sweeps.declaration import declared_sweeps
+
 GROUND = ("synthesize", "collect", "detect", "pretrain", "finetune")
 """Stages whose results the sweeps stand on: crops, labelled hands, keypoints, a fine-tuned ViT."""
-DECLARED = Path("conf/base/parameters_sweeps.yml")
+CONF = Path("conf")
 STAGES = "sweeps/dvc.yaml"
 
 
@@ -28,22 +30,18 @@ class Ended:
 @click.command("sweeps")
 @click.argument("names", nargs=-1)
 @click.option("--env", "profile", default="smoke", show_default=True, help="Profile: conf/NAME.")
-@click.option(
-    "--ground/--no-ground", default=True, show_default=True,
-    help="First run what sweeps stand on: hands, crops, keypoints, a fine-tuned model.",
-)  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Members side by side.")
-def sweeps(names: tuple[str, ...], profile: str, ground: bool, workers: int | None) -> None:
+def sweeps(names: tuple[str, ...], profile: str, workers: int | None) -> None:
     """Run the sweeps NAMES (all), then the page of the papers' claims; ends with 1 if one failed.
 
-    What is done already is not done again. Of every sweep the output is kept in
-    DATA/sweeps/NAME/output.txt. In the base profile DVC takes note of the results where no run
-    failed.
+    What is done already is not done again; what a sweep stands on is made where it is missing. Of
+    every sweep the output is kept in DATA/sweeps/NAME/output.txt. In the base profile DVC first
+    brings up to date what they stand on, and takes note of the results where no run failed.
     """
-    chosen = _chosen(names)
     data = _data_root(profile)
-    if ground:
-        _print_line("what they stand on", _lay_ground(profile, data))
+    chosen = _chosen(names, profile)
+    if profile == "base":
+        _print_line("what they stand on", _lay_ground(data))
     options = ["--params", f"machine.sweep_workers={workers}"] if workers else []
     ended: dict[str, Ended] = {}
     for name in chosen:
@@ -67,29 +65,25 @@ def sweeps(names: tuple[str, ...], profile: str, ground: bool, workers: int | No
         raise SystemExit(1)
 
 
-def _chosen(names: tuple[str, ...]) -> list[str]:
-    if not DECLARED.is_file():
-        raise click.ClickException(f"no {DECLARED} here: call it in the project's folder")
-    known = list(yaml.safe_load(DECLARED.read_text())["sweeps"])
+def _chosen(names: tuple[str, ...], profile: str) -> list[str]:
+    known = list(declared_sweeps(CONF / "base") | declared_sweeps(CONF / profile))
     if unknown := set(names) - set(known):
         raise click.ClickException(f"no sweep {sorted(unknown)}; there are {', '.join(known)}")
     return list(dict.fromkeys(names)) or known
 
 
 def _data_root(profile: str) -> Path:
-    file = Path("conf") / profile / "globals.yml"
-    if not file.is_file():
-        profiles = sorted(path.parent.name for path in Path("conf").glob("*/globals.yml"))
-        raise click.ClickException(f"no profile {profile!r}; there are {', '.join(profiles)}")
-    return Path(yaml.safe_load(file.read_text())["data"])
+    files = {path.parent.name: path for path in sorted(CONF.glob("*/globals.yml"))}
+    if not files:
+        raise click.ClickException(f"no {CONF} here: call it in the project's folder")
+    if profile not in files:
+        raise click.ClickException(f"no profile {profile!r}; there are {', '.join(files)}")
+    return Path(yaml.safe_load(files[profile].read_text())["data"])
 
 
-def _lay_ground(profile: str, data: Path) -> Ended:
-    """DVC knows what is there in the base profile; in others each stage runs, and resumes."""
-    command = _kedro(profile, ",".join(GROUND))
-    if profile == "base":
-        command = [*_dvc(), "repro", *GROUND]
-    end = _call(command, _output(data, "ground"))
+def _lay_ground(data: Path) -> Ended:
+    """DVC knows what is there in the base profile, and what is out of date."""
+    end = _call([*_dvc(), "repro", *GROUND], _output(data, "ground"))
     if end.status:
         said = _end_of(_output(data, "ground"))
         raise click.ClickException(f"what the sweeps stand on could not be made:\n{said}")

@@ -15,7 +15,7 @@ from hand_pipeline.data.readers.coco_unlabeled import coco_listing
 from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.data.synthetic.config import PhotosConfig
 from hand_pipeline.data.synthetic.photos import generate_photos
-from hand_pipeline.provenance import code_version, run_key
+from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.viz.labels import contact_sheet
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def gather_photos(
     if any(entry.name != ".gitkeep" for entry in photos.iterdir()):
         return [photos]
     logger.info("no photos in %s: drawing %d synthetic ones", photos, synthetic.count)
-    key = run_key(config=synthetic.model_dump(mode="json"), code=code_version())
+    key = run_key(config=synthetic.model_dump(mode="json"), code=code_hash(__name__))
     drawn = machine.workspace / "photos" / key
     return [generate_photos(synthetic, drawn, workers=machine.workers)]
 

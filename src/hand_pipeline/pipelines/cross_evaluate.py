@@ -21,7 +21,7 @@ from hand_pipeline.evaluation.predict import ScoringConfig, predict_set
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
-from hand_pipeline.provenance import code_version, run_key
+from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
 from hand_pipeline.viz.figure import to_image
@@ -52,7 +52,7 @@ class CrossEvaluationConfig(ScoringConfig):
 
 def draw_other_hands(config: SyntheticConfig, machine: MachineConfig) -> tuple[Path, Image.Image]:
     """Draw hands that stand otherwise than the training set's; a folder and a sample of them."""
-    key = run_key(config=config.model_dump(mode="json"), code=code_version())
+    key = run_key(config=config.model_dump(mode="json"), code=code_hash(__name__))
     folder = machine.workspace / "other_hands" / key
     generate(config, folder, workers=machine.workers)
     return folder, contact_sheet(folder, "evaluation")

@@ -21,7 +21,7 @@ from hand_pipeline.data.photos.files import BadPhoto
 from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.evaluation.keypoints_2d import crop_joints, errors_by_hand, score_keypoints
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.provenance import code_version, run_key
+from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.viz.labels import SeenHand, keypoints_sheet
 
 SPLITS = ("training", "evaluation")
@@ -103,7 +103,7 @@ def _find(
 ) -> tuple[DetectedKeypoints, dict[str, int]]:
     if cfg.source == "mediapipe":
         settings = cfg.detector.model_dump(mode="json")
-        key = run_key(detector=settings, hands=pictures.fingerprint, code=code_version())
+        key = run_key(detector=settings, hands=pictures.fingerprint, code=code_hash(__name__))
         parts = machine.workspace / "detect" / key
         found = detect_keypoints(pictures, cfg.detector, parts, machine.workers)
         return found.keypoints, found.counts

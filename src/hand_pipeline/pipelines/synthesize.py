@@ -9,14 +9,14 @@ from PIL import Image
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.synthetic.config import SyntheticConfig
 from hand_pipeline.data.synthetic.hands import contact_sheet, generate
-from hand_pipeline.provenance import code_version, run_key
+from hand_pipeline.provenance import code_hash, run_key
 
 
 def synthesize_hands(
     config: SyntheticConfig, machine: MachineConfig
 ) -> tuple[Path, dict[str, Any], Image.Image]:
     """Render the training and the evaluation split; return the folder, counts and a sample."""
-    key = run_key(config=config.model_dump(mode="json"), code=code_version())
+    key = run_key(config=config.model_dump(mode="json"), code=code_hash(__name__))
     folder = machine.workspace / "synthesize" / key
     generate(config, folder, workers=machine.workers)
     counts = {"training": config.num_training, "evaluation": config.num_evaluation}

@@ -8,8 +8,8 @@ from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.sweeps import tuning
+from hand_pipeline.sweeps.declaration import TuningConfig
 from hand_pipeline.sweeps.project import PROJECT, Project
-from hand_pipeline.sweeps.tuning_config import TuningConfig
 from hand_pipeline.viz.figure import to_image
 from hand_pipeline.viz.tables import study_figure
 

@@ -1,7 +1,7 @@
 """From members to units of work, each named by everything that decides its result."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from kedro.pipeline.node import Node
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.provenance import code_hash, content_hash, run_key
 from hand_pipeline.sweeps.declaration import Columns, SweepError
+from hand_pipeline.sweeps.ground import find_maker
 from hand_pipeline.sweeps.project import (
     MACHINE,
     Project,
@@ -51,45 +52,25 @@ class Unit:
         """Whether its results are on disk."""
         return (self.folder / DONE).exists()
 
+    def plain_parameters(self) -> dict[str, Any]:
+        """All that decides its result, as plain values; not the machine."""
+        return {
+            name.removeprefix("params:"): plain(value)
+            for name, value in self.parameters.items()
+            if name != MACHINE
+        }
+
 
 @dataclass(frozen=True)
 class Run:
-    """One member with one seed.
+    """One member with one seed: what it is to make, and once it is planned, of what.
 
     Attributes:
+        columns: the metrics that are wanted of it, by heading.
+        outputs: further data sets to make.
         units: keys of all units it needs, in the order they run.
         files: where each data set of its chain lies.
     """
-
-    member: str
-    seed: int
-    overrides: dict[str, Any]
-    columns: Columns
-    units: tuple[str, ...]
-    files: dict[str, Path]
-
-    @property
-    def name(self) -> str:
-        """For people: in progress bars and in MLflow."""
-        return f"{self.member} seed {self.seed}"
-
-
-@dataclass
-class Plan:
-    """All runs, the units they are made of, and hashes of the data that come from outside."""
-
-    runs: list[Run] = field(default_factory=list)
-    units: dict[str, Unit] = field(default_factory=dict)
-    inputs: dict[str, str] = field(default_factory=dict)
-
-    def waiting(self) -> list[Unit]:
-        """Units that are not done, in the order of the runs."""
-        return [unit for unit in self.units.values() if not unit.done]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a run is asked to make: `outputs` and the figures of `columns`."""
 
     member: str
     seed: int
@@ -97,23 +78,55 @@ class Request:
     overrides: dict[str, Any]
     columns: Columns
     outputs: list[str] = field(default_factory=list)
+    units: tuple[str, ...] = ()
+    files: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """For people: in progress bars and in MLflow."""
+        return f"{self.member} seed {self.seed}"
+
+    @property
+    def key(self) -> str:
+        """One name for all of its work."""
+        return run_key(units=self.units)
 
 
-def make_plan(project: Project, requests: Iterable[Request]) -> Plan:
+@dataclass
+class Plan:
+    """All runs, and the units they are made of.
+
+    Attributes:
+        inputs: hashes of the data that come from outside of the chains, by name.
+        missing: those that are not there yet, and the pipeline that makes each.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    units: dict[str, Unit] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def waiting(self) -> list[Unit]:
+        """Units that are not done, in the order of the runs."""
+        return [unit for unit in self.units.values() if not unit.done]
+
+
+def make_plan(project: Project, runs: Iterable[Run]) -> Plan:
     """Check every run and name its work; nothing runs yet.
 
     Raises:
-        SweepError: every fault of every run at once: unknown paths, wrong values, missing data.
+        SweepError: every fault of every run at once: unknown paths, wrong values, data that are
+            missing and that no pipeline makes.
     """
-    planner, plan, faults = _Planner(project), Plan(), dict[str, list[str]]()
-    plan.inputs = planner.inputs
-    for request in requests:
+    plan, faults = Plan(), dict[str, list[str]]()
+    planner = _Planner(project, plan)
+    for run in runs:
         try:
-            run, units = planner.plan(request)
+            planned, units = planner.plan_run(run)
         except SweepError as error:
-            faults.setdefault(str(error), []).append(request.member)
+            faults.setdefault(str(error), []).append(run.member)
             continue
-        plan.runs.append(run)
+        plan.runs.append(planned)
         plan.units |= {unit.key: unit for unit in units if unit.key not in plan.units}
     if faults:
         lines = [f"{', '.join(dict.fromkeys(who))}: {fault}" for fault, who in faults.items()]
@@ -124,47 +137,44 @@ def make_plan(project: Project, requests: Iterable[Request]) -> Plan:
 class _Planner:
     """Holds what all runs have in common: pipelines, catalog, hashes of the data."""
 
-    def __init__(self, project: Project):
-        self.project = project
+    def __init__(self, project: Project, plan: Plan):
+        self.project, self.inputs, self.missing = project, plan.inputs, plan.missing
         self.resolver = project.resolver()
         self.chains: dict[tuple[str, ...], dict[str, Pipeline]] = {}
-        self.inputs: dict[str, str] = {}
 
-    def plan(self, request: Request) -> tuple[Run, list[Unit]]:
-        names = tuple(request.chain)
-        pipelines = self.chains.setdefault(names, load_chain(request.chain))
+    def plan_run(self, run: Run) -> tuple[Run, list[Unit]]:
+        names = tuple(run.chain)
+        pipelines = self.chains.setdefault(names, load_chain(names))
         whole: Pipeline = reduce(lambda a, b: a + b, pipelines.values())
-        wanted = {place.partition(":")[0] for place in request.columns.values()}
-        wanted |= set(request.outputs)
+        wanted = {place.partition(":")[0] for place in run.columns.values()} | set(run.outputs)
         if unknown := wanted - whole.all_outputs():
             raise SweepError(
                 f"the chain {' -> '.join(names)} makes no {sorted(unknown)}; it makes "
                 f"{', '.join(sorted(whole.all_outputs()))}"
             )
-        parameters = override(self.project.parameters, request.overrides, whole)
+        parameters = override(self.project.parameters, run.overrides, whole)
         typed = typed_parameters(whole.nodes, parameters)
         origins = {node.name: n for n, pipeline in pipelines.items() for node in pipeline.nodes}
         units: list[Unit] = []
         for nodes in _groups(whole.to_outputs(*wanted), self.resolver):
             units.append(self._unit(nodes, origins[nodes[0].name], typed, units))
         files = {d: Path(e["filepath"]) for u in units for d, e in u.entries.items()}
-        keys = tuple(unit.key for unit in units)
-        run = Run(request.member, request.seed, request.overrides, request.columns, keys, files)
-        return run, units
+        return replace(run, units=tuple(unit.key for unit in units), files=files), units
 
     def _unit(
         self, nodes: list[Node], pipeline: str, typed: Mapping[str, Any], earlier: list[Unit]
     ) -> Unit:
-        part = Pipeline(nodes)
+        part, name = Pipeline(nodes), nodes[0].name
         loaded = sorted(i for i in part.inputs() if not i.startswith("params:"))
         makers = {d: unit for unit in earlier for n in unit.nodes for d in n.outputs}
         parameters = {i: typed[i] for i in sorted(part.inputs()) if i.startswith("params:")}
-        decisive = {i: plain(v) for i, v in parameters.items() if i != MACHINE}
-        sources = {d: makers[d].key if d in makers else self._input(d, nodes[0]) for d in loaded}
-        functions = {n.name: f"{n.func.__module__}.{n.func.__qualname__}" for n in nodes}
-        code = {n.func.__module__: code_hash(n.func.__module__) for n in nodes}
-        key = run_key(nodes=functions, code=code, parameters=decisive, inputs=sources)
-        folder = self.project.sweeps / "work" / nodes[0].name / key
+        key = run_key(
+            nodes={n.name: f"{n.func.__module__}.{n.func.__qualname__}" for n in nodes},
+            code={n.func.__module__: code_hash(n.func.__module__) for n in nodes},
+            parameters={i: plain(v) for i, v in parameters.items() if i != MACHINE},
+            inputs={d: makers[d].key if d in makers else self._input(d, name) for d in loaded},
+        )
+        folder = self.project.sweeps / "work" / name / key
         if isinstance(machine := parameters.get(MACHINE), MachineConfig):
             update = {"workspace": folder / "running"}
             parameters[MACHINE] = machine.model_copy(update=update)
@@ -173,23 +183,25 @@ class _Planner:
             entry = self._entry(dataset)
             entries[dataset] = {**entry, "filepath": str(folder / Path(entry["filepath"]).name)}
         needs = tuple(sorted({makers[d].key for d in loaded if d in makers}))
-        name = nodes[0].name
         return Unit(key, name, pipeline, tuple(nodes), folder, parameters, entries, needs)
 
     def _entry(self, dataset: str) -> dict[str, Any]:
         return self.resolver.resolve_pattern(dataset)
 
-    def _input(self, dataset: str, node: Node) -> str:
-        """Hash of data that the chain itself does not make."""
-        if dataset not in self.inputs:
-            path = Path(self._entry(dataset).get("filepath", ""))
-            if not _kept(dataset, self.resolver) or not path.exists():
+    def _input(self, dataset: str, node: str) -> str:
+        """Hash of data that the chain itself does not make; empty where they are not there yet."""
+        if dataset not in self.inputs and dataset not in self.missing:
+            path = self.project.path_of(dataset)
+            if path is not None and path.exists():
+                self.inputs[dataset] = content_hash(path, self.project.sweeps / "inputs")
+            elif (maker := find_maker(self.project, dataset)) is not None:
+                self.missing[dataset] = maker
+            else:
                 raise SweepError(
-                    f"{node.name} needs {dataset}, which is not at {path}: run the pipeline that "
-                    "makes it first (`kedro run --pipelines NAME`) or put it into the chain"
+                    f"{node} needs {dataset}, which is not at {path}: put it there, or run the "
+                    "pipeline that makes it"
                 )
-            self.inputs[dataset] = content_hash(path, self.project.sweeps / "inputs")
-        return self.inputs[dataset]
+        return self.inputs.get(dataset, "")
 
 
 def _kept(dataset: str, resolver: CatalogConfigResolver) -> bool:

@@ -6,8 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Project:
         env: the profile.
         parameters: as in the YAML, with those of the command line.
         catalog: entries with absolute paths.
+        runtime: parameters of the command line alone.
     """
 
     root: Path
@@ -42,6 +43,7 @@ class Project:
     env: str
     parameters: dict[str, Any]
     catalog: dict[str, Any]
+    runtime: dict[str, Any] = field(default_factory=dict)
 
     @property
     def sweeps(self) -> Path:
@@ -53,18 +55,35 @@ class Project:
         memory = {"{default}": {"type": "kedro.io.MemoryDataset"}}
         return CatalogConfigResolver(copy.deepcopy(self.catalog), default_runtime_patterns=memory)
 
+    def path_of(self, dataset: str) -> Path | None:
+        """Where a data set lies; None for one that lives in memory."""
+        path = self.resolver().resolve_pattern(dataset).get("filepath")
+        return Path(path) if path else None
 
-def load_chain(names: list[str]) -> dict[str, Pipeline]:
+
+def pipeline_names() -> list[str]:
+    """Every module and package of `pipelines/`, by name; sweeps are not among them."""
+    return sorted(m.name for m in pkgutil.iter_modules(importlib.import_module(PIPELINES).__path__))
+
+
+def load_pipeline(name: str) -> Pipeline:
+    """The pipeline that a module of `pipelines/` makes."""
+    made = importlib.import_module(f"{PIPELINES}.{name}").create_pipeline()
+    assert isinstance(made, Pipeline)
+    return made
+
+
+def load_chain(names: Iterable[str]) -> dict[str, Pipeline]:
     """The pipelines of these names (Kedro itself loads only those of the command line).
 
     Raises:
         SweepError: one is not there.
     """
-    known = {m.name for m in pkgutil.iter_modules(importlib.import_module(PIPELINES).__path__)}
+    known = pipeline_names()
     for name in names:
         if name not in known:
-            raise SweepError(f"no pipeline {name!r} for the chain; there are {sorted(known)}")
-    return {n: importlib.import_module(f"{PIPELINES}.{n}").create_pipeline() for n in names}
+            raise SweepError(f"no pipeline {name!r} for the chain; there are {known}")
+    return {name: load_pipeline(name) for name in names}
 
 
 def parameter_type(node: Node, dataset: str) -> type[Config] | None:
@@ -121,16 +140,16 @@ def _check_path(path: str, chain: Pipeline) -> None:
         raise SweepError(f"no stage reads the parameter {path!r}; they read {', '.join(read)}")
     kinds = [parameter_type(n, f"params:{owner}") for n in chain.nodes]
     kind: Any = next((k for k in kinds if k is not None), None)
-    for field in filter(None, path.removeprefix(owner).split(".")):
+    for part in filter(None, path.removeprefix(owner).split(".")):
         if not (isinstance(kind, type) and issubclass(kind, Config)):
             return  # a value, or settings by name, which their own types check
-        if field not in kind.model_fields:
-            close = difflib.get_close_matches(field, kind.model_fields, 1)
+        if part not in kind.model_fields:
+            close = difflib.get_close_matches(part, kind.model_fields, 1)
             known = (
                 f"did you mean {close[0]}?" if close else f"it has {', '.join(kind.model_fields)}"
             )
-            raise SweepError(f"unknown parameter {path!r}: {owner} has no {field!r}; {known}")
-        owner, kind = f"{owner}.{field}", kind.model_fields[field].annotation
+            raise SweepError(f"unknown parameter {path!r}: {owner} has no {part!r}; {known}")
+        owner, kind = f"{owner}.{part}", kind.model_fields[part].annotation
 
 
 def typed_parameters(nodes: list[Node], parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Run a sweep: plan it, do what is not done, keep a record of each run, gather the figures."""
+"""Run a sweep: plan it, do what is not done, keep a record of each run, gather the metrics."""
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,26 +11,21 @@ from tqdm import tqdm
 from hand_pipeline import tracking
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.sweeps.declaration import SweepConfig, SweepError
-from hand_pipeline.sweeps.plan import Plan, Request, Run, Unit, make_plan
-from hand_pipeline.sweeps.project import MACHINE, Project
-from hand_pipeline.sweeps.records import (
-    RunRecord,
-    key_of,
-    read_figures,
-    read_record,
-    write_record,
-)
+from hand_pipeline.sweeps.ground import make_missing
+from hand_pipeline.sweeps.plan import Plan, Run, Unit, make_plan
+from hand_pipeline.sweeps.project import Project
+from hand_pipeline.sweeps.results import RunRecord, read_metrics, read_record, write_record
 from hand_pipeline.sweeps.work import Outcome
 from hand_pipeline.sweeps.workers import Task, Workers, run_units
 
 logger = logging.getLogger(__name__)
 
 
-def requests(sweep: SweepConfig) -> Iterator[Request]:
+def runs_of(sweep: SweepConfig) -> Iterator[Run]:
     """Every member with every seed."""
     for member in sweep.members:
         for seed in sweep.seeds:
-            yield Request(
+            yield Run(
                 member.name, seed, member.chain or sweep.chain,
                 member.overrides | dict.fromkeys(sweep.seed_paths, seed),
                 sweep.columns | member.columns, sweep.outputs,
@@ -46,7 +41,7 @@ def plan_sweep(project: Project, sweep: SweepConfig) -> Plan:
     for member in sweep.members:
         if both := set(member.overrides) & set(sweep.seed_paths):
             raise SweepError(f"member {member.name} sets {sorted(both)}, which take the seed")
-    plan = make_plan(project, requests(sweep))
+    plan = make_plan(project, runs_of(sweep))
     for name in sweep.shared:
         made = [unit for unit in plan.units.values() if unit.pipeline == name]
         if not made:
@@ -63,6 +58,19 @@ def plan_sweep(project: Project, sweep: SweepConfig) -> Plan:
     return plan
 
 
+def plan_on_ground(who: str, project: Project, plan: Callable[[], Plan]) -> Plan:
+    """A plan whose inputs are all there: what is missing of them is made once all runs are checked.
+
+    Raises:
+        SweepError: the runs are not in order, or an input cannot be made.
+    """
+    checked = plan()
+    if not checked.missing:
+        return checked
+    make_missing(who, project, checked.missing)
+    return plan()
+
+
 def run_sweep(
     name: str, project: Project, sweep: SweepConfig, machine: MachineConfig
 ) -> list[RunRecord]:
@@ -74,7 +82,7 @@ def run_sweep(
     Raises:
         SweepError: the sweep is not in order (nothing was run), or every run failed.
     """
-    plan = plan_sweep(project, sweep)
+    plan = plan_on_ground(name, project, lambda: plan_sweep(project, sweep))
     todo = len(plan.waiting())
     logger.info(
         "%s: %d runs of %d stages, of which %d are done and %d are to do", name, len(plan.runs),
@@ -116,13 +124,17 @@ def run_plan(
 
 @dataclass
 class _Watch:
-    """Follows the units: opens and closes MLflow runs, and makes each run's record."""
+    """Follows the units: opens and closes MLflow runs, and makes each run's record.
+
+    Attributes:
+        children: MLflow runs by the name of a run, or by the key of a unit that several share.
+    """
 
     name: str
     plan: Plan
     folder: Path
     bar: tqdm
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str]
     records: dict[str, RunRecord] = field(default_factory=dict)
     children: dict[str, str | None] = field(default_factory=dict)
 
@@ -131,34 +143,29 @@ class _Watch:
         if run.name in self.records or not all(self.plan.units[key].done for key in run.units):
             return
         try:
-            figures = read_figures(run)
+            metrics = read_metrics(run)
         except SweepError as error:
             self._record(run, str(error))
             return
         former = None if run.name in self.children else read_record(self.folder, run)
         if former is not None and former.status == "finished":
             tracking.adopt(former.mlflow_run)  # shown below the sweep's latest MLflow run
-            self.records[run.name] = former.model_copy(update={"figures": figures})
+            self.records[run.name] = former.model_copy(update={"metrics": metrics})
             return
-        with tracking.logging_to(self._child(run)):
+        with tracking.logging_to(self._child_of(run)):
             for dataset in (d for d in run.files if d.endswith("metrics")):
                 tracking.log_final_metrics(dataset, json.loads(run.files[dataset].read_text()))
-        self._record(run, figures=figures)
+        self._record(run, metrics=metrics)
 
     def task(self, unit: Unit) -> Task:
         """What a unit's process is told: the MLflow run of its one user, or one of its own."""
         self.bar.set_postfix_str(unit.name)
         users = self._users(unit)
         if len(users) == 1:
-            return self._task(unit, self._child(users[0]))
-        if unit.key not in self.children:
+            child = self._child_of(users[0])
+        else:
             title = f"shared {unit.name} {unit.key[:6]}"
-            self.children[unit.key] = tracking.start_child(title, {"sweep": self.name})
-            with tracking.logging_to(self.children[unit.key]):
-                tracking.log_params(_parameters(unit))
-        return self._task(unit, self.children[unit.key])
-
-    def _task(self, unit: Unit, child: str | None) -> Task:
+            child = self._child(unit.key, title, {"sweep": self.name}, [unit])
         return Task(unit, tracking.environment(child) | self.environment)
 
     def wanted(self, unit: Unit) -> bool:
@@ -187,31 +194,27 @@ class _Watch:
     def _users(self, unit: Unit) -> list[Run]:
         return [run for run in self.plan.runs if unit.key in run.units]
 
-    def _child(self, run: Run) -> str | None:
-        if run.name not in self.children:
-            tags = {"sweep": self.name, "member": run.member, "seed": run.seed}
-            self.children[run.name] = tracking.start_child(run.name, tags)
-            with tracking.logging_to(self.children[run.name]):
-                for key in run.units:
-                    tracking.log_params(_parameters(self.plan.units[key]))
-        return self.children[run.name]
+    def _child_of(self, run: Run) -> str | None:
+        tags = {"sweep": self.name, "member": run.member, "seed": run.seed}
+        return self._child(run.name, run.name, tags, [self.plan.units[key] for key in run.units])
 
-    def _record(self, run: Run, reason: str = "", figures: dict[str, float] | None = None) -> None:
-        child = self._child(run)
+    def _child(
+        self, key: str, title: str, tags: Mapping[str, object], units: list[Unit]
+    ) -> str | None:
+        if key not in self.children:
+            self.children[key] = tracking.start_child(title, tags)
+            with tracking.logging_to(self.children[key]):
+                for unit in units:
+                    tracking.log_params(unit.plain_parameters())
+        return self.children[key]
+
+    def _record(self, run: Run, reason: str = "", metrics: dict[str, float] | None = None) -> None:
+        child = self._child_of(run)
         record = RunRecord(
             member=run.member, seed=run.seed, status="failed" if reason else "finished",
-            reason=" ".join(reason.split()), figures=figures or {}, overrides=run.overrides,
-            units={self.plan.units[k].name: str(self.plan.units[k].folder) for k in run.units},
-            key=key_of(run), mlflow_run=child,
+            reason=" ".join(reason.split()), metrics=metrics or {}, overrides=run.overrides,
+            files=run.files, key=run.key, mlflow_run=child,
         )  # fmt: skip
         write_record(self.folder, record)
         self.records[run.name] = record
         tracking.end_run(child, "FAILED" if reason else "FINISHED", record.reason)
-
-
-def _parameters(unit: Unit) -> dict[str, object]:
-    return {
-        name.removeprefix("params:"): tracking.plain(value)
-        for name, value in unit.parameters.items()
-        if name != MACHINE
-    }

@@ -1,73 +1,55 @@
-"""An Optuna study of which every trial is queued, so that workers neither lose nor double one."""
+"""An Optuna study in a database that several workers share."""
 
-import fcntl
 import json
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from hand_pipeline import tracking
-from hand_pipeline.sweeps.declaration import SweepError
-from hand_pipeline.sweeps.tuning_config import TuningConfig
+from hand_pipeline.sweeps.declaration import SweepError, TuningConfig
 
 QUESTION = "question"
 AGAIN = "again"
 """Attribute of a trial that stands in for an interrupted one: its number."""
-_PATIENCE = 60.0  # seconds that another worker may take to fill the queue
 _TRIES = 10  # at opening a database in which others make the tables at the same moment
 
 
 @contextmanager
-def _no_warnings() -> Iterator[None]:
+def no_warnings() -> Iterator[None]:
     """Optuna calls experimental what it has had for years: heartbeats, grouped parameters."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
 
 
-class PerTrialSampler(BaseSampler):
-    """Draws by seed and number of the trial, so that workers side by side draw differently."""
+class PerTrialSampler(TPESampler):
+    """Draws by seed and number of the trial, so that workers side by side draw differently, and a
+    study that goes on does not draw its first trials again.
 
-    def __init__(self, kind: str, seed: int):
-        self.kind, self.seed = kind, seed
-        self.inner: BaseSampler = RandomSampler(seed)
+    Args:
+        cfg: `sampler: random` is a TPE that never stops to draw at random.
+    """
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Starts a trial: the sampler for it is made here."""
-        seed = (self.seed * 1_000_003 + trial.number) % 2**32
-        if self.kind == "tpe":
-            with _no_warnings():
-                self.inner = TPESampler(
-                    seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=8
-                )
-        else:
-            self.inner = RandomSampler(seed)
-        return self.inner.infer_relative_search_space(study, trial)
+    def __init__(self, cfg: TuningConfig, number: int = 0):
+        self.cfg = cfg
+        with no_warnings():
+            super().__init__(
+                seed=(cfg.seed * 1_000_003 + number) % 2**32, multivariate=True, group=True,
+                constant_liar=True, n_startup_trials=8 if cfg.sampler == "tpe" else cfg.trials,
+            )  # fmt: skip
 
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Values drawn together."""
-        return self.inner.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
-    ) -> Any:
-        """One value drawn alone: conditional ones, and all of the first trials."""
-        return self.inner.sample_independent(study, trial, param_name, param_distribution)
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Start anew for each trial."""
+        PerTrialSampler.__init__(self, self.cfg, trial.number)
+        super().before_trial(study, trial)
 
 
 def open_storage(url: str, cfg: TuningConfig) -> RDBStorage:
@@ -76,7 +58,7 @@ def open_storage(url: str, cfg: TuningConfig) -> RDBStorage:
     Raises:
         SweepError: it cannot be reached.
     """
-    with _no_warnings():
+    with no_warnings():
         retry = RetryHeartbeatStaleTrialCallback(max_retry=cfg.retries)
         for left in reversed(range(_TRIES)):
             try:
@@ -104,73 +86,33 @@ def _closed(url: str, error: Exception) -> str:
     )
 
 
-def pruner_of(cfg: TuningConfig) -> optuna.pruners.BasePruner:
-    """Stops trials worse than the median of former ones at the same step, if it is asked to."""
-    if cfg.pruning is None:
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.MedianPruner(
-        n_startup_trials=cfg.pruning.startup_trials, n_warmup_steps=cfg.pruning.warmup_steps
-    )
-
-
-def open_study(
-    storage: RDBStorage, cfg: TuningConfig, question: Mapping[str, Any], lock: Path
-) -> optuna.Study:
-    """The study of that name, new or as it stands, with all its trials queued.
+def open_study(storage: RDBStorage, cfg: TuningConfig, question: Mapping[str, Any]) -> optuna.Study:
+    """The study of that name, new or as it stands.
 
     Args:
         question: what the study asks: space, objective, fixed parameters, data.
-        lock: file by which workers of one machine take turns here.
 
     Raises:
         SweepError: the stored study asks something else.
     """
-    made: dict[str, Any] = {
-        "study_name": cfg.study, "storage": storage, "pruner": pruner_of(cfg),
-        "sampler": PerTrialSampler(cfg.sampler, cfg.seed),
-    }  # fmt: skip
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        try:
-            study = optuna.create_study(direction=cfg.direction, **made)
-            study.set_user_attr(QUESTION, json.dumps(question, sort_keys=True, default=str))
-        except optuna.exceptions.DuplicatedStudyError:
-            study = optuna.load_study(**made)
-            _wait_for(study, "queued")
-            _check_question(study, json.loads(json.dumps(question, default=str)), cfg)
-        for _ in range(cfg.trials - len(_originals(study))):
-            study.enqueue_trial({})
-        study.set_user_attr("queued", cfg.trials)
-    return study
-
-
-def _wait_for(study: optuna.Study, attribute: str) -> None:
-    """A worker on another machine may be filling the queue; if it died, we do."""
-    end = time.monotonic() + _PATIENCE
-    while attribute not in study.user_attrs and time.monotonic() < end:
-        time.sleep(0.2)
-
-
-def _originals(study: optuna.Study) -> list[FrozenTrial]:
-    return [t for t in study.get_trials(deepcopy=False) if retried(t) is None]
-
-
-def retried(trial: FrozenTrial) -> int | None:
-    """The trial that this one is run in place of: its worker died, or was interrupted."""
-    number: int | None = trial.system_attrs.get("failed_trial", trial.user_attrs.get(AGAIN))
-    return number
-
-
-def _check_question(study: optuna.Study, question: dict[str, Any], cfg: TuningConfig) -> None:
-    stored = json.loads(study.user_attrs.get(QUESTION, "{}"))
-    if different := _differences(stored, question):
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if cfg.pruning is not None:
+        pruner = optuna.pruners.MedianPruner(cfg.pruning.startup_trials, cfg.pruning.warmup_steps)
+    study = optuna.create_study(
+        storage=storage, study_name=cfg.study, direction=cfg.direction, pruner=pruner,
+        sampler=PerTrialSampler(cfg), load_if_exists=True,
+    )  # fmt: skip
+    asked = json.loads(json.dumps(question, sort_keys=True, default=str))
+    if QUESTION not in study.user_attrs:
+        study.set_user_attr(QUESTION, json.dumps(asked))
+    elif different := _differences(json.loads(study.user_attrs[QUESTION]), asked):
         raise SweepError(
             f"the study {cfg.study!r} was started with another question, and its trials cannot be "
             f"mixed with new ones: {'; '.join(different)}. Give `tuning.study` another name, or "
             "take the change back"
         )
+    return study
 
 
 def _differences(stored: Any, asked: Any, name: str = "") -> list[str]:
@@ -183,46 +125,24 @@ def _differences(stored: Any, asked: Any, name: str = "") -> list[str]:
     return [] if stored == asked else [f"{name} was {stored}, is {asked}"]
 
 
-def claim(study: optuna.Study, storage: RDBStorage) -> Trial | None:
-    """The next queued trial, for this worker alone; None if there is none."""
-    study_id = storage.get_study_id_from_name(study.study_name)
-    for frozen in storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.WAITING,)):
-        number = frozen.number
-        try:
-            mine = storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            continue
-        if mine:
-            storage.record_heartbeat(frozen._trial_id)
-            trial = Trial(study, frozen._trial_id)
-            assert trial.number == number
-            return trial
-    return None
+def retried(trial: FrozenTrial) -> int | None:
+    """The trial that this one is run in place of: its worker died, or was interrupted."""
+    number: int | None = trial.system_attrs.get("failed_trial", trial.user_attrs.get(AGAIN))
+    return number
 
 
-def running(study: optuna.Study) -> bool:
-    """Whether a trial is under way, here or elsewhere; those of dead workers are queued again."""
-    with _no_warnings():
+def count_left(study: optuna.Study, cfg: TuningConfig) -> tuple[int, int]:
+    """Trials that have not ended, and how many of these are under way, here or elsewhere.
+
+    A dead worker's trial is failed and queued again here, so it has not ended.
+    """
+    with no_warnings():
         optuna.storages.fail_stale_trials(study)
-    return bool(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
-
-
-@contextmanager
-def heartbeat(storage: RDBStorage, trial: Trial, seconds: int) -> Iterator[None]:
-    """Tell the database every few seconds that the trial's worker is alive."""
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(seconds):
-            try:
-                storage.record_heartbeat(trial._trial_id)
-            except SQLAlchemyError:
-                continue  # the database was away for a moment; the next beat tells it
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    trials = study.get_trials(deepcopy=False)
+    again = {
+        number for t in trials
+        for number in (*t.system_attrs.get("retry_history", ()), t.user_attrs.get(AGAIN))
+    }  # fmt: skip
+    ended = [t for t in trials if t.state.is_finished() and t.number not in again]
+    running = [t for t in trials if t.state == TrialState.RUNNING]
+    return cfg.trials - len(ended), len(running)

@@ -3,39 +3,32 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.storages import RDBStorage
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hand_pipeline import tracking
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.provenance import code_hash
 from hand_pipeline.sweeps import pruning
-from hand_pipeline.sweeps.declaration import ParameterRange, SweepError
-from hand_pipeline.sweeps.plan import Plan, Request, make_plan
-from hand_pipeline.sweeps.project import MACHINE, Project
-from hand_pipeline.sweeps.run import run_plan
-from hand_pipeline.sweeps.study import (
-    AGAIN,
-    claim,
-    heartbeat,
-    open_storage,
-    open_study,
-    retried,
-    running,
-)
-from hand_pipeline.sweeps.tuning_config import TuningConfig, as_list
+from hand_pipeline.sweeps.declaration import ParameterRange, SweepError, TuningConfig, as_list
+from hand_pipeline.sweeps.plan import Run, make_plan
+from hand_pipeline.sweeps.project import Project
+from hand_pipeline.sweeps.run import plan_on_ground, run_plan
+from hand_pipeline.sweeps.study import AGAIN, count_left, open_storage, open_study, retried
 
 logger = logging.getLogger(__name__)
 _COLUMN = "objective"
 
 
 def tune(project: Project, cfg: TuningConfig, machine: MachineConfig) -> optuna.Study:
-    """Run trials until all of the study are done, here and by other workers.
+    """Run trials until all of the study have ended, here and by other workers.
+
+    Workers that look at the same moment may each start the last trial: of several, the study may
+    get a trial more for each but one.
 
     Raises:
         SweepError: the space, the chain, the database or the stored study is not in order; or no
@@ -45,15 +38,14 @@ def tune(project: Project, cfg: TuningConfig, machine: MachineConfig) -> optuna.
     url = cfg.storage or f"sqlite:///{project.sweeps / 'studies.db'}"
     project.sweeps.mkdir(parents=True, exist_ok=True)
     storage = open_storage(url, cfg)
-    study = open_study(storage, cfg, question, project.sweeps / f"{cfg.study}.lock")
+    study = open_study(storage, cfg, question)
     logger.info("study %s in %s", cfg.study, storage.engine.url.render_as_string())
-    while True:
-        if (trial := claim(study, storage)) is not None:
-            _run_trial(project, cfg, machine, study, storage, trial, url)
-        elif running(study):
+    objective, watched = _objective(project, cfg, machine, url), _check_watched(cfg)
+    while (counts := count_left(study, cfg))[0] > 0:
+        if counts[1] < counts[0]:
+            study.optimize(objective, n_trials=1, catch=(SweepError,), callbacks=[watched])
+        else:
             time.sleep(min(1.0, cfg.heartbeat))  # theirs may fail, and then it is ours to retry
-        elif not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            break
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         reasons = {str(t.user_attrs.get("reason", "its worker died")) for t in study.get_trials()}
         raise SweepError("no trial succeeded: " + "; ".join(sorted(reasons)))
@@ -72,15 +64,10 @@ def check_space(project: Project, cfg: TuningConfig) -> dict[str, Any]:
     """
     ends = {path: _ends(one) for path, one in cfg.space.items()}
     first = {path: values[0] for path, values in ends.items()}
-    requests = [_request(cfg, path, first | {path: v}) for path in ends for v in ends[path]]
-    plan = make_plan(project, requests)
+    runs = [_run(cfg, path, first | {path: v}) for path in ends for v in ends[path]]
+    plan = plan_on_ground(f"study {cfg.study}", project, lambda: make_plan(project, runs))
     units = [plan.units[key] for key in plan.runs[0].units]
-    fixed = {
-        name.removeprefix("params:"): tracking.plain(value)
-        for unit in units
-        for name, value in unit.parameters.items()
-        if name != MACHINE
-    }
+    fixed = {name: value for unit in units for name, value in unit.plain_parameters().items()}
     for path in cfg.space:
         _remove(fixed, path)
     return {
@@ -110,8 +97,8 @@ def _remove(parameters: dict[str, Any], path: str) -> None:
             place.pop(last, None)
 
 
-def _request(cfg: TuningConfig, name: str, values: Mapping[str, Any]) -> Request:
-    return Request(name, 0, cfg.chain, cfg.fixed | dict(values), {_COLUMN: cfg.objective})
+def _run(cfg: TuningConfig, name: str, values: Mapping[str, Any]) -> Run:
+    return Run(name, 0, cfg.chain, cfg.fixed | dict(values), {_COLUMN: cfg.objective})
 
 
 def suggest(trial: Trial, cfg: TuningConfig) -> dict[str, Any]:
@@ -131,46 +118,39 @@ def suggest(trial: Trial, cfg: TuningConfig) -> dict[str, Any]:
     return values
 
 
-def _run_trial(
-    project: Project,
-    cfg: TuningConfig,
-    machine: MachineConfig,
-    study: optuna.Study,
-    storage: RDBStorage,
-    trial: Trial,
-    url: str,
-) -> None:
-    values = suggest(trial, cfg)
-    name = f"trial_{trial.number}"
-    try:
-        plan: Plan = make_plan(project, [_request(cfg, name, values)])
-        with heartbeat(storage, trial, cfg.heartbeat):
-            folder = project.sweeps / cfg.study
+def _objective(
+    project: Project, cfg: TuningConfig, machine: MachineConfig, url: str
+) -> Callable[[Trial], float]:
+    """What Optuna optimizes: the objective of one trial's run; a `SweepError` fails the trial."""
+
+    def objective(trial: Trial) -> float:
+        values = suggest(trial, cfg)
+        try:
+            plan = make_plan(project, [_run(cfg, f"trial_{trial.number}", values)])
             environment = _environment(cfg, trial, url)
+            folder = project.sweeps / cfg.study
             (record,) = run_plan(cfg.study, plan, folder, machine, environment).values()
-    except SweepError as error:  # values that only together are impossible
-        trial.set_user_attr("reason", str(error))
-        study.tell(trial.number, state=TrialState.FAIL)
-        return
-    except BaseException:
-        study.tell(trial.number, state=TrialState.FAIL)
-        # interrupted, not failed: it is run again
-        study.enqueue_trial(trial.params, user_attrs={AGAIN: trial.number})
-        raise
-    trial.set_user_attr("mlflow_run", record.mlflow_run)
-    told = storage.get_trial(trial._trial_id).user_attrs  # by the process that trained
-    stopped = told.get(pruning.PRUNED, {}).get("trial") == trial.number
-    if record.status == "finished":
-        study.tell(trial.number, record.figures[_COLUMN])
-    elif stopped:
-        study.tell(trial.number, state=TrialState.PRUNED)
-    else:
+        except SweepError as error:  # values that only together are impossible
+            trial.set_user_attr("reason", str(error))
+            raise
+        except BaseException:  # interrupted, not failed: it is run again
+            trial.study.enqueue_trial(trial.params, user_attrs={AGAIN: trial.number})
+            raise
+        # read anew: the process that trained has written there
+        told = trial.study.trials[trial.number].user_attrs.get(pruning.PRUNED, {})
+        pruned = told.get("trial") == trial.number
+        with tracking.logging_to(record.mlflow_run):
+            state = "pruned" if pruned else record.status
+            tracking.log_tags({"study": cfg.study, "trial": trial.number, "state": state})
+        trial.set_user_attr("mlflow_run", record.mlflow_run)
+        if record.status == "finished":
+            return record.metrics[_COLUMN]
+        if pruned:
+            raise optuna.TrialPruned(record.reason)
         trial.set_user_attr("reason", record.reason)
-        study.tell(trial.number, state=TrialState.FAIL)
-    with tracking.logging_to(record.mlflow_run):
-        state = "pruned" if stopped else record.status
-        tracking.log_tags({"study": cfg.study, "trial": trial.number, "state": state})
-    _check_watched(cfg, trial)
+        raise SweepError(record.reason)
+
+    return objective
 
 
 def _environment(cfg: TuningConfig, trial: Trial, url: str) -> dict[str, str]:
@@ -185,15 +165,18 @@ def _environment(cfg: TuningConfig, trial: Trial, url: str) -> dict[str, str]:
     return {pruning.TRIAL: json.dumps(told), tracking.WATCHER: "hand_pipeline.sweeps.pruning:watch"}
 
 
-def _check_watched(cfg: TuningConfig, trial: Trial) -> None:
-    """Say after the first trial, not after the last, that nothing can be pruned."""
-    frozen = trial.study.trials[trial.number]
-    seen = frozen.user_attrs.get(pruning.SEEN)
-    if cfg.pruning is not None and seen and not frozen.intermediate_values:
-        raise SweepError(
-            f"pruning watches {cfg.pruning.record!r}, which no training records; there are "
-            f"{', '.join(seen)}"
-        )
+def _check_watched(cfg: TuningConfig) -> Callable[[optuna.Study, FrozenTrial], None]:
+    """Says after the first trial, not after the last, that nothing can be pruned."""
+
+    def check(_: optuna.Study, trial: FrozenTrial) -> None:
+        seen = trial.user_attrs.get(pruning.SEEN)
+        if cfg.pruning is not None and seen and not trial.intermediate_values:
+            raise SweepError(
+                f"pruning watches {cfg.pruning.record!r}, which no training records; there are "
+                f"{', '.join(seen)}"
+            )
+
+    return check
 
 
 def best_run(project: Project, cfg: TuningConfig, study: optuna.Study) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from hand_pipeline.data.hand_dataset import LabelledSubset, LabelsConfig
 from hand_pipeline.data.hand_images import read_bad_photos
 from hand_pipeline.data.hand_mix import HandMix, MixConfig, open_training_hands
 from hand_pipeline.data.loader import batches_from
-from hand_pipeline.provenance import code_version, run_key
+from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
 from hand_pipeline.training.launch import launch
 from hand_pipeline.training.loop import Record, TrainConfig, fit
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 LabelledHands = HandMix | LabelledSubset | WithKeypoints
 """What `open_hands` gives."""
+
+_TRAINING, _DATA = "hand_pipeline.training", "hand_pipeline.data"
 
 
 @runtime_checkable
@@ -130,13 +132,16 @@ def running_checkpoint(
 
     Args:
         data: hash of the input data.
-        decisive: configurations, hashes of starting weights.
+        decisive: configurations, hashes of starting weights. The code that counts is `training`,
+            `data` and all that the configurations' modules import: the paper whose they are.
     """
+    papers = {type(value).__module__ for value in decisive.values() if isinstance(value, Config)}
+    code = code_hash(_TRAINING, _DATA, *sorted(papers))
     plain = {
         name: value.model_dump(mode="json") if isinstance(value, Config) else value
         for name, value in {"training": training, **decisive}.items()
     }
-    key = run_key(stage=stage, data=data, code=code_version(), **plain)
+    key = run_key(stage=stage, data=data, code=code, **plain)
     return machine.workspace / stage / f"{key}.safetensors"
 
 

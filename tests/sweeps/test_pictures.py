@@ -1,4 +1,4 @@
-"""The grid of `comparisons` shows each member's own meshes and errors."""
+"""The hands that a sweep draws: each member's own meshes and errors."""
 
 from pathlib import Path
 from typing import Any
@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.fixtures.write import write_fixture
 
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.predict import PredictedHands, save_predictions
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods.pymaf.config import PyMAFConfig
-from hand_pipeline.pipelines import comparisons as nodes
-from hand_pipeline.sweeps.declaration import SweepConfig
+from hand_pipeline.sweeps import pipeline as pictures
+from hand_pipeline.sweeps.declaration import SweepConfig, SweepError
 from hand_pipeline.sweeps.project import Project
-from hand_pipeline.sweeps.records import RunRecord, write_record
+from hand_pipeline.sweeps.results import RunRecord, write_record
+from tests.fixtures.write import write_fixture
 
+COLUMN = "PA-MPVPE mm"
 SHIFT = {"supervised": 0.01, "handmim": 0.02}
 """Metres that a model's hands lie off the truth; its errors are told as ten times as many mm."""
 
@@ -33,10 +33,10 @@ def sweep() -> SweepConfig:
     return SweepConfig(
         title="models",
         chain=["evaluate"],
-        columns={nodes.ERROR: "evaluate_metrics:handmim.pa_mpvpe_mm"},
+        columns={COLUMN: "evaluate_metrics:handmim.pa_mpvpe_mm"},
         picture={"shown": 3},
         members=[
-            {"name": "scratch", "columns": {nodes.ERROR: "evaluate_metrics:supervised.x"}},
+            {"name": "scratch", "columns": {COLUMN: "evaluate_metrics:supervised.x"}},
             {"name": "handmim"},
             {"name": "broken"},
         ],
@@ -44,7 +44,7 @@ def sweep() -> SweepConfig:
 
 
 @pytest.fixture
-def project(tmp_path: Path, hands: Path, sweep: SweepConfig) -> Project:
+def project(tmp_path: Path, hands: Path, sweep: SweepConfig, untrained: Path) -> Project:
     """Finished runs of two members; a third has failed."""
     project = Project(tmp_path, tmp_path / "data", "smoke", {}, {})
     held_out = open_labelled_hands(hands, "evaluation", ManoHand())
@@ -69,14 +69,17 @@ def project(tmp_path: Path, hands: Path, sweep: SweepConfig) -> Project:
             errors = [10 * 1000 * shift + i for i in order]
             tables.append(pd.DataFrame({"id": ids, "pa_mpvpe_mm": errors, "model": model}))
         pd.concat(tables).to_csv(work / "samples_table.csv", index=False)
-        units = {"predict_held_out": str(work), "score": str(work)}
-        record = RunRecord(member=member, seed=0, status="finished", key="k", units=units)
-        write_record(project.sweeps / "comparisons", record)
+        files = {
+            "labelled_hands": hands, "predicted_hands": work / "predicted_hands",
+            "samples_table": work / "samples_table.csv", "handmim_method": untrained,
+        }  # fmt: skip
+        record = RunRecord(member=member, seed=0, status="finished", key="k", files=files)
+        write_record(project.sweeps / "rates", record)
     return project
 
 
 def test_members_are_drawn_with_the_model_that_stands_for_them(
-    project: Project, sweep: SweepConfig, hands: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, sweep: SweepConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, Any] = {}
 
@@ -84,10 +87,10 @@ def test_members_are_drawn_with_the_model_that_stands_for_them(
         drawn.update(vertices=vertices, truth=truth, captions=captions)
         return Image.new("RGB", (8, 8))
 
-    monkeypatch.setattr(nodes, "comparison_grid", draw)
+    monkeypatch.setattr(pictures, "comparison_grid", draw)
     rows = [("scratch", 0, "finished"), ("handmim", 0, "finished"), ("broken", 0, "failed")]
     runs = pd.DataFrame(rows, columns=["member", "seed", "status"])
-    nodes.draw_members(project, sweep, runs, hands, PyMAFConfig())
+    pictures.draw_hands("rates", project, sweep, runs)
     assert list(drawn["vertices"]) == ["scratch", "handmim"]
     for member, model in (("scratch", "supervised"), ("handmim", "handmim")):
         off = drawn["vertices"][member] - drawn["truth"]
@@ -98,11 +101,17 @@ def test_members_are_drawn_with_the_model_that_stands_for_them(
         assert caption.endswith(f"scratch {100 + place}.0, handmim {200 + place}.0 mm")
 
 
-def test_the_picture_has_a_column_a_member(
-    project: Project, sweep: SweepConfig, hands: Path
-) -> None:
+def test_the_picture_has_a_column_a_member(project: Project, sweep: SweepConfig) -> None:
     runs = pd.DataFrame({"member": ["handmim"], "seed": [0], "status": ["finished"]})
-    one = nodes.draw_members(project, sweep, runs, hands, PyMAFConfig())
+    one = pictures.draw_hands("rates", project, sweep, runs)
     both = pd.concat([runs, runs.assign(member="scratch")])
-    two = nodes.draw_members(project, sweep, both, hands, PyMAFConfig())
+    two = pictures.draw_hands("rates", project, sweep, both)
     assert two.width - one.width == pytest.approx(one.width / 3, abs=4)
+
+
+def test_a_chain_without_predicted_hands_is_told(project: Project, sweep: SweepConfig) -> None:
+    record = RunRecord(member="broken", seed=0, status="finished", key="k")
+    write_record(project.sweeps / "rates", record)
+    runs = pd.DataFrame({"member": ["broken"], "seed": [0], "status": ["finished"]})
+    with pytest.raises(SweepError, match="that of broken leaves no labelled_hands, predicted"):
+        pictures.draw_hands("rates", project, sweep, runs)
