@@ -1,5 +1,6 @@
 """Keys of runs change with everything that decides a result; one answer to what code that is."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -7,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.methods.maskhand.vq_mano import VqManoConfig
+from hand_pipeline.data.pose_set import Poses, PoseSet
+from hand_pipeline.methods.maskhand.config import VqManoConfig
+from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.provenance import code_folders, code_hash, run_key
 from hand_pipeline.training import run as training_run
 from hand_pipeline.training.loop import TrainConfig
@@ -67,23 +71,35 @@ def test_what_a_paper_imports_counts_also_where_only_its_configuration_is_named(
 def test_a_sweep_and_a_running_checkpoint_ask_the_same(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, counts: bool
 ) -> None:
+    monkeypatch.setattr(
+        training_run, "code_hash", lambda *modules: code_hash(*modules, source=source)
+    )
+    machine, steps = MachineConfig(workspace=tmp_path), TrainConfig(steps=1, batch_size=1, lr=1)
+    method = VqMano(VqManoConfig(num_tokens=16, num_codes=8, code_dim=4, width=8))
+    poses = Poses(("flat",), torch.eye(3).repeat(1, 16, 1, 1), torch.zeros(1, 10))
+    hands = PoseSet({"one": poses}, {"one": 1.0})
+
     def keys() -> tuple[str, Path]:
-        monkeypatch.setattr(
-            training_run, "code_hash", lambda *modules: code_hash(*modules, source=source)
-        )
-        machine, training = (
-            MachineConfig(workspace=tmp_path),
-            TrainConfig(steps=1, batch_size=1, lr=1),
-        )
-        checkpoint = training_run.running_checkpoint(
-            machine, "tokenizer", training, data="d", cfg=VqManoConfig()
-        )
+        checkpoint = training_run.running_checkpoint(machine, "tokenizer", steps, method, hands)
         return code_hash(TOKENIZER, source=source), checkpoint
 
     before = keys()
     edit(source, name)
     unit, checkpoint = keys()
     assert (unit != before[0], checkpoint != before[1]) == (counts, counts)
+
+
+def test_a_class_from_elsewhere_counts_by_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_method.py").write_text("class Own: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("own_method")
+    before = code_hash("hand_pipeline.training.loop", module.__name__)
+    assert before != code_hash("hand_pipeline.training.loop")
+    (tmp_path / "own_method.py").write_text("class Own:\n    better = True\n")
+    code_hash.cache_clear()
+    assert before != code_hash("hand_pipeline.training.loop", module.__name__)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.util
 import json
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -69,14 +70,23 @@ def code_folders(
 def code_hash(*modules: str, source: Path | None = None) -> str:
     """Hash of all files of `code_folders`: a result holds while it is the same.
 
+    Args:
+        modules: the first says whose package it is; those of others, where a user's own method
+            or data set may be, count by their one file.
+        source: as for `code_folders`.
+
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    folders = code_folders(*modules, source=source)
-    source = source or _source_of(modules[0].partition(".")[0])
+    package = modules[0].partition(".")[0]
+    own = [m for m in modules if m.partition(".")[0] == package]
+    others = {getattr(sys.modules.get(m), "__file__", None) for m in modules if m not in own}
     digest = hashlib.sha256()
-    for part in folders:
-        path = source / part
+    for file in sorted(Path(file) for file in others if file):
+        digest.update(file.read_bytes())
+    folders = code_folders(*own, source=source)
+    source = source or _source_of(package)
+    for path in (source / part for part in folders):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and file.parent.name != "__pycache__":
                 digest.update(file.relative_to(source).as_posix().encode() + file.read_bytes())

@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 LabelledHands = HandMix | LabelledSubset | WithKeypoints
 """What `open_hands` gives."""
 
-_TRAINING, _DATA = "hand_pipeline.training", "hand_pipeline.data"
-
 
 @runtime_checkable
 class TrainingData(Protocol):
@@ -104,10 +102,7 @@ def train(
     """
     seed_everything(training.seed)
     method = build()
-    checkpoint = running_checkpoint(
-        machine, stage, training, data=data.fingerprint, start=tensors_hash(method.state_dict()),
-        method=method.name, **method.configs,
-    )  # fmt: skip
+    checkpoint = running_checkpoint(machine, stage, training, method, data)
     if not checkpoint.exists():
         bad_photos_of(machine, stage).unlink(missing_ok=True)  # of another run
     tensors, history = launch(
@@ -123,25 +118,23 @@ def train(
 
 
 def running_checkpoint(
-    machine: MachineConfig, stage: str, training: TrainConfig, /, data: str, **decisive: Any
+    machine: MachineConfig, stage: str, training: TrainConfig, method: Method, data: TrainingData
 ) -> Path:
     """Where a run keeps its running checkpoint: a name made of everything that decides its result.
 
     It lies outside every stage's outputs, because DVC deletes those before it runs a stage. The
     same configuration, data, starting weights and code find it again; anything else never does.
+    The code is that of the training, of the method's paper and of the data set's class.
 
     Args:
-        data: hash of the input data.
-        decisive: configurations, hashes of starting weights. The code that counts is `training`,
-            `data` and all that the configurations' modules import: the paper whose they are.
+        method: as it starts.
     """
-    papers = {type(value).__module__ for value in decisive.values() if isinstance(value, Config)}
-    code = code_hash(_TRAINING, _DATA, *sorted(papers))
-    plain = {
-        name: value.model_dump(mode="json") if isinstance(value, Config) else value
-        for name, value in {"training": training, **decisive}.items()
-    }
-    key = run_key(stage=stage, data=data, code=code, **plain)
+    key = run_key(
+        stage=stage, data=data.fingerprint, method=method.name,
+        code=code_hash(__name__, type(method).__module__, type(data).__module__),
+        start=tensors_hash(method.state_dict()), training=training.model_dump(mode="json"),
+        configs={name: cfg.model_dump(mode="json") for name, cfg in method.configs.items()},
+    )  # fmt: skip
     return machine.workspace / stage / f"{key}.safetensors"
 
 
