@@ -180,8 +180,9 @@ def end_run(run: str | None, status: str, reason: str = "") -> None:
     _at_server(lambda server: server.deliver_below(run), patient=not last)
     if last and (waiting := _spool().runs(run)):
         logger.warning(
-            "records of %d runs wait in %s: send them with `python -m hand_pipeline "
-            "upload-records` when MLflow is back", len(waiting), _spool().folder,
+            "not sent to MLflow: the records that wait in %s, of %d run(s). When the server is "
+            "back, `python -m hand_pipeline upload-records` sends them",
+            _spool().folder, len(waiting),
         )  # fmt: skip
 
 
