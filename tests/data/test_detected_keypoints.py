@@ -134,7 +134,7 @@ def test_hands_that_the_file_lacks_are_an_error_unless_allowed(hands: HandImages
 
 def test_pictures_of_another_size_are_refused(hands: HandImages) -> None:
     wrapped = WithKeypoints(hands, made_up(hands.ids, size=128))
-    with pytest.raises(DataSetError, match="pictures of 128 x 128, these are 224 x 224"):
+    with pytest.raises(DataSetError, match="images of 128 x 128, these are 224 x 224"):
         wrapped.collate([wrapped[0]])
 
 

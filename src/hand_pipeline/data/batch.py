@@ -130,7 +130,7 @@ class HandBatch(Batch):
 
 @dataclass(frozen=True)
 class PoseBatch(Batch):
-    """Right hands without pictures; same conventions as `HandBatch`.
+    """Right hands without images; same conventions as `HandBatch`.
 
     Attributes:
         mano_pose: rotation matrices of wrist and 15 joints, full pose.

@@ -39,7 +39,7 @@ def imagenet_normalize(
 def imagenet_denormalize(
     images: Float[Tensor, "batch 3 height width"],
 ) -> Float[Tensor, "batch 3 height width"]:
-    """The inverse of `imagenet_normalize`, for pictures."""
+    """The inverse of `imagenet_normalize`, for images."""
     return images * _rgb(images, IMAGENET_STD) + _rgb(images, IMAGENET_MEAN)
 
 

@@ -1,4 +1,4 @@
-"""2D joints that a detector saw in the pictures of a labelled set: a file of them, and a wrapper
+"""2D joints that a detector saw in the images of a labelled set: a file of them, and a wrapper
 that hands them to whoever learns from the set."""
 
 import hashlib
@@ -33,10 +33,10 @@ class DetectedKeypoints:
 
     Attributes:
         ids: of the hands, as in the set.
-        points: px of the picture that the set gives before any augmentation (`HandImages`: the
+        points: px of the image that the set gives before any augmentation (`HandImages`: the
             crop, in which a left hand is mirrored); left edge 0. Zero where nothing was found.
         confidence: 0 (not found) to 1.
-        image_size: side of those pictures, px.
+        image_size: side of those images, px.
         settings: which detector, and its settings; anything JSON can hold.
     """
 
@@ -124,7 +124,7 @@ class WithKeypoints(Dataset[Any]):
 
     Args:
         hands: the set.
-        keypoints: of its pictures.
+        keypoints: of its images.
         missing: "none" gives hands that the file lacks the confidence 0; they are counted.
 
     Attributes:
@@ -156,14 +156,14 @@ class WithKeypoints(Dataset[Any]):
         """The set's batch with its keypoints.
 
         Raises:
-            DataSetError: the pictures have another size than those that the detector saw.
+            DataSetError: the images have another size than those that the detector saw.
         """
         batch = self.hands.collate(samples)
         size = self.keypoints.image_size
         if batch.images.shape[-2:] != (size, size):
             height, width = batch.images.shape[-2:]
             raise DataSetError(
-                f"the keypoints are pixels of pictures of {size} x {size}, these are {width} x "
+                f"the keypoints are pixels of images of {size} x {size}, these are {width} x "
                 f"{height}; detect again with the crops of this run (crop_scale, crop_size)"
             )
         return replace(batch, keypoints=self.keypoints.of(batch.ids, self.missing))
@@ -184,11 +184,11 @@ def joined(members: Mapping[str, DetectedKeypoints]) -> DetectedKeypoints:
     """Keypoints of the members of a `hand_mix.HandMix`, under the mix's ids.
 
     Raises:
-        DataSetError: none are given, or their pictures are of several sizes.
+        DataSetError: none are given, or their images are of several sizes.
     """
     sizes = {name: member.image_size for name, member in members.items()}
     if len(set(sizes.values())) != 1:
-        raise DataSetError(f"sets in one batch need pictures of one size, got keypoints of {sizes}")
+        raise DataSetError(f"sets in one batch need images of one size, got keypoints of {sizes}")
     return DetectedKeypoints(
         ids=tuple(f"{name}/{each}" for name, member in members.items() for each in member.ids),
         points=np.concatenate([member.points for member in members.values()]),

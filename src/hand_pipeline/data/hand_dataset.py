@@ -45,7 +45,7 @@ class HandDataset(Protocol):
 
     @property
     def crop_scale(self) -> float:
-        """Side of a picture over the longer side of the hand in it, as a rule."""
+        """Side of an image over the longer side of the hand in it, as a rule."""
         ...
 
 

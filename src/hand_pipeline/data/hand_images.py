@@ -163,7 +163,7 @@ class HandImages(Dataset[HandSample]):
         chosen = self.manifest.select(rows)
         matrix, left = self._matrices(chosen), torch.from_numpy(~chosen.is_right)
         side = torch.where(left[:, None], _MIRROR, 1.0)
-        # A left hand's crop is the picture of the mirrored scene: A K X = (A K D) (D X).
+        # A left hand's crop is the image of the mirrored scene: A K X = (A K D) (D X).
         camera = matrix @ self._cameras(chosen) @ torch.diag_embed(side)
         points, has_points = _label(chosen, "joints_3d")
         pixels, has_pixels = _label(chosen, "joints_2d")

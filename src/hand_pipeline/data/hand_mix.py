@@ -56,7 +56,7 @@ class HandMix(Dataset[MixSample]):
     before all have come once.
 
     Args:
-        members: the sets by name; pictures of one size.
+        members: the sets by name; images of one size.
         weights: of each set, relative.
 
     Raises:

@@ -2,7 +2,7 @@
 
 MaskHand (arXiv 2412.13393): "80 %" and "90 %" of the hand hidden.
 
-Deviation: the paper shows pictures only. They have the hand's tight box cut into about 10 x 10
+Deviation: the paper shows images only. They have the hand's tight box cut into about 10 x 10
 cells, most of them black; we paint that share of 100 cells, chosen at random.
 """
 
@@ -87,13 +87,13 @@ def black_cells(index: int, cfg: OcclusionConfig) -> Bool[np.ndarray, "grid grid
 
 
 def tight_boxes(batch: HandBatch) -> Float[Tensor, "batch 4"]:
-    """Left, top, right, bottom of each hand in its picture, px.
+    """Left, top, right, bottom of each hand in its image, px.
 
     Of the mesh where it is labelled, else of the labelled joints, which leaves out some skin at
-    the rim; cut at the picture's border.
+    the rim; cut at the image's border.
 
     Raises:
-        ValueError: a hand has neither, or none of it is in the picture.
+        ValueError: a hand has neither, or none of it is in the image.
     """
     unlabelled = ~(batch.has_vertices | batch.has_joints_2d.any(1))
     if unlabelled.any():
@@ -109,7 +109,7 @@ def tight_boxes(batch: HandBatch) -> Float[Tensor, "batch 4"]:
     high = torch.where(used, points, -torch.inf).amax(1).minimum(size)
     outside = (low >= high).any(1)
     if outside.any():
-        raise ValueError(f"the hand of {_name(batch, outside)} is outside its picture")
+        raise ValueError(f"the hand of {_name(batch, outside)} is outside its image")
     return torch.cat([low, high], dim=1)
 
 

@@ -25,7 +25,7 @@ _BLOCK = (
     256  # poses drawn together; fixed, so that a pose does not depend on how many are asked for
 )
 _SEED = 0  # of the drawn poses
-_STREAM = 2  # other hands than `synthetic`'s training (0) and evaluation (1) pictures of a seed
+_STREAM = 2  # other hands than `synthetic`'s training (0) and evaluation (1) images of a seed
 
 
 class PosesConfig(Config):
@@ -140,7 +140,7 @@ def open_training_poses(labelled_hands: Path, cfg: PosesConfig, mano_model: Path
 
 
 def read_poses(kind: str, root: Path, split: str, mano_model: Path | None) -> Poses:
-    """The poses of a labelled set, each shot once, left hands mirrored; no picture is opened.
+    """The poses of a labelled set, each shot once, left hands mirrored; no image is opened.
 
     Args:
         kind: key of `hand_sets.HAND_SETS`.

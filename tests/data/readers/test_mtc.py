@@ -74,7 +74,7 @@ def test_only_views_that_show_the_whole_hand_are_used(
     assert found.images[2] == f"hdImgs/{sequence}/00002010/00_01_00002010.jpg"
     assert found.groups == (sequence,) * COUNT
     assert "9 of 12 hands left out" in caplog.text
-    for reason in ("not all in the picture (3)", "occluded (3)", "behind another hand (3)"):
+    for reason in ("not all in the image (3)", "occluded (3)", "behind another hand (3)"):
         assert reason in caplog.text
 
 

@@ -91,11 +91,11 @@ def broken(**change: Any) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (broken(xyz=np.ones((21, 3))), r"picture 0 has xyz \(21, 3\), expected \(42, 3\)"),
-        (broken(K=None), r"picture 0 has K none, expected \(3, 3\)"),
+        (broken(xyz=np.ones((21, 3))), r"image 0 has xyz \(21, 3\), expected \(42, 3\)"),
+        (broken(K=None), r"image 0 has K none, expected \(3, 3\)"),
         (broken(xyz=np.full((42, 3), np.nan)), "joints_3d of 4 hands are not finite"),
-        (pickle.dumps({}), "holds no pictures' labels"),
-        (pickle.dumps({0: 1}), "picture 0 has uv_vis none"),
+        (pickle.dumps({}), "holds no images' labels"),
+        (pickle.dumps({0: 1}), "image 0 has uv_vis none"),
         (b"cposix\nsystem\n(S'true'\ntR.", "asks for posix.system"),
         (b"no pickle", "damaged"),
     ],

@@ -21,12 +21,12 @@ from hand_pipeline.files import atomic_write, file_hash
 from hand_pipeline.geometry.affine2d import apply_affine
 from hand_pipeline.processes import run_blocks
 
-_BLOCK = 64  # pictures of a task; what is done stays done when a run is stopped
+_BLOCK = 64  # images of a task; what is done stays done when a run is stopped
 _MACHINE = {"model_path", "model_cache", "allow_download"}  # the model's hash stands for these
 
 
 class Outcome(IntEnum):
-    """What became of a picture."""
+    """What became of an image."""
 
     FOUND = 0
     NO_HAND = 1
@@ -35,10 +35,10 @@ class Outcome(IntEnum):
 
 
 class Looks(NamedTuple):
-    """What the detector saw in some pictures.
+    """What the detector saw in some images.
 
     Attributes:
-        points: px of the pictures; zero where no hand was found.
+        points: px of the images; zero where no hand was found.
         confidence: 0 to 1.
         outcomes: values of `Outcome`.
         called_left: hands, all of them shown as right ones, that the detector took for left ones.
@@ -51,7 +51,7 @@ class Looks(NamedTuple):
 
 
 class DetectedHands(NamedTuple):
-    """Keypoints of a set, and how many pictures ended in what."""
+    """Keypoints of a set, and how many images ended in what."""
 
     keypoints: DetectedKeypoints
     counts: dict[str, int]
@@ -60,14 +60,14 @@ class DetectedHands(NamedTuple):
 def detect_keypoints(
     hands: HandImages, cfg: DetectorConfig, parts: Path, workers: int
 ) -> DetectedHands:
-    """Look for the hand of every picture, as the set gives it (left hands mirrored).
+    """Look for the hand of every image, as the set gives it (left hands mirrored).
 
     Of several hands the one whose box overlaps the labelled hand's most is taken; one that does not
-    touch it is another hand. A hand called left is taken all the same, and counted. A picture that
+    touch it is another hand. A hand called left is taken all the same, and counted. An image that
     cannot be read is counted and has no keypoints.
 
     Deviation: MaskHand and S2HAND use OpenPose, which has a confidence for each joint (S2HAND,
-    section 3.2); MediaPipe has one for the hand, which all its joints get that lie in the picture.
+    section 3.2); MediaPipe has one for the hand, which all its joints get that lie in the image.
     The others get 0.
 
     Args:
@@ -126,11 +126,11 @@ def look(
     boxes: Float[np.ndarray, "hands 4"],
     cfg: DetectorConfig,
 ) -> Looks:
-    """Look for the hands of a block of pictures, in whatever process this is.
+    """Look for the hands of a block of images, in whatever process this is.
 
     Args:
-        first: number of the block's first picture; only for the caller.
-        sources: the pictures.
+        first: number of the block's first image; only for the caller.
+        sources: the images.
         boxes: of the labelled hands in them, px.
         cfg: how hands are looked for, with a model that is here.
     """

@@ -170,7 +170,7 @@ class PhotoHands(Dataset[tuple[UInt8[Tensor, "3 height width"], int]]):
             return "outside"
         known = meta.get("intrinsics")
         camera = default_intrinsics(width, height) if known is None else torch.tensor(known)
-        # A mirrored crop is the picture of the mirrored scene: A K X = (A K D) (D X).
+        # A mirrored crop is the image of the mirrored scene: A K X = (A K D) (D X).
         side = torch.tensor([-1.0 if meta["mirrored"] else 1.0, 1.0, 1.0])
         intrinsics = torch.from_numpy(matrix).float() @ camera.float() * side
         confidence = np.where(inside, score, 0).astype(np.float32)

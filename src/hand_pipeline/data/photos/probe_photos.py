@@ -1,4 +1,4 @@
-"""Real photos with little labels, for probes: what a hand shows, or where its finger tips are."""
+"""Real photos with little labels, for probes: what a hand shows, or where its fingertips are."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether the labels of a hand agree with each other, with the picture and with a hand's size."""
+"""Whether the labels of a hand agree with each other, with the image and with a hand's size."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +31,7 @@ NOT_OPEN_MM = 40.0
 """Farther off than MANO's hand is from the open one: not for want of a MANO file."""
 ROOT_MM = 10.0
 ODD_SHARE = 0.02
-"""Hands whose box is not in the picture, or whose size no hand has, that a sound set may have."""
+"""Hands whose box is not in the image, or whose size no hand has, that a sound set may have."""
 
 
 class Spread(NamedTuple):
@@ -56,7 +56,7 @@ class LabelCheck(NamedTuple):
         projection_px: 3D joints through the camera, from the 2D joints.
         palm_mm: wrist to the middle finger's base.
         mano_vertices_mm, mano_joints_mm: MANO's numbers through the hand model, from the labels.
-        inside: share of hands with the middle of their box in the picture.
+        inside: share of hands with the middle of their box in the image.
         faults: what is wrong, in words.
         notes: what could not be checked, or is odd but no fault.
     """
@@ -274,7 +274,7 @@ def _inside(
     out = ((middle < 0) | (middle > limits)).any(1)
     if out.any():
         said = (
-            f"{out.sum()} of {len(rows)} hands have the middle of their box outside the picture, "
+            f"{out.sum()} of {len(rows)} hands have the middle of their box outside the image, "
             f"the first is {manifest.ids[rows[int(out.argmax())]]}"
         )
         (faults if out.mean() > ODD_SHARE else notes).append(said)

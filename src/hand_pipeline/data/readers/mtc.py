@@ -8,7 +8,7 @@
 
 Landmarks are in the dome's frame, centimetres, OpenPose order; X_camera = R X + t. There is no 2D
 label: pixels are the landmarks seen through the camera and its lens (OpenCV's five coefficients),
-where the hand is in the picture. They differ from what the pinhole camera K alone gives, little in
+where the hand is in the image. They differ from what the pinhole camera K alone gives, little in
 the middle and by tens of pixels near the edges of a strongly bent picture: a model's 3D joints
 projected through K do not fall on `joints_2d` exactly. There are no MANO labels.
 """
@@ -56,7 +56,7 @@ class _Cameras(NamedTuple):
 def read_mtc(root: Path, split: str, mano: ManoHand) -> HandManifest:
     """Every good view of every hand, by the authors' rule.
 
-    The rule: all 21 joints inside the picture, none occluded by the hand itself, and no other hand
+    The rule: all 21 joints inside the image, none occluded by the hand itself, and no other hand
     over it. Deviation: the authors' training code also leaves out hands by a hand-checked list
     (a4_hands_annotated.txt) that lies with that code. Photos are not looked for here (there are
     hundreds of thousands); `HandImages` names those that are missing.
@@ -105,7 +105,7 @@ def _views_of(
         landmarks.append(points)
         for camera, view in person[hand]["2D"].items():
             if not all(view["insideImg"]):
-                left_out["not all in the picture"] += 1
+                left_out["not all in the image"] += 1
             elif any(view["occluded"]):
                 left_out["occluded"] += 1
             elif view["overlap"]:

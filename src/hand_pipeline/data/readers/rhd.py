@@ -5,7 +5,7 @@
 
 The pickle is {number: {"uv_vis": (42, 3) pixels and 0 or 1, "xyz": (42, 3), "K": (3, 3)}}. Joints 0
 to 20 are the left hand, 21 to 41 the right one, each the wrist and then every finger from its tip
-to its base, thumb first. Metres, OpenCV camera frame; pictures of 320 px. A mask's values are 0
+to its base, thumb first. Metres, OpenCV camera frame; images of 320 px. A mask's values are 0
 background, 1 person, 2 to 17 left hand, 18 to 33 right hand. Where pixels begin is not stated:
 nothing is added. There are no MANO labels.
 """
@@ -36,20 +36,20 @@ def read_rhd(
 
     2D joints are labelled where they are visible, 3D joints always: the renderer knows them. Boxes
     are tight around all 21 joints, also hidden ones, so that a hand with few visible joints is not
-    cut to those; they may reach out of the picture. Groups are pictures: the release does not name
+    cut to those; they may reach out of the image. Groups are images: the release does not name
     the characters.
 
-    Deviation: the authors' reader takes one hand a picture, the one with the larger mask; that is
+    Deviation: the authors' reader takes one hand an image, the one with the larger mask; that is
     `hands="dominant"`, which opens every mask.
 
     Args:
         root: folder with `training` and `evaluation`.
         split: "training" or "evaluation".
         mano: not used, the set has no MANO labels.
-        hands: "both", or of each picture the one that covers more of it (left if equal).
+        hands: "both", or of each image the one that covers more of it (left if equal).
 
     Raises:
-        DataSetError: the pickle is missing, damaged or not the set's, or pictures are missing.
+        DataSetError: the pickle is missing, damaged or not the set's, or images are missing.
     """
     path = root / split / f"anno_{split}.pickle"
     numbers, labels = _read_labels(path)
@@ -81,7 +81,7 @@ def read_rhd(
 
 
 def _read_labels(path: Path) -> tuple[list[int], dict[str, np.ndarray]]:
-    """Numbers of the pictures, in order, and each kind of label, one row a picture."""
+    """Numbers of the images, in order, and each kind of label, one row an image."""
     if not path.is_file():
         raise DataSetError(f"no {path}; expected the folder RHD_published_v2")
     try:
@@ -89,7 +89,7 @@ def _read_labels(path: Path) -> tuple[list[int], dict[str, np.ndarray]]:
     except ValueError as error:  # damaged or unsafe: the message says which
         raise DataSetError(str(error)) from error
     if not isinstance(content, dict) or not content:
-        raise DataSetError(f"{path} holds no pictures' labels; expected RHD's own {path.name}")
+        raise DataSetError(f"{path} holds no images' labels; expected RHD's own {path.name}")
     numbers = sorted(content)
     labels: dict[str, np.ndarray] = {}
     for name, shape in _SHAPES.items():
@@ -104,12 +104,12 @@ def _array(
     found = entry.get(name) if isinstance(entry, dict) else None
     if not isinstance(found, np.ndarray) or found.shape != shape:
         what = "none" if found is None else str(getattr(found, "shape", type(found).__name__))
-        raise DataSetError(f"{path}: picture {number} has {name} {what}, expected {shape}")
+        raise DataSetError(f"{path}: image {number} has {name} {what}, expected {shape}")
     return found.astype(np.float64)
 
 
-def _dominant(masks: Path, numbers: list[int]) -> Bool[np.ndarray, "pictures 2"]:
-    """Whether the right, the left hand is the one that covers more of the picture."""
+def _dominant(masks: Path, numbers: list[int]) -> Bool[np.ndarray, "images 2"]:
+    """Whether the right, the left hand is the one that covers more of the image."""
     names = [f"{number:05d}.png" for number in numbers]
     check_photos(masks, names)
     right = np.array([_right_is_larger(masks / name) for name in names])

@@ -145,7 +145,7 @@ def _read(path: Path) -> tuple[dict[int, _Frame], _Hands]:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """Width and height, (0, 0) if it is no picture, None if it is not there."""
+    """Width and height, (0, 0) if it is no image, None if it is not there."""
     try:
         with Image.open(path) as picture:
             return picture.size

@@ -40,7 +40,7 @@ class Placement(NamedTuple):
 
 
 def random_orientation(rng: np.random.Generator, turns: Turns) -> Float64[ndarray, "3 3"]:
-    """Palm, back or side towards the camera, tilted, and turned in the picture."""
+    """Palm, back or side towards the camera, tilted, and turned in the image."""
     front = 1 - turns.side_views
     view = rng.choice(["palm", "back", "side"], p=[0.53 * front, 0.47 * front, turns.side_views])
     yaw = {"palm": rng.uniform(-turns.yaw, turns.yaw),
@@ -66,11 +66,11 @@ def place(
     focal: float,
     fill: float,
 ) -> Placement:
-    """Move a rotated hand so that its joints fill the picture as asked, all inside it.
+    """Move a rotated hand so that its joints fill the image as asked, all inside it.
 
     Args:
         image_size: height, width.
-        fill: longer side of the joints' box, of the picture's shorter side. Less where the hand
+        fill: longer side of the joints' box, of the image's shorter side. Less where the hand
             would come nearer than MIN_DEPTH.
     """
     height, width = image_size
@@ -154,7 +154,7 @@ def _develop(
     """Exposure, colour cast, tone curve, blur and noise of a camera.
 
     Args:
-        layers: what the camera meters on, as much as on the whole picture.
+        layers: what the camera meters on, as much as on the whole image.
     """
     light = sum(float(layer[..., :3].sum()) for layer in layers) / 3
     covered = sum(float(layer[..., 3].sum()) for layer in layers)

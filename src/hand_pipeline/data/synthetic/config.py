@@ -13,19 +13,19 @@ class Turns(Config):
     side_views: float = Field(0.28, ge=0, le=1, description="share seen from the side")
     yaw: float = Field(40.0, ge=0, le=90, description="about the forearm, from palm or back, +-")
     tilt_std: float = Field(24.0, ge=0, description="fingers towards or away from the camera")
-    roll_std: float = Field(45.0, ge=0, description="in the picture, about fingers up")
+    roll_std: float = Field(45.0, ge=0, description="in the image, about fingers up")
     any_roll: float = Field(0.4, ge=0, le=1, description="share turned by any angle instead")
 
 
 class SyntheticConfig(Config):
-    """A set of synthetic hands. All defaults are our choice, near FreiHAND's pictures.
+    """A set of synthetic hands. All defaults are our choice, near FreiHAND's images.
 
-    Attributes are described by their fields; lengths of pictures in pixels.
+    Attributes are described by their fields; lengths of images in pixels.
     """
 
-    num_training: int = Field(2000, ge=0, description="labelled training pictures")
-    num_evaluation: int = Field(400, ge=0, description="labelled evaluation pictures")
-    image_size: int = Field(224, ge=32, le=1024, description="side of the pictures; FreiHAND: 224")
+    num_training: int = Field(2000, ge=0, description="labelled training images")
+    num_evaluation: int = Field(400, ge=0, description="labelled evaluation images")
+    image_size: int = Field(224, ge=32, le=1024, description="side of the images; FreiHAND: 224")
     seed: int = Field(0, ge=0, description="other seeds give other hands")
     jpeg_quality: int = Field(92, ge=30, le=100)
     supersampling: int = Field(2, ge=1, le=4, description="drawn this many times larger")
@@ -35,9 +35,9 @@ class SyntheticConfig(Config):
     background_photos: Path | None = Field(
         None, description="folder of photos to put behind the hands; none: made-up backgrounds"
     )
-    fill_min: float = Field(0.45, gt=0.1, le=0.9, description="joints' box, of the picture")
+    fill_min: float = Field(0.45, gt=0.1, le=0.9, description="joints' box, of the image")
     fill_max: float = Field(0.85, gt=0.1, le=0.9)
-    focal_min: float = Field(1.4, gt=0.5, description="focal length, in sides of the picture")
+    focal_min: float = Field(1.4, gt=0.5, description="focal length, in sides of the image")
     focal_max: float = Field(3.2, gt=0.5)
     beta_std: float = Field(0.9, ge=0, description="spread of the shape coefficients")
     beta_limit: float = Field(2.5, ge=0, description="largest shape coefficient")

@@ -66,14 +66,14 @@ def generate(config: SyntheticConfig, out_dir: Path | str, workers: int = 2) -> 
 
 def contact_sheet(out_dir: Path | str, split: Split = "training", columns: int = 8, rows: int = 3,
                   side: int = 160) -> Image.Image:  # fmt: skip
-    """The first pictures of a split in one.
+    """The first images of a split in one.
 
     Raises:
-        FileNotFoundError: the split has no picture.
+        FileNotFoundError: the split has no image.
     """
     paths = sorted((Path(out_dir) / split / "rgb").glob("*.jpg"))[: columns * rows]
     if not paths:
-        raise FileNotFoundError(f"no pictures in {Path(out_dir) / split / 'rgb'}: draw some first")
+        raise FileNotFoundError(f"no images in {Path(out_dir) / split / 'rgb'}: draw some first")
     sheet = Image.new("RGB", (columns * side, -(-len(paths) // columns) * side), "white")
     for index, path in enumerate(paths):
         with Image.open(path) as picture:
@@ -152,7 +152,7 @@ def draw_hand(
     index: int,
     placement: Placement,
 ) -> tuple[UInt8[ndarray, "h w 3"], Float32[ndarray, "h w"]]:
-    """One picture, and the share of each pixel in which the hand is seen."""
+    """One image, and the share of each pixel in which the hand is seen."""
     rng = generator(config, split, index, 2)
     size = (config.image_size, config.image_size)
     occluded = bool(rng.random() < config.occluder_probability)

@@ -36,7 +36,7 @@ TEXTURES = 6
 
 
 class HandPainter:
-    """Draws hands; keeps what all pictures share. One for each process."""
+    """Draws hands; keeps what all images share. One for each process."""
 
     def __init__(self, mano: ManoHand) -> None:
         self.mano = mano
@@ -86,10 +86,10 @@ class HandPainter:
         light: Light | None = None,
         skin: Skin | None = None,
     ) -> tuple[Float32[ndarray, "h w 4"], Float32[ndarray, "h w"]]:
-        """Premultiplied linear picture of hand, forearm and things, and the hand's visible share.
+        """Premultiplied linear image of hand, forearm and things, and the hand's visible share.
 
         Args:
-            image_size: height, width; the placement's camera looks at this picture.
+            image_size: height, width; the placement's camera looks at this image.
             occluded: put something in or before the hand.
             light, skin: as given, else random.
         """
@@ -137,7 +137,7 @@ def _occluder(rng: np.random.Generator, placement: Placement) -> things.Thing:
 
 
 class _Geometry:
-    """Everything in one picture, ready to be drawn."""
+    """Everything in one image, ready to be drawn."""
 
     def __init__(self, surface: Surface, vertices: ndarray, others: things.Thing) -> None:
         self._surface = surface

@@ -76,7 +76,7 @@ class Anatomy(NamedTuple):
 
     Attributes:
         joints: MANO's 16 joints, metres.
-        tips: finger tips, index, middle, pinky, ring, thumb.
+        tips: fingertips, index, middle, pinky, ring, thumb.
         nails: centre, normal, half length, half width; same order of fingers; may have no rows.
     """
 

@@ -93,7 +93,7 @@ def thing_in_front(rng: np.random.Generator, target: ndarray, size: float) -> Th
     axes = Rotation.random(random_state=int(rng.integers(2**31))).as_matrix()
     size = size * nearer
     if kind == "bar":
-        # lies across the picture, so that it leaves it on both sides
+        # lies across the image, so that it leaves it on both sides
         angle = rng.uniform(0, np.pi)
         along = np.array([np.cos(angle), np.sin(angle), rng.normal(0, 0.2)])
         along /= np.linalg.norm(along)
