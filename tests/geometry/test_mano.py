@@ -209,7 +209,7 @@ def test_a_left_file_gets_its_shape_directions_fixed(tmp_path: Path, betas: torc
     expected = left.rest_vertices(betas)
     torch.testing.assert_close(fixed.rest_vertices(betas), expected)
     assert float((as_shipped.rest_vertices(betas) - expected).abs().max()) > 1e-3
-    with pytest.raises(ValueError, match="is a left hand, but a right one was asked for"):
+    with pytest.raises(ValueError, match="is a left hand, but a right one is needed"):
         ManoHand(path, side="right")
 
 

@@ -13,7 +13,7 @@ class FolderDataset(AbstractDataset[Path, Path]):
     """A folder of files that a stage wrote itself.
 
     Loading gives the folder's path. Saving takes the path of a finished folder on the same disk
-    and moves it into place, so that a half-made folder never stands under the final name.
+    and moves it into place, so that a half-made folder never has the final name.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):

@@ -197,8 +197,8 @@ def _sample_halved(
 ) -> Float[Tensor, "batch channels new_h new_w"]:
     """`grid_sample` of `images`, from copies halved `level` (1 or more) times.
 
-    The copies stand below one another in one image, so that one sampling serves all levels and
-    nobody has to ask the device which ones are needed.
+    The copies lie below one another in one image, so that one sampling serves all levels and the
+    host need not wait for the device to learn which ones are needed.
     """
     levels, last = [], images
     for _ in range(halvings):

@@ -52,7 +52,7 @@ def factor_intrinsics(
 
     Raises:
         ValueError: a determinant is not positive (`A` mirrors the image, and no rotation can).
-            Checked on the CPU only, because elsewhere looking would stop the device; there the
+            Checked on the CPU only, because on a GPU the check would wait for the device; there the
             rotation's determinant is -1.
     """
     if matrix_times_k.device.type == "cpu" and bool((torch.linalg.det(matrix_times_k) <= 0).any()):
@@ -82,7 +82,7 @@ def factor_intrinsics(
 def weak_perspective_to_translation(
     scale_xy: Float[Tensor, "batch 3"], intrinsics: Float[Tensor, "batch 3 3"], image_size: int
 ) -> Float[Tensor, "batch 3"]:
-    """Where in space, metres, a hand regressed as (s, tx, ty) in its square crop stands.
+    """The translation, metres, of a hand regressed as (s, tx, ty) in its square crop.
 
     `tx, ty` in [-1, 1] is where the hand's origin appears in the crop, `s` how many half crops one
     metre at its depth covers, so `tz = 2 f / (S s)` with f the mean of both focal lengths, and the

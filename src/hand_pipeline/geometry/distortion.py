@@ -16,7 +16,7 @@ def project_distorted(
     """Pixels of camera-frame points, metres, as the lens shows them.
 
     The model of Brown (1966) with OpenCV's names and order, k1 k2 p1 p2 k3; with five zeros this is
-    `camera.project`. Depth must not be zero. The model holds near the picture only: far outside the
+    `camera.project`. Depth must not be zero. The model holds only near the image: far outside the
     radial polynomial turns back, and such points can land inside.
 
     Args:

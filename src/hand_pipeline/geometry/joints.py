@@ -1,7 +1,7 @@
 """Names and orders of the 21 hand joints.
 
 Inside the project joints are always in OpenPose's order: wrist, then thumb, index, middle, ring
-and pinky, each from its base to its tip. Data sets come and go through `permutation`.
+and pinky, each from its base to its tip. `permutation` converts from and to the data sets' orders.
 """
 
 from types import MappingProxyType

@@ -3,7 +3,7 @@
 Runs on the open hand shipped with the package, or on a licensed MANO file converted by
 `python -m hand_pipeline mano convert` (`geometry.mano_file`).
 
-The mean pose, which decides whether figures match: data sets store the 45 finger numbers either
+The mean pose, which decides whether metrics match: data sets store the 45 finger numbers either
 relative to the model's mean pose (FreiHAND, DexYCB, InterHand; `flat_hand_mean=False` in smplx's
 words) or in full, relative to the flat hand (HO-3D, H2O3D, HaMeR; `flat_hand_mean=True`). Inside
 the project poses are always full, as rotation matrices; `full_pose` and `stored_pose` convert.
@@ -257,7 +257,7 @@ def _load(model_path: Path | None, side: str, fix_left_shapedirs: bool) -> ManoA
         arrays.shapedirs[:, 0] *= -1
     if found == "left" and side == "right":
         raise ValueError(
-            f"{model_path} is a left hand, but a right one was asked for. Give the right hand's "
+            f"{model_path} is a left hand, but a right one is needed. Give the right hand's "
             "file, or ask for side='left'"
         )
     return arrays if found == side else _mirror(arrays)

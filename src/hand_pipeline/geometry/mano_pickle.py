@@ -1,7 +1,7 @@
 """Read the official MANO_RIGHT.pkl or MANO_LEFT.pkl without chumpy and without running its code.
 
 A pickle is a program. This reader knows the few classes that MANO's files are made of, replaces
-those of chumpy and scipy by passive stand-ins, and refuses every other name.
+those of chumpy and scipy by passive placeholders, and refuses every other name.
 """
 
 from pathlib import Path
@@ -62,7 +62,7 @@ def read_mano_pickle(path: Path) -> dict[str, Any]:
 
 
 def _new_record(cls: Any, base: Any, state: Any) -> Record:
-    """copyreg._reconstructor for the stand-ins only."""
+    """copyreg._reconstructor, for the placeholders only."""
     if not (isinstance(cls, type) and issubclass(cls, Record)) or base is not object or state:
         raise TypeError(f"cannot rebuild a {cls!r}")
     record = object.__new__(cls)
@@ -89,7 +89,7 @@ _ALLOWED = _allow_list()
 
 
 def _plain(value: Any, what: str) -> Any:
-    """A stand-in as the array it was; anything else as it is."""
+    """A placeholder as the array it was; anything else unchanged."""
     if not isinstance(value, Record):
         return value
     state = getattr(value, "state", {})

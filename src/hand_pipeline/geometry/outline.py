@@ -1,8 +1,8 @@
 """Where a rendered mesh ends: the outline edge nearest to every pixel within the ramp around it.
 
-An edge may bound the picture of a mesh if its two faces are seen from different sides, or if only
+An edge may bound the image of a mesh if its two faces are seen from different sides, or if only
 one of them is drawn (the open wrist). Many such edges lie hidden behind the mesh or across it. A
-pixel beside the mesh is always nearest to an edge that truly bounds it, and that tells which parts
+pixel beside the mesh is always nearest to an edge that truly bounds it, and that shows which parts
 of the edges do: where a point of an edge lies on the outline, some pixel beside the mesh is about
 as near to that point as to its nearest edge; where it does not, all of them are nearer to others.
 Pixels on the mesh take the edge that is nearest when hidden points count as farther away.

@@ -33,7 +33,7 @@ def fit_similarity(
     checked, so a mirrored prediction can be aligned perfectly.
 
     Args:
-        source: prediction. float64 for published figures.
+        source: prediction. float64 for published metrics.
         target: ground truth, same unit.
         allow_reflection: False keeps the determinant at +1 (Umeyama 1991, eq. 40-42), as HaMeR's
             evaluator does.

@@ -163,13 +163,13 @@ def render(
     supersampling: int = 2,
     light: tuple[float, float, float] = (-0.4, -0.6, -1.0),
 ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch height width"]]:
-    """Picture and alpha of a mesh under one lamp and ambient light; for overlays and reports.
+    """Image and alpha of a mesh under one lamp and ambient light; for overlays and reports.
 
-    The picture is premultiplied: over a photo it is `rgb + (1 - alpha) * photo`.
+    The image is premultiplied: over a photo it is `rgb + (1 - alpha) * photo`.
 
     Args:
         colors: of the vertices, 0 to 1.
-        supersampling: the picture is drawn this many times larger and averaged.
+        supersampling: the image is drawn this many times larger and averaged.
         light: direction towards the lamp, camera frame.
     """
     scale = intrinsics.new_tensor([supersampling, supersampling, 1.0])[:, None]

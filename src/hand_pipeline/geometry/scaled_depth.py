@@ -1,7 +1,7 @@
-"""2.5D hands: joints in the picture, and depths in lengths of a bone, lifted to space.
+"""2.5D hands: joints in the image, and depths in lengths of a bone, lifted to space.
 
 Iqbal et al. 2018 ("Hand pose estimation via latent 2.5D heatmap regression", arXiv 1804.09534): a
-picture does not tell how large a hand is, so depths are measured relative to a root joint and in
+image does not show how large a hand is, so depths are measured relative to a root joint and in
 lengths s of one bone, z_j = (Z_j - Z_root) / s. The depth of the root then follows from the camera,
 because the bone, whose ends n and m lie on the rays x = K^-1 [u, v, 1], must have the length 1:
 

@@ -1,15 +1,15 @@
-"""A textured, lit mesh as a picture, with gradients for a loss on colours (S2HAND, CVPR 2021).
+"""A textured, lit mesh as an image, with gradients for a loss on colours (S2HAND, CVPR 2021).
 
     rgb, alpha = render_textured(vertices, faces, colours, light, intrinsics, (224, 224),
                                  topology=edge_faces(faces))
 
 vertices (B, V, 3) metres, camera frame; faces (F, 3); colours (B, V, 3) 0 to 1; light (B, 11);
-intrinsics (B, 3, 3) of the picture. rgb (B, 3, H, W) premultiplied: over a photo it is
+intrinsics (B, 3, 3) of the image. rgb (B, 3, H, W) premultiplied: over a photo it is
 `rgb + (1 - alpha[:, None]) * photo`; alpha (B, H, W). Differentiable in vertices, colours, light
 and intrinsics.
 
 Inside the mesh the gradient is that of the interpolated colours. Across the outline, the wrist's
-open edge included, colour and alpha fade over +-1 pixel, so that the picture changes without jumps
+open edge included, colour and alpha fade over +-1 pixel, so that the image changes without jumps
 when the outline moves. Where one part of the hand hides another there is no ramp.
 """
 
@@ -24,7 +24,7 @@ from hand_pipeline.geometry.rasterizer import at_corners, interpolate_corners, r
 from hand_pipeline.geometry.topology import EdgeFaces, edge_faces, vertex_normals
 from hand_pipeline.geometry.visibility import NEAR, cross_2d, to_pixels
 
-_MAX_PIXELS = {"cpu": 2**22, "cuda": 2**24}  # of pictures drawn at once; about 400 bytes each
+_MAX_PIXELS = {"cpu": 2**22, "cuda": 2**24}  # of images drawn at once; about 400 bytes each
 
 
 @full_precision
@@ -37,7 +37,7 @@ def render_textured(
     image_size: tuple[int, int],
     topology: EdgeFaces | None = None,
 ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch height width"]]:
-    """Premultiplied picture and alpha of textured meshes under ambient and directional light.
+    """Premultiplied image and alpha of textured meshes under ambient and directional light.
 
     A batch of more pixels than fit is drawn in pieces, which the backward pass draws again.
 
@@ -47,7 +47,7 @@ def render_textured(
         light: as `lit_corners` takes it.
         intrinsics: to pixels whose centres are at .5.
         image_size: height, width.
-        topology: `edge_faces(faces)`; give it, for computing it takes as long as a picture.
+        topology: `edge_faces(faces)`; give it: computing it takes as long as an image.
 
     Raises:
         ValueError: what `rasterize` refuses.
@@ -149,7 +149,7 @@ def _corners_of_edges(
     """Flat index (image, face, corner) of both ends of each edge, on the face seen beside it.
 
     Where an edge has two faces on one side, that is the nearer one: its inverse depth, linear in
-    the picture, rises the more steeply away from the edge.
+    the image, rises the more steeply away from the edge.
     """
     edge = topology.edges[near.number]
     opposite = topology.opposite[near.number]

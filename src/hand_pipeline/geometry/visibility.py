@@ -40,7 +40,7 @@ def cross_2d(a: Float[Tensor, "*#n 2"], b: Float[Tensor, "*#n 2"]) -> Float[Tens
 
 
 def pixel_centres(pixel: Int[Tensor, " n"], shape: torch.Size) -> Float[Tensor, "n 2"]:
-    """Place (x, y) of flat pixels of a batch of pictures: batch, height, width."""
+    """Place (x, y) of flat pixels of a batch of images: batch, height, width."""
     _, height, width = shape
     row = torch.div(pixel, width, rounding_mode="floor") % height
     return torch.stack([pixel % width, row], -1) + 0.5

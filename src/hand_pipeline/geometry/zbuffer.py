@@ -16,8 +16,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Threads are ours (`ThreadPoolExecutor`), not numba's: its thread pools do not survive a fork and
     the portable one may not be entered from two threads at once. Functions that call each other
-    belong in one file: numba looks at a function's own file alone to tell whether its kept code is
-    still good.
+    belong in one file: numba looks only at a function's own file to decide whether its cached code
+    is still good.
     """
     function = inspect.unwrap(function)  # run-time type checks, on in tests, are not compilable
     try:

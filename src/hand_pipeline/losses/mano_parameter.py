@@ -62,8 +62,8 @@ def camera_loss(
     """Mean squared difference of weak-perspective cameras (s, tx, ty).
 
     HandMIM, L_MANO: t is one of the parameters its L2 covers. It matters while the orientation is
-    still unknown: the 2D loss alone then shrinks the hand to a point, by moving it away, and with
-    the size goes the gradient that would turn it.
+    still unknown: the 2D loss without it moves the hand away until it is a point, and a point has
+    no gradient that would turn the hand.
 
     Args:
         camera: predicted.

@@ -14,7 +14,7 @@ from hand_pipeline.geometry.camera import (
 from hand_pipeline.geometry.mano import ManoHand
 
 SCALE_UNIT = 10.0
-"""Half crops a metre that a camera scale of 1 stands for (PyMAF-X multiplies hand scales by 10)."""
+"""Half crops a metre at a camera scale of 1 (PyMAF-X multiplies hand scales by 10)."""
 INITIAL_SCALE = 0.75  # our choice: a hand of 16 cm fills 60 % of its crop
 LEAST_SCALE = 0.05  # a hand of 1 cm in a crop of 100 px: below it the depth would run to infinity
 LEAST_DEPTH = 0.05  # metres; nearer points are projected as if they were here
@@ -50,7 +50,7 @@ def place_hand(
     image_size: int,
     camera_joint: int,
 ) -> HandEstimate:
-    """The hand of some parameters, in single precision whatever autocast says.
+    """The hand of these parameters, in single precision even under autocast.
 
     Args:
         mano_pose: full pose, rotation matrices.

@@ -1,4 +1,4 @@
-"""What turns a picture into one vector: the ViT, or a ResNet where a method allows one."""
+"""Image encoders: the ViT, or a ResNet where a method allows one."""
 
 import difflib
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ def build_encoder(vit: VitConfig, resnet: ResNetConfig | None = None) -> ImageEn
     """The ViT, or the ResNet in its place, with its starting weights.
 
     Args:
-        vit: of a ResNet only `image_size` matters, and to whoever makes its pictures.
+        vit: architecture; with a ResNet only `image_size` is used, for the images it is given.
         resnet: None: the ViT.
 
     Raises:

@@ -55,7 +55,7 @@ class VitOutput(NamedTuple):
     Attributes:
         cls: class token after the final norm.
         patches: patch tokens after the final norm, row by row from the top left.
-        layers: patch tokens after the blocks that were asked for, before any norm.
+        layers: patch tokens after the requested blocks, before any norm.
     """
 
     cls: Float[Tensor, "batch width"]
@@ -72,7 +72,7 @@ class VisionTransformer(nn.Module):
         patch_size: side of a patch, pixels.
         grid_size: patches along one side.
         num_patches: `grid_size` squared.
-        mask_token: stands in for hidden patches, zero at the start (iBOT); None without masking.
+        mask_token: replaces hidden patches, zero at the start (iBOT); None without masking.
     """
 
     def __init__(self, trunk: TimmViT, masking: bool, gradient_checkpointing: bool = False) -> None:

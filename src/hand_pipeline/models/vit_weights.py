@@ -57,7 +57,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             raise
         raise ValueError(
             f"{path} holds more than tensors, so it is not read (unpickling can run code); "
-            "save its state_dict alone, best as .safetensors"
+            "save only its state_dict, best as .safetensors"
         ) from error
     for container in _CONTAINERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(container), Mapping):

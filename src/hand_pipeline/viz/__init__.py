@@ -1,1 +1,1 @@
-"""Figures only: functions that return a picture and never save it."""
+"""Figures and pages: functions that return a figure, an image or HTML, and never save it."""

@@ -14,7 +14,7 @@ from hand_pipeline.viz.figure import COLOURS, plain_axes, to_image
 
 _PANELS_A_ROW = 4
 _GOOD, _WRONG = COLOURS[2], COLOURS[1]
-_MOST_DOTS = 4000  # more cannot be told apart, and only make the file large
+_MOST_DOTS = 4000  # more overlap, and only make the file large
 
 
 def pck_curves(

@@ -1,4 +1,4 @@
-"""What all of matplotlib's figures share, and how they become images."""
+"""The look of all matplotlib figures, and how a figure becomes an image."""
 
 import io
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from hand_pipeline.geometry.rasterizer import render
 from hand_pipeline.viz.sheet import Layout, sheet, tiles
 
-PREDICTED = (0.36, 0.60, 0.92)  # blue: what a model says
-TRUE = (0.93, 0.68, 0.42)  # orange: what is so
+PREDICTED = (0.36, 0.60, 0.92)  # blue
+TRUE = (0.93, 0.68, 0.42)  # orange
 SIDE_TURN = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
 """Rotation of a mesh that is seen from the side: 90 degrees about the vertical."""
 COLUMNS = ("photo", "prediction", "truth", "prediction, side", "truth, side")
@@ -164,7 +164,7 @@ def side_views(
 ) -> tuple[list[Float[Tensor, "hands vertices 3"]], Float[Tensor, "hands 3 3"]]:
     """Meshes of the same hands turned by `SIDE_TURN`, each about its own centre, and their camera.
 
-    The camera stands so far that the largest mesh of a hand fits images of `size` px.
+    The camera is so far away that the largest mesh of a hand fits images of `size` px.
     """
     turn = meshes[0].new_tensor(SIDE_TURN)
     centred = [mesh - middle(mesh) for mesh in meshes]

@@ -38,7 +38,7 @@ def hypotheses_picture(
     most: int = 6,
     tile: int = 192,
 ) -> Image.Image:
-    """A strip for each hand: its part of the photo, then its hypotheses, the surest first.
+    """A strip for each hand: its part of the photo, then its hypotheses, the most confident first.
 
     Each hypothesis is drawn over that part of the photo, and below it from the side, where what
     the photo leaves open shows.
@@ -48,7 +48,7 @@ def hypotheses_picture(
         hands: the hypotheses of each hand, in any order.
         intrinsics: the photo's camera.
         most: hypotheses drawn of a hand; those with less confidence are left out.
-        tile: side of each picture, px.
+        tile: side of each tile, px.
 
     Raises:
         ValueError: no hand, a hand without hypotheses, or a confidence outside 0 to 1.
@@ -103,8 +103,8 @@ def _window(
 ) -> tuple[UInt8[np.ndarray, "tile tile 3"], Float[Tensor, "3 3"]]:
     """The part of the photo around all hypotheses' joints, and the map from its px to the tile's.
 
-    The surest hypothesis counts alone where the others are far away: the window is at most twice
-    as wide as it needs.
+    Where other hypotheses are far away, only the most confident one counts: the window is at most
+    twice as wide as it needs.
     """
     boxes = np.stack([_box(hypothesis.hand, photo) for hypothesis in row])
     first = boxes[0]

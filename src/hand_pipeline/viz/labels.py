@@ -1,6 +1,6 @@
 """Data with its labels drawn: hands of a data set, detected joints, collected crops.
 
-One look says whether labels are read right and collecting went well.
+They show at a glance whether labels are read correctly and collecting went well.
 """
 
 import io

@@ -60,7 +60,7 @@ def draw_hands(
 
 
 def side_view(hands: Sequence[DrawnHand], size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """The hands from their right-hand side, on paper; the photo's viewer stands to the left."""
+    """The hands from their right, on a plain background; the photo's camera is to the left."""
     paper = np.full((size, size, 3), _PAPER, dtype=np.uint8)
     if not hands:
         return paper
@@ -144,7 +144,7 @@ def draw_skeleton(
 def _window(
     hands: Sequence[DrawnHand], intrinsics: Tensor, size: tuple[int, int]
 ) -> tuple[slice, slice] | None:
-    """Rows and columns of the picture that the hands cover; None if they are not in it."""
+    """Rows and columns of the image that the hands cover; None if they are outside it."""
     if not hands:
         return None
     pixels = project(torch.cat([hand.vertices for hand in hands]), intrinsics)

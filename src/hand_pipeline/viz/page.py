@@ -43,7 +43,7 @@ class Fold(NamedTuple):
 
     Attributes:
         summary: the line that is always there.
-        text: printed as it stands.
+        text: printed unchanged.
         table: shown below the note.
         note: what a reader must know about the table.
         open: whether it starts unfolded.
@@ -60,7 +60,7 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it, in this order; parts that are empty are left out.
+    """A heading and its parts, in this order; empty ones are left out.
 
     Attributes:
         heading: of the section.
@@ -108,7 +108,7 @@ def plain_table(table: pd.DataFrame) -> Table:
 
 
 def data_uri(drawn: Drawn) -> str:
-    """A figure as the address of itself: a PNG, in base64."""
+    """A figure as a data URI: a PNG in base64."""
     if isinstance(drawn, bytes):
         content = drawn
     else:

@@ -22,7 +22,7 @@ class Layout(NamedTuple):
         caption: room for the caption below each strip.
         drop: from a strip to its caption.
         foot: below the last row.
-        centred: whether a caption stands at the middle of its strip, or at its left end.
+        centred: captions in the middle of their strip, or at its left end.
         ink: colour of the captions.
     """
 

@@ -12,7 +12,7 @@ from hand_pipeline.viz.figure import COLOURS, plain_axes
 
 _PANELS_A_ROW = 3
 _PROBES = {
-    "classes": ("accuracy", "chance", "share told right", "commonest class"),
+    "classes": ("accuracy", "chance", "accuracy", "commonest class"),
     "tips": ("error", "mean place", "distance, % of the crop", "always the mean place"),
 }
 """By kind of set: column, column of the baseline, label of the axis, name of the baseline."""
@@ -34,11 +34,11 @@ def sweep_figure(
             without a value (all seeds failed) are left out of lines and named below bars.
         columns: which to draw.
         title: above the panels.
-        places: line and place on its axis by member; those that have one are drawn as lines, the
-            others as level dashed lines. None: bars.
+        places: line and x value by member; members without one are dashed horizontal lines.
+            None: bars.
         x_label: of the axis of places.
         log_x: draw that axis in powers of two.
-        trade_offs: pairs of columns: what a member costs, to the right, and what it gives, upwards.
+        trade_offs: pairs of columns: a member's cost (x axis) and its gain (y axis).
 
     Raises:
         ValueError: no columns, or one that the table lacks.
@@ -82,7 +82,7 @@ def study_figure(
     Args:
         trials: `trial`, `state` and `objective` of each; states other than complete are ticks at
             the foot.
-        importances: shares of the variance by parameter; empty leaves a word in their place.
+        importances: shares of the variance by parameter; if empty, a note says so.
         title: above both.
         minimize: whether the best is the least.
 
