@@ -10,7 +10,7 @@ Everything is in float64, since batch norms over four hands and 2 x 2 maps magni
 float32 two instruction sets were up to 15 % of a gradient apart in S2HAND, 1e-5 in PeCLR. Weights
 and directions are numpy's draws: torch's normal numbers differ by 2e-6 between instruction sets.
 
-Largest distance of 18 settings (ATEN_CPU_CAPABILITY default, avx2, unset; ONEDNN_MAX_CPU_ISA SSE41,
+Largest distance of 12 settings (ATEN_CPU_CAPABILITY default and avx2; ONEDNN_MAX_CPU_ISA SSE41,
 AVX2, unset; 1 and 2 threads) from the first of them, as a share of the loss or of the gradient's
 length, on an AMD Zen 3 with torch 2.13.0 (`python -m tests.golden.spread`):
 
