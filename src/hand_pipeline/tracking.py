@@ -70,13 +70,13 @@ def _name(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", name)
 
 
-def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
+def log_metrics(metrics: Mapping[str, int | float], step: int = 0) -> None:
     """Log scalars of one step."""
     if (run := run_id()) is not None:
         _send(run, _metrics(metrics, step))
 
 
-def _metrics(metrics: Mapping[str, float], step: int) -> Event:
+def _metrics(metrics: Mapping[str, int | float], step: int) -> Event:
     now = _now()
     rows = [[_name(name), float(value), now, step] for name, value in metrics.items()]
     return {"do": "metrics", "rows": rows}

@@ -218,10 +218,16 @@ def _rgb(images: Tensor, values: tuple[float, ...]) -> Tensor:
     return _constant((values,), images.device).view(3, 1, 1)
 
 
-@lru_cache
 def _constant(rows: tuple[tuple[float, ...], ...], device: torch.device) -> Tensor:
     """A table on `device`, copied there once: each copy would wait for all that runs there."""
-    return torch.tensor(rows, device=device)
+    return _copied(rows, device, torch.get_default_dtype())
+
+
+@lru_cache
+def _copied(
+    rows: tuple[tuple[float, ...], ...], device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    return torch.tensor(rows, device=device, dtype=dtype)
 
 
 _YIQ_INVERSE = tuple(

@@ -15,7 +15,8 @@ STRIP = len(TILES) * (SIZE + GAP) - GAP
 
 def sheet(count: int, captions=(), lamp: float = 0.4):
     mano = ManoHand()
-    rest = mano(torch.eye(3).repeat(count, 16, 1, 1), torch.zeros(count, 10)).vertices
+    rest = mano(torch.eye(3).repeat(1, 16, 1, 1), torch.zeros(1, 10)).vertices
+    rest = rest.repeat(count, 1, 1)
     middle = (rest.amax(1, keepdim=True) + rest.amin(1, keepdim=True)) / 2
     vertices = rest - middle + torch.tensor([0, 0, 0.6])
     photos = torch.zeros(count, 3, SIDE, SIDE, dtype=torch.uint8)
