@@ -1,9 +1,13 @@
 """The base class of every configuration: frozen, typed, and closed to unknown keys."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+ANY = object()
+"""Any value, in `Config.retired`."""
 
 
 class Config(BaseModel):
@@ -14,6 +18,10 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    retired: ClassVar[Mapping[str, Any]] = {}
+    """Options of former versions that checkpoints may hold, each with the only value that is left
+    of it (docs/deviations.md has them all)."""
 
 
 class MachineConfig(Config):

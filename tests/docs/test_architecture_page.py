@@ -25,7 +25,7 @@ def test_files_and_functions_named_in_the_text_exist() -> None:
         "open_hands",
         "predict_set",
         "score_models",
-        "restore_reconstructor",
+        "restore_method",
     ):
         assert name in TEXT
         assert f"def {name}(" in source, name

@@ -1,11 +1,13 @@
 """Checkpoints, of this version and of former ones, become methods again."""
 
+import typing
+
 import pytest
 import torch
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.methods import METHODS, RETIRED, config_class, method_class, restore_method
+from hand_pipeline.methods import METHODS, config_class, method_class, restore_method
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.vit import VitConfig
@@ -51,5 +53,16 @@ def test_an_option_that_is_gone_is_told_where_it_was_used(packed: Checkpoint) ->
 def test_a_method_has_the_name_it_is_registered_by_and_no_option_that_is_gone(name: str) -> None:
     assert method_class(name).name == name
     assert issubclass(config_class(name), Config)
-    gone = set(RETIRED) - {"points"}  # of a hand's mesh then, of deformable attention now
-    assert not gone & set(config_class(name).model_fields)
+    for kind in all_configs(config_class(name)):
+        assert not kind.retired.keys() & kind.model_fields.keys()
+
+
+def all_configs(kind: type[Config]) -> list[type[Config]]:
+    """A configuration and all that it holds."""
+    held = [
+        inner
+        for field in kind.model_fields.values()
+        for inner in (field.annotation, *typing.get_args(field.annotation))
+        if isinstance(inner, type) and issubclass(inner, Config)
+    ]
+    return [kind, *(each for inner in held for each in all_configs(inner))]

@@ -187,7 +187,7 @@ def sample_poses(
         count: how many, from index 0.
         seed: other seeds give other poses.
         mano: whose skeleton decides which fingers would run into each other.
-        beta_std, beta_limit: see `synthetic_pose.sample_hands`.
+        beta_std, beta_limit: see `data.synthetic.poses.sample_hands`.
     """
     skeleton = skeleton_of(mano)
     fingers, wrists, betas = [], [], []

@@ -1,9 +1,9 @@
 """Two augmented views of every photo of a batch, on the device, each by one exact affine warp."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -40,6 +40,10 @@ class ViewConfig(Config):
 
     There is no horizontal flip: HandMIM names none, and its alignment could not undo one.
     """
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        "solarize_threshold": 128 / 255,
+    }  # fmt: skip
 
     image_size: int = Field(224, gt=0, description="side of a view, pixels (HandMIM 4.1)")
     scale: Pair = Field(

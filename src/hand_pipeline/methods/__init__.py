@@ -8,29 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from hand_pipeline.config import Config
+from hand_pipeline.config import ANY, Config
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from hand_pipeline.training.method import Method, Reconstructor
+from hand_pipeline.training.method import Method
 
 M = TypeVar("M", bound=Method)
-
-_ANY = object()
-RETIRED: Mapping[str, Any] = {
-    "total_steps": _ANY, "mask_shape": "block", "mask_stratified": True, "mask_rounds": 40,
-    "head_layers": 3, "targets": "center", "finetune_weights": "teacher", "koleo_weight": 0.0,
-    "head_l2": False, "decoder_kernel": 2, "decoder_order": "coarse_first", "decoder_layers": None,
-    "recon_target": "view", "prototype_gain": False, "patch_center_tokens": "all",
-    "contrast_weight": 1.0, "points": "mesh", "fusion": False, "fusion_width": _ANY,
-    "head_reads_keypoints": True, "upsampler_norm": "group", "graph_layers": 2,
-    "dilation_growth": 3, "codebook_threshold": 1.0, "mean_camera": [0.75, 0.0, 0.0],
-    "mean_shape": False, "texture": "vertex", "light_start": "bias",
-    "keypoint_2d_distance": "smooth", "confidence_factor": 1.0, "photo_region": "visible",
-    "texture_reference": "own", "imagenet_normalization": False, "pose_components": 30,
-    "initial_scale": 0.95, "initial_depth": 0.65,
-}  # fmt: skip
-"""Options that checkpoints of former versions hold, and the value that is the only one now."""
-
 
 METHODS: Mapping[str, str] = MappingProxyType(
     {
@@ -119,11 +102,12 @@ def _as_now(kind: type[Config], values: Mapping[str, Any], origin: str) -> dict[
     now: dict[str, Any] = {}
     for key, value in values.items():
         field = kind.model_fields.get(key)
-        if field is None and key in RETIRED:
-            if RETIRED[key] not in (_ANY, value):
+        if field is None and key in kind.retired:
+            if kind.retired[key] not in (ANY, value):
                 raise CheckpointError(
                     f"{origin} was trained with {key} {value!r}, an option that is gone: only "
-                    f"{RETIRED[key]!r} is left (docs/deviations.md). Use the version that wrote it"
+                    f"{kind.retired[key]!r} is left (docs/deviations.md). Use the version that "
+                    "wrote it"
                 )
         elif key == "init":
             now[key] = "random"
@@ -134,18 +118,6 @@ def _as_now(kind: type[Config], values: Mapping[str, Any], origin: str) -> dict[
         else:
             now[key] = value
     return now
-
-
-def restore_reconstructor(checkpoint: Checkpoint, origin: str) -> Reconstructor:
-    """`restore_method` where any method that reconstructs hands will do.
-
-    Raises:
-        TypeError: the checkpoint holds another one.
-    """
-    method = restore_method(checkpoint, origin)
-    if not isinstance(method, Reconstructor):
-        raise TypeError(f"{origin} holds {type(method).__name__}, which reconstructs no hands")
-    return method
 
 
 def load_method(path: Path | str) -> Method:

@@ -13,8 +13,9 @@ from hand_pipeline.evaluation.leaderboard import (
     export_benchmark,
     find_benchmark,
 )
-from hand_pipeline.methods import restore_reconstructor
+from hand_pipeline.methods import restore_as
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint
+from hand_pipeline.training.method import Reconstructor
 
 _CATALOG = "labelled_hands"
 
@@ -53,7 +54,7 @@ def export_submissions(
     if cfg.checkpoint is not None:
         trained, origin = load_checkpoint(cfg.checkpoint), str(cfg.checkpoint)
     device = machine.device
-    model = restore_reconstructor(trained, origin).to(device)
+    model = restore_as(Reconstructor, trained, origin).to(device)
     metrics: dict[str, Any] = {}
     for name, place in cfg.benchmarks.items():
         data = hands if place == _CATALOG else Path(place)

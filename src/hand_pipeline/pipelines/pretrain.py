@@ -70,7 +70,7 @@ def pretrain(
     made_by = {"backbone": backbone.model_dump(mode="json"), "pretrained_by": cfg.method}
     if (resnet := getattr(own, "resnet", None)) is not None:
         made_by["resnet"] = resnet.model_dump(mode="json")
-    method = restore_as(Pretraining, trained, "the trained method")  # type: ignore[type-abstract]
+    method = restore_as(Pretraining, trained, "the trained method")
     return trained, Checkpoint(method.backbone_state(), made_by), metrics, history
 
 

@@ -4,8 +4,9 @@ MaskHand, also MMHMR (arXiv 2412.13393), prints few of them and no code was publ
 says where its default comes from.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +17,10 @@ from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 
 class PoseTokenizerConfig(Config):
     """Sizes of VQ-MANO's encoder and decoder, and the codebook between them."""
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        "dilation_growth": 3, "codebook_threshold": 1.0,
+    }  # fmt: skip
 
     num_tokens: Literal[16, 32, 64, 128] = Field(64, description="tokens of a pose; paper: 64")
     code_dim: int = Field(256, gt=0, description="width of a token; paper: 256")
@@ -51,6 +56,10 @@ class VqManoConfig(PoseTokenizerConfig):
 
 class ContextSynthesizerConfig(Config):
     """The masked transformer, of images and of texts (section 3 and tables 12-16)."""
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        "upsampler_norm": "group", "graph_layers": 2,
+    }  # fmt: skip
 
     width: int = Field(256, gt=0, description="of tokens and maps; not printed, the code width")
     heads: int = Field(8, gt=0, description="attention heads; not printed, Deformable DETR's")
@@ -113,6 +122,10 @@ class ContextSynthesizerConfig(Config):
 class ShapeCameraHeadConfig(Config):
     """The head that regresses shape and camera; MaskHand prints none, so HaMeR's decoder."""
 
+    retired: ClassVar[Mapping[str, Any]] = {
+        "mean_camera": [0.75, 0.0, 0.0],
+    }  # fmt: skip
+
     width: int = Field(1024, gt=0, description="of the query; HaMeR: 1024")
     depth: int = Field(6, ge=1, description="layers; HaMeR: 6")
     heads: int = Field(8, gt=0, description="attention heads; HaMeR: 8")
@@ -123,6 +136,10 @@ class ShapeCameraHeadConfig(Config):
 
 class MaskHandConfig(ContextSynthesizerConfig):
     """MaskHand: the transformer (inherited), the head, how hands are drawn, masking, the losses."""
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        **ContextSynthesizerConfig.retired, "head_reads_keypoints": True,
+    }  # fmt: skip
 
     context: Literal["maps"] = Field("maps", description="feature maps; text is maskhand_text's")
     head: ShapeCameraHeadConfig = Field(

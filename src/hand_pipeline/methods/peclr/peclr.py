@@ -14,6 +14,9 @@ Deviation: PeCLR's optimizer is Adam within LARS, weight decay 1e-6, gradients o
 we train every pretraining with the same optimizer and batch.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -33,6 +36,10 @@ from hand_pipeline.training.method import Pretraining
 
 class PeclrConfig(Config):
     """PeCLR's own numbers."""
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        "contrast_weight": 1.0,
+    }  # fmt: skip
 
     temperature: float = Field(0.5, gt=0, description="PeCLR")
     head_hidden_dim: int = Field(512, gt=0, description="PeCLR")

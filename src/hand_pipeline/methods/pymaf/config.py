@@ -1,16 +1,21 @@
 """The numbers of PyMAF as HandMIM fine-tunes it: head, losses, what of the backbone is trained."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from hand_pipeline.config import Config
+from hand_pipeline.config import ANY, Config
 from hand_pipeline.models.feature_pyramid import Norm
 
 
 class PyMAFConfig(Config):
     """PyMAF (Zhang et al. 2021), its hand expert in PyMAF-X (2023), and HandMIM's losses."""
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        "points": "mesh", "fusion": False, "fusion_width": ANY,
+    }  # fmt: skip
 
     iterations: int = Field(
         3, ge=1, le=4, description="corrections; HandMIM: 'three rectifier layers'"

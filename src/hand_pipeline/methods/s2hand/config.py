@@ -13,8 +13,9 @@ Where the public code departs from the paper, docs/deviations.md says which of b
 networks' sizes are beside the networks (`hourglass`, `efficientnet_encoder`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -44,6 +45,13 @@ class S2HandConfig(Config):
 
     A weight of 0 leaves its term out, and what it would cost.
     """
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        "mean_shape": False, "texture": "vertex", "light_start": "bias",
+        "keypoint_2d_distance": "smooth", "confidence_factor": 1.0, "photo_region": "visible",
+        "texture_reference": "own", "pose_components": 30, "initial_scale": 0.95,
+        "initial_depth": 0.65,
+    }  # fmt: skip
 
     supervision: Literal["self", "weak", "full"] = Field(
         "self", description="detected keypoints; true 2D joints; true 2D and 3D joints"

@@ -2,8 +2,9 @@
 
 import difflib
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -24,6 +25,10 @@ _LOW_STRIDE = 4
 
 class EfficientNetConfig(Config):
     """Which EfficientNet, and what it starts from."""
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        "imagenet_normalization": False,
+    }  # fmt: skip
 
     name: str = Field(
         "efficientnet_b3",

@@ -62,7 +62,7 @@ class HandRenderer(nn.Module):
             vertices: camera frame, metres.
             colours: reflectance of the vertices.
             light: intensities of ambient and directional light, the colours of both, and the
-                direction towards the lamp, not normalised (`s2hand_heads.LIGHT`).
+                direction towards the lamp, not normalised (`heads.LIGHT`).
             intrinsics: camera of the picture.
             image_size: height, width.
         """

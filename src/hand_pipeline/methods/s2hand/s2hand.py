@@ -6,7 +6,7 @@ with what a detector saw, the render with the photo, and a 2D branch ties both (
 `methods.s2hand.config` has the sum, its weights and what is read as the public code has it.
 
 Deviation: paper and code regress a translation in the camera; by default we regress it for a
-nominal camera and carry it to the photo's (`s2hand_geometry.pose_hand`).
+nominal camera and carry it to the photo's (`geometry.pose_hand`).
 Deviation: colours are compared where the hand is drawn, and fade into the photo within the
 outline's ramp; the code takes the whole image, the render before white, the photo before black.
 """

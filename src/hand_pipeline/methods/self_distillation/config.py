@@ -4,16 +4,22 @@ Where a field names a reading, the default is the one that fits HandMIM's papers
 backbone have configurations of their own. What never varied is a constant where it is used.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hand_pipeline.config import Config
+from hand_pipeline.config import ANY, Config
 from hand_pipeline.methods.self_distillation.pose_alignment import Coordinates
 
 
 class SelfDistillationConfig(Config):
     """Numbers that iBOT and HandMIM share."""
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        "total_steps": ANY, "mask_shape": "block", "mask_stratified": True, "mask_rounds": 40,
+        "head_layers": 3, "targets": "center", "finetune_weights": "teacher",
+    }  # fmt: skip
 
     mask_ratio: tuple[float, float] = Field(
         (0.1, 0.5), description="bounds of the uniform share of hidden patches (HandMIM 4.1)"
@@ -52,6 +58,12 @@ class SelfDistillationConfig(Config):
 class HandMIMConfig(SelfDistillationConfig):
     """HandMIM's own numbers (arXiv 2307.16061)."""
 
+    retired: ClassVar[Mapping[str, Any]] = {
+        **SelfDistillationConfig.retired, "koleo_weight": 0.0, "head_l2": False,
+        "decoder_kernel": 2, "decoder_order": "coarse_first", "decoder_layers": None,
+        "recon_target": "view",
+    }  # fmt: skip
+
     pose_weight: float = Field(1.0, ge=0, description="of L_pose (HandMIM eq. 10)")
     patch_weight: float = Field(1.0, ge=0, description="of L_patch (HandMIM eq. 10)")
     recon_weight: float = Field(1.0, ge=0, description="of L_recon (HandMIM eq. 10); 0: no decoder")
@@ -86,6 +98,10 @@ class HandMIMConfig(SelfDistillationConfig):
 
 class IbotConfig(SelfDistillationConfig):
     """iBOT's own numbers (arXiv 2111.07832)."""
+
+    retired: ClassVar[Mapping[str, Any]] = {
+        **SelfDistillationConfig.retired, "prototype_gain": False, "patch_center_tokens": "all",
+    }  # fmt: skip
 
     class_weight: float = Field(1.0, ge=0, description="of L_CLS; iBOT's lambda1")
     patch_weight: float = Field(1.0, ge=0, description="of L_MIM; iBOT's lambda2")
