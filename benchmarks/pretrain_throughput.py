@@ -115,7 +115,6 @@ def main() -> None:
         crops = CropDataset(Path(folder) / "crops")
         batches = batches_from(
             crops,
-            crops.collate,
             given.batch,
             seed=0,
             num_workers=given.workers,

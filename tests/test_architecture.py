@@ -48,7 +48,6 @@ TOO_MANY: set[str] = {
     "commands/predict.py:predict",
     "commands/synth.py:synth",
     "data/colour.py:jitter_matrices",
-    "data/loader.py:batches_from",
     "data/manifest.py:build_manifest",
     "data/readers/check.py:check_split",
     "data/readers/coco_format.py:hands_manifest",

@@ -63,7 +63,7 @@ def test_crops_become_an_image_batch(folder, images):
 
 def test_worker_processes_load_crops(folder):
     crops = CropDataset(folder)
-    batch = next(batches_from(crops, crops.collate, 5, seed=0, num_workers=2)(0))
+    batch = next(batches_from(crops, 5, seed=0, num_workers=2)(0))
     assert sorted(batch.ids) == [f"crop{n}" for n in range(5)]
 
 

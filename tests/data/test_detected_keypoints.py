@@ -177,7 +177,7 @@ def test_a_mix_can_be_wrapped_and_its_members_can_be(hands: HandImages, tmp_path
     assert first.keypoints is not None
     assert second.keypoints is not None
     torch.testing.assert_close(first.keypoints, second.keypoints, rtol=0, atol=0)
-    batch = next(batches_from(around, around.collate, 4, seed=0)(0))
+    batch = next(batches_from(around, 4, seed=0)(0))
     assert batch.keypoints is not None
 
 

@@ -104,7 +104,7 @@ def test_each_source_is_drawn_by_its_weight() -> None:
     poses = PoseSet({"a": numbered(20), "b": numbered(80, 1.0)}, {"a": 3.0, "b": 1.0})
     assert isinstance(poses, OrderedDataset)
     assert len(poses.epoch_order(0, 0)) == 100
-    batch = next(batches_from(poses, poses.collate, 100, seed=0)(0))
+    batch = next(batches_from(poses, 100, seed=0)(0))
     assert (batch.betas[:, 0] == 0).sum() == 75
     assert all(i.split("/")[0] == ("b" if b else "a") for i, b in zip(batch.ids, batch.betas[:, 0]))
 

@@ -6,11 +6,29 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from hand_pipeline.data.batch import Batch
 
 BatchType = TypeVar("BatchType", bound=Batch)
+Batch_co = TypeVar("Batch_co", bound=Batch, covariant=True)
+
+
+@runtime_checkable
+class BatchedSet(Protocol[Batch_co]):
+    """A map-style set that makes its own batches, as every set of `data` does."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """A sample that `collate` can batch."""
+        ...
+
+    def collate(self, samples: Sequence[Any], /) -> Batch_co:
+        """One batch of the samples."""
+        ...
 
 
 @runtime_checkable
@@ -77,8 +95,7 @@ class StepSampler(Sampler[list[int]]):
 
 
 def batches_from(
-    dataset: Dataset[Any],
-    collate: Callable[[list[Any]], BatchType],
+    dataset: BatchedSet[BatchType],
     batch_size: int,
     seed: int,
     num_workers: int = 0,
@@ -93,8 +110,7 @@ def batches_from(
     workers. The data set's items must themselves be functions of their index.
 
     Args:
-        dataset: with `len` and integer indexing.
-        collate: makes a batch of a list of samples.
+        dataset: what is shown.
         batch_size: samples of a step over all ranks.
         seed: of the sample order.
         num_workers: processes that load; 0 loads in this one.
@@ -105,7 +121,7 @@ def batches_from(
     Raises:
         ValueError: an empty data set, or a batch that the ranks cannot share equally.
     """
-    length = len(dataset)  # type: ignore[arg-type]  # map-style sets have a length
+    length = len(dataset)
     if length == 0:
         raise ValueError(
             "the data set is empty: there is nothing to train on; check the stage before"
@@ -126,10 +142,10 @@ def batches_from(
 
     def from_step(step: int) -> Iterator[BatchType]:
         loader: DataLoader[Any] = DataLoader(
-            dataset,
+            dataset,  # type: ignore[arg-type]  # map-style is all that it asks for
             batch_sampler=StepSampler(length, batch_size, seed, step, rank, world_size, ordered),
             num_workers=num_workers,
-            collate_fn=collate,
+            collate_fn=dataset.collate,
             pin_memory=pin_memory,
             prefetch_factor=4 if num_workers else None,
             generator=torch.Generator().manual_seed(seed),  # leaves torch's global state alone
@@ -140,8 +156,7 @@ def batches_from(
 
 
 def batches_in_order(
-    dataset: Dataset[Any],
-    collate: Callable[[list[Any]], BatchType],
+    dataset: BatchedSet[BatchType],
     batch_size: int,
     num_workers: int = 0,
     indices: Sequence[int] | None = None,
@@ -149,20 +164,18 @@ def batches_in_order(
     """Every sample once, for evaluation and export; the last batch may be smaller.
 
     Args:
-        dataset: with `len` and integer indexing.
-        collate: makes a batch of a list of samples.
+        dataset: what is shown.
         batch_size: samples of a batch.
         num_workers: processes that load; 0 loads in this one.
         indices: which samples, in which order; default all, in the data set's order.
     """
-    length = len(dataset)  # type: ignore[arg-type]
-    order = range(length) if indices is None else indices
+    order = range(len(dataset)) if indices is None else indices
     loader: DataLoader[Any] = DataLoader(
-        dataset,
+        dataset,  # type: ignore[arg-type]  # map-style is all that it asks for
         batch_size=batch_size,
         sampler=order,
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=dataset.collate,
         generator=torch.Generator().manual_seed(0),
     )
     yield from loader

@@ -201,7 +201,7 @@ def predict_benchmark(
     num_workers: int = 0,
 ) -> Iterator[PlacedHands]:
     """Predict all hands of a split in its order, a batch at a time; see `export_benchmark`."""
-    batches = batches_in_order(images, images.collate, cfg.batch_size, num_workers)
+    batches = batches_in_order(images, cfg.batch_size, num_workers)
     title = f"{images.manifest.dataset} {images.manifest.split}"
     bar = tqdm(total=len(images), desc=title, unit="hand")
     start = 0

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,32 +12,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses, JointPrediction
-from hand_pipeline.data.loader import batches_in_order
+from hand_pipeline.data.batch import HandBatch, HandHypotheses, JointPrediction
+from hand_pipeline.data.loader import BatchedSet, BatchType, batches_in_order
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.camera import project
 
-B_co = TypeVar("B_co", bound=Batch, covariant=True)
-
 Predict = Callable[[HandBatch], HandHypotheses]
 """What makes hands of images: the `predict` of a `Reconstructor` or of the mean hand."""
-
-
-@runtime_checkable
-class BatchedSet(Protocol[B_co]):
-    """A map-style set that makes its own batches, as every set of `data` does."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        ...
-
-    def __getitem__(self, index: int, /) -> Any:
-        """A sample that `collate` can batch."""
-        ...
-
-    def collate(self, samples: Sequence[Any], /) -> B_co:
-        """One batch of the samples."""
-        ...
 
 
 class ScoringConfig(Config):
@@ -117,12 +97,12 @@ def predict_set(
 
 
 def set_batches(
-    hands: BatchedSet[B_co],
+    hands: BatchedSet[BatchType],
     batch_size: int,
     machine: MachineConfig,
     description: str,
     most: int | None = None,
-) -> Iterator[B_co]:
+) -> Iterator[BatchType]:
     """Batches of a set in its order, with a progress bar.
 
     Args:
@@ -133,11 +113,13 @@ def set_batches(
         most: only so many samples, the set's first; None: all.
     """
     rows = range(len(hands) if most is None else min(most, len(hands)))
-    batches = batches_in_order(hands, hands.collate, batch_size, machine.num_workers, rows)  # type: ignore[arg-type]
+    batches = batches_in_order(hands, batch_size, machine.num_workers, rows)
     yield from tqdm(batches, total=-(-len(rows) // batch_size), desc=description)
 
 
-def draw_samples(hands: BatchedSet[B_co], count: int, seed: int) -> tuple[list[int], B_co]:
+def draw_samples(
+    hands: BatchedSet[BatchType], count: int, seed: int
+) -> tuple[list[int], BatchType]:
     """Some samples of a set drawn at random: their places in the set, rising, and their batch.
 
     Args:

@@ -58,7 +58,7 @@ def evaluate_tokenizer(
     device = machine.device
     held_out = read_poses("freihand", hands, "evaluation", method.cfg.mano_model)
     poses = PoseSet({"held_out": held_out}, {"held_out": 1.0})
-    batches = batches_in_order(poses, poses.collate, cfg.batch_size)
+    batches = batches_in_order(poses, cfg.batch_size)
     method.to(device)
     on_device = (batch.to(device) for batch in batches)
     scores = score_tokens(method.tokenizer, method.mano, on_device)

@@ -18,7 +18,7 @@ from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import LabelledSubset, LabelsConfig
 from hand_pipeline.data.hand_images import read_bad_photos
 from hand_pipeline.data.hand_mix import HandMix, MixConfig, open_training_hands
-from hand_pipeline.data.loader import batches_from
+from hand_pipeline.data.loader import BatchedSet, batches_from
 from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method, tensors_hash
 from hand_pipeline.training.launch import launch
@@ -33,21 +33,8 @@ LabelledHands = HandMix | LabelledSubset | WithKeypoints
 
 
 @runtime_checkable
-class TrainingData(Protocol):
-    """A map-style data set that makes its own batches."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        ...
-
-    def __getitem__(self, index: int) -> Any:
-        """A sample that `collate` can batch."""
-        ...
-
-    @property
-    def collate(self) -> Callable[[list[Any]], Batch]:
-        """Makes a batch of samples."""
-        ...
+class TrainingData(BatchedSet[Batch], Protocol):
+    """A set that says what is in it."""
 
     @property
     def fingerprint(self) -> str:
@@ -198,8 +185,7 @@ def _train(
     distributed = torch.distributed.is_initialized()
     rank = torch.distributed.get_rank() if distributed else 0
     stream = batches_from(
-        data,  # type: ignore[arg-type]  # map-style is all that a loader asks for
-        data.collate,
+        data,
         batch_size=training.batch_size,
         seed=training.seed,
         num_workers=machine.num_workers,

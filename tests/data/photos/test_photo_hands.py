@@ -49,7 +49,7 @@ def reader(tmp_path) -> ShardReader:
 def test_a_batch_has_keypoints_and_not_one_label(reader):
     hands = PhotoHands(reader, CFG)
     assert isinstance(hands, HandDataset)
-    batch = next(batches_from(hands, hands.collate, 4, seed=0)(0))
+    batch = next(batches_from(hands, 4, seed=0)(0))
     assert not any(
         getattr(batch, name).any()
         for name in ("has_joints_2d", "has_joints_3d", "has_mano", "has_vertices", "joints_3d")

@@ -96,7 +96,7 @@ def predict_letters(
     images = HandImages(manifest, mano)
     ids, poses = list[str](), []
     with torch.inference_mode():
-        for batch in batches_in_order(images, images.collate, _BATCH):
+        for batch in batches_in_order(images, _BATCH):
             poses.append(predict(batch.to(device)).mano_pose[:, 0].float().cpu())
             ids += batch.ids
     letters = dict(zip(manifest.ids, manifest.flags["letter"].tolist()))
