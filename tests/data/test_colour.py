@@ -10,7 +10,6 @@ from hand_pipeline.data.colour import (
     imagenet_denormalize,
     imagenet_normalize,
     jitter_maps,
-    jitter_matrices,
     normalizing,
     recolour,
     solarize_normalized,
@@ -25,14 +24,13 @@ def images():
 def recoloured(images, jitter=True, gray=False, order=(0, 1, 2, 3), **values):
     count = len(images)
     numbers = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0} | values
-    matrix = jitter_matrices(
-        images.mean((2, 3)),
+    colours = jitter_maps(
         **{name: torch.full((count,), value) for name, value in numbers.items()},
         order=torch.tensor(order).expand(count, 4),
         jitter=torch.full((count,), jitter),
         gray=torch.full((count,), gray),
     )
-    return recolour(images, matrix)
+    return recolour(images, colours.at(images.mean((2, 3))))
 
 
 def luma(images):

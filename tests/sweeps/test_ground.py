@@ -29,7 +29,7 @@ def test_missing_inputs_are_made_in_order_and_the_plan_holds_their_hashes(projec
         lambda: plan_sweep(project, sweep({"name": "a"}, chain=["score"], columns=metric)),
     )  # fmt: skip
     assert made == ["prepare", "learn"]
-    assert plan.missing == {}
+    assert plan.missing == set()
     assert set(plan.inputs) == {"learn_metrics"}
 
 

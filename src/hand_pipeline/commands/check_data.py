@@ -55,7 +55,7 @@ def check_data(
     checks: list[SplitCheck] = []
     drawn: list[Tile] = []
     for each in splits:
-        check = check_split(name, path, each, hand, mano is not None, images, sample, progress=True)
+        check = check_split(name, path, each, hand, mano is not None, images, sample)
         if check.manifest is not None and images != "none":
             drawn += labelled_hands(check.manifest, check.sample[:sample].tolist(), hand)
         checks.append(check)

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,12 +43,9 @@ def export(
     data: Path,
     checkpoint: Path,
     out: Path,
-    splits: tuple[str, ...],
-    partial: bool,
-    known_wrist: bool,
     device: str,
-    batch_size: int,
     num_workers: int,
+    **leaderboard: Any,
 ) -> None:
     """Predict the evaluation photos of a benchmark and write what its leaderboard takes.
 
@@ -55,9 +53,7 @@ def export(
     their names: pred.json and pred.zip (FreiHAND, HO-3D), SPLIT.txt (DexYCB), SPLIT.json (HInt).
     """
     logging.basicConfig(format="%(message)s")
-    cfg = LeaderboardConfig(
-        batch_size=batch_size, partial=partial, splits=splits, known_wrist=known_wrist
-    )
+    cfg = LeaderboardConfig(**leaderboard)
     model = load_model(checkpoint, device)
     try:
         exported = export_benchmark(benchmark, model, data, out, cfg, device, num_workers)

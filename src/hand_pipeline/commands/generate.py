@@ -1,7 +1,7 @@
 """`python -m hand_pipeline generate`: hands from words, or from nothing."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import torch
@@ -49,11 +49,8 @@ def generate(
     count: int,
     out: Path,
     seed: int,
-    temperature: float | None,
-    top_k: int | None,
-    iterations: int | None,
     device: str,
-    meshes: bool,
+    **options: Any,
 ) -> None:
     """Draw hands for each --text, or, without any, as hands usually are.
 
@@ -64,8 +61,8 @@ def generate(
 
     try:
         method = load_method(checkpoint).to(device)
-        wanted = {"temperature": temperature, "top_k": top_k, "iterations": iterations}
-        changes = {key: value for key, value in wanted.items() if value is not None}
+        meshes = options.pop("meshes")  # the others say how hands are drawn
+        changes = {key: value for key, value in options.items() if value is not None}
         learnt = _learnt(method, texts, closest)
         pose = _draw(method, learnt, count, changes, seed, device)
     except (ValueError, RuntimeError, OSError) as error:  # among them ValidationError

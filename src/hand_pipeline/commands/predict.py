@@ -68,12 +68,7 @@ def predict(
     data: Path,
     device: str,
     out: Path,
-    meshes: bool,
-    focal: float | None,
-    max_hands: int,
-    crop_scale: float | None,
-    detector_model: Path | None,
-    **sampling: Any,
+    **options: Any,
 ) -> None:
     """Find the hands in SOURCE, a photo, a video or a folder of both, and reconstruct them.
 
@@ -85,15 +80,19 @@ def predict(
     path = find_checkpoint(checkpoint, method, data)
     try:
         sources = list(_sources(source))
-        cfg = DetectorConfig(model_path=detector_model, max_hands=max_hands)
-        detector = HandDetector(cfg)
+        detector = HandDetector(
+            DetectorConfig(
+                model_path=options.pop("detector_model"), max_hands=options.pop("max_hands")
+            )
+        )
     except (NoPhotosError, DetectorModelError) as error:
         raise click.ClickException(str(error)) from error
     model = load_model(path, device, method)
-    options = SamplingOptions(**sampling)
-    photo_sampling, video_sampling = options.of(model)
-    crops = CropConfig(crop_scale=crop_scale or float(model.crop_scale))
-    reconstruct = PhotoReconstructor(detector, model, crops, device, options.seed or 0)
+    crops = CropConfig(crop_scale=options.pop("crop_scale") or float(model.crop_scale))
+    focal, meshes = options.pop("focal"), options.pop("meshes")
+    drawing = SamplingOptions(**options)
+    photo_sampling, video_sampling = drawing.of(model)
+    reconstruct = PhotoReconstructor(detector, model, crops, device, drawing.seed or 0)
     results = PhotoResults(reconstruct, out, focal, meshes, photo_sampling, video_sampling)
     for file, name in tqdm(sources, desc="files", unit="file", disable=len(sources) == 1):
         results.add(file, name)

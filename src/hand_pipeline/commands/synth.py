@@ -1,6 +1,7 @@
 """`python -m hand_pipeline synth`: draw labelled synthetic hands."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import ValidationError
@@ -9,41 +10,53 @@ from hand_pipeline.files import DiskFullError
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True,
-              help="Folder to write; made if it is not there.")  # fmt: skip
-@click.option("--count", type=click.IntRange(min=0), default=2000, show_default=True,
-              help="Training pictures.")  # fmt: skip
-@click.option("--eval-count", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Evaluation pictures, of other hands.")  # fmt: skip
-@click.option("--size", type=int, default=224, show_default=True, help="Side, pixels.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Other seeds give other hands.")  # fmt: skip
-@click.option("--occluders", type=click.FloatRange(0, 1), default=0.3, show_default=True,
-              help="Share of hands that hold something or are partly hidden.")  # fmt: skip
-@click.option("--backgrounds", type=click.Path(path_type=Path, file_okay=False),
-              help="Folder of photos to put behind the hands.  [default: none]")  # fmt: skip
-@click.option("--mano", type=click.Path(path_type=Path, dir_okay=False),
-              help="Converted MANO file.  [default: the open hand]")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True,
-              help="Drawing processes.")  # fmt: skip
-def synth(
-    out: Path, count: int, eval_count: int, size: int, seed: int, occluders: float,
-    backgrounds: Path | None, mano: Path | None, workers: int,
-) -> None:  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), required=True,
+    help="Folder to write; made if it is not there.",
+)  # fmt: skip
+@click.option(
+    "--count", "num_training", type=click.IntRange(min=0), default=2000, show_default=True,
+    help="Training images.",
+)  # fmt: skip
+@click.option(
+    "--eval-count", "num_evaluation", type=click.IntRange(min=0), default=0, show_default=True,
+    help="Evaluation images, of other hands.",
+)  # fmt: skip
+@click.option(
+    "--size", "image_size", type=int, default=224, show_default=True, help="Side, pixels."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True,
+    help="Other seeds give other hands.",
+)  # fmt: skip
+@click.option(
+    "--occluders", "occluder_probability", type=click.FloatRange(0, 1), default=0.3,
+    show_default=True,
+    help="Share of hands that hold something or are partly hidden.",
+)  # fmt: skip
+@click.option(
+    "--backgrounds", "background_photos", type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of photos to put behind the hands.  [default: none]",
+)  # fmt: skip
+@click.option(
+    "--mano", "mano_model", type=click.Path(path_type=Path, dir_okay=False),
+    help="Converted MANO file.  [default: the open hand]",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=2, show_default=True,
+    help="Drawing processes.",
+)  # fmt: skip
+def synth(out: Path, workers: int, **settings: Any) -> None:
     """Draw synthetic hands with labels, laid out as FreiHAND.
 
-    Each picture follows from the seed and its number alone. Interrupted, the same command goes on
-    where it stopped; with a larger --count it adds pictures to those already there.
+    Each image follows from the seed and its number alone. Interrupted, the same command goes on
+    where it stopped; with a larger --count it adds images to those already there.
     """
     from hand_pipeline.data.synthetic.config import SyntheticConfig
     from hand_pipeline.data.synthetic.hands import generate
 
     try:
-        config = SyntheticConfig(
-            num_training=count, num_evaluation=eval_count, image_size=size, seed=seed,
-            occluder_probability=occluders, background_photos=backgrounds, mano_model=mano,
-        )  # fmt: skip
-        summary = generate(config, out, workers)
+        summary = generate(SyntheticConfig(**settings), out, workers)
     except ValidationError as error:
         listed = "; ".join(f"{e['loc'][0] if e['loc'] else ''}: {e['msg']}" for e in error.errors())
         raise click.ClickException(listed) from error

@@ -110,20 +110,6 @@ def jitter_maps(
     return ColourMap(of_pixel, of_mean, torch.zeros_like(of_mean[:, :, :1]))
 
 
-def jitter_matrices(
-    mean: Float[Tensor, "batch 3"],
-    brightness: Float[Tensor, " batch"],
-    contrast: Float[Tensor, " batch"],
-    saturation: Float[Tensor, " batch"],
-    hue: Float[Tensor, " batch"],
-    order: Int[Tensor, "batch 4"],
-    jitter: Bool[Tensor, " batch"],
-    gray: Bool[Tensor, " batch"],
-) -> Float[Tensor, "batch 3 4"]:
-    """`jitter_maps` for images of a known mean colour; arguments as there."""
-    return jitter_maps(brightness, contrast, saturation, hue, order, jitter, gray).at(mean)
-
-
 def normalizing(colours: ColourMap, white: float) -> ColourMap:
     """The same map, from values of 0 to `white` to ImageNet-normalised ones."""
     mean, std = (_constant((v,), colours.constant.device).T for v in (IMAGENET_MEAN, IMAGENET_STD))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch, Keypoints
-from hand_pipeline.data.colour import imagenet_normalize, jitter_matrices, recolour
+from hand_pipeline.data.colour import imagenet_normalize, jitter_maps, recolour
 from hand_pipeline.geometry import affine2d
 from hand_pipeline.geometry.camera import factor_intrinsics
 
@@ -164,8 +164,7 @@ class HandAugmentation(nn.Module):
     def _jitter(self, images: Float[Tensor, "batch 3 size size"]) -> Tensor:
         cfg, batch, device = self.cfg, len(images), images.device
         always = torch.ones(batch, dtype=torch.bool, device=device)
-        colour = jitter_matrices(
-            images.mean((2, 3)),
+        colours = jitter_maps(
             brightness=1 + _uniform(batch, cfg.brightness, device),
             contrast=1 + _uniform(batch, cfg.contrast, device),
             saturation=1 + _uniform(batch, cfg.saturation, device),
@@ -174,7 +173,7 @@ class HandAugmentation(nn.Module):
             jitter=always,
             gray=~always,
         )
-        return recolour(images, colour)
+        return recolour(images, colours.at(images.mean((2, 3))))
 
 
 def transform_labels(batch: HandBatch, matrix: Float[Tensor, "batch 3 3"]) -> HandBatch:

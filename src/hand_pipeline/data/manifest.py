@@ -140,19 +140,14 @@ def build_manifest(
     images: Sequence[str],
     *,
     boxes: Float[np.ndarray, "hands 4"],
-    shots: Sequence[str] | None = None,
-    groups: Sequence[str] | None = None,
-    is_right: Bool[np.ndarray, " hands"] | None = None,
     **labels: Any,
 ) -> HandManifest:
     """A manifest of the labels a set has; the others are marked missing.
 
     Args:
         dataset, split, root, ids, images, boxes: see `HandManifest`.
-        shots: default: every hand its own.
-        groups: default: every hand its own.
-        is_right: default: all right.
-        labels: any other fields of `HandManifest`. A label given without its flags is there for
+        labels: any other fields of `HandManifest`. By default every hand is a shot and a group of
+            its own, and all are right. A label given without its flags is there for
             every hand; arrays are stored as float32, with zeros where the flag is False, whatever
             the set writes there.
 
@@ -187,9 +182,9 @@ def build_manifest(
         root=Path(root),
         ids=tuple(ids),
         images=tuple(images),
-        shots=tuple(ids if shots is None else shots),
-        groups=tuple(ids if groups is None else groups),
-        is_right=np.ones(count, dtype=bool) if is_right is None else is_right,
+        shots=tuple(labels.pop("shots", None) or ids),
+        groups=tuple(labels.pop("groups", None) or ids),
+        is_right=labels.pop("is_right", np.ones(count, dtype=bool)),
         boxes=np.asarray(boxes, dtype=np.float32),
         **labels,
     )

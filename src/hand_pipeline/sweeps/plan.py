@@ -98,13 +98,13 @@ class Plan:
 
     Attributes:
         inputs: hashes of the data that come from outside of the chains, by name.
-        missing: those that are not there yet, and the pipeline that makes each.
+        missing: those that are not there yet, but that a pipeline makes.
     """
 
     runs: list[Run] = field(default_factory=list)
     units: dict[str, Unit] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
 
     def waiting(self) -> list[Unit]:
         """Units that are not done, in the order of the runs."""
@@ -194,8 +194,8 @@ class _Planner:
             path = self.project.path_of(dataset)
             if path is not None and path.exists():
                 self.inputs[dataset] = content_hash(path, self.project.sweeps / "inputs")
-            elif (maker := find_maker(self.project, dataset)) is not None:
-                self.missing[dataset] = maker
+            elif find_maker(self.project, dataset) is not None:
+                self.missing.add(dataset)
             else:
                 raise SweepError(
                     f"{node} needs {dataset}, which is not at {path}: put it there, or run the "

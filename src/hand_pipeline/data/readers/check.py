@@ -130,7 +130,6 @@ def check_split(
     mano_is_given: bool = False,
     extent: Extent = "sample",
     sample: int = 8,
-    progress: bool = False,
 ) -> SplitCheck:
     """Read a split and check its photos and labels; nothing that is broken in it is an exception.
 
@@ -142,7 +141,6 @@ def check_split(
         mano_is_given: whether it is a licensed model; see `check_labels`.
         extent: how many photos are opened.
         sample: hands that will be drawn: their photos are among those opened.
-        progress: whether to show a bar.
     """
     published = HAND_SETS[name].splits.get(split)
     try:
@@ -157,7 +155,7 @@ def check_split(
         return _unread(split, published, f"the reader stumbled: {type(error).__name__}: {error}")
     order = np.random.default_rng(0).permutation(len(manifest))
     opened = order[: max(sample, _OPENED)]
-    photos = check_photos(manifest, opened.tolist(), extent, progress)
+    photos = check_photos(manifest, opened.tolist(), extent)
     sizes = photos.sizes if photos else {}
     labels = check_labels(manifest, mano, mano_is_given, sizes, np.sort(order[:_POSED]))
     return SplitCheck(

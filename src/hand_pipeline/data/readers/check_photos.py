@@ -33,16 +33,13 @@ class PhotoCheck(NamedTuple):
     sizes: dict[str, tuple[int, int]]
 
 
-def check_photos(
-    manifest: HandManifest, rows: Sequence[int], extent: Extent, progress: bool = False
-) -> PhotoCheck | None:
+def check_photos(manifest: HandManifest, rows: Sequence[int], extent: Extent) -> PhotoCheck | None:
     """Look for every photo of a manifest, and open some.
 
     Args:
         manifest: the labels.
         rows: hands whose photos are opened where `extent` is "sample".
         extent: how many are opened; "none" looks at nothing and gives None.
-        progress: whether to show a bar.
     """
     if extent == "none":
         return None
@@ -66,7 +63,7 @@ def check_photos(
         bar = tqdm(
             pool.map(open_photo, found), desc=f"{manifest.split}: photos", unit="photo",
             total=len(found), leave=False,
-            disable=None if progress else True,  # None: only on a terminal
+            disable=None,  # a bar only on a terminal
         )  # fmt: skip
         outcomes = dict(zip(found, bar, strict=True))
     return PhotoCheck(

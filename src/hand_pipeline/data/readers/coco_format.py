@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,7 +110,6 @@ def hands_manifest(
     root: Path,
     source: CocoFile,
     folder: str,
-    hands: Sequence[LabelledHand],
     left_out: Counter[str],
     least_score: float = 0.0,
 ) -> HandManifest:
@@ -118,15 +117,16 @@ def hands_manifest(
 
     Args:
         dataset, split, root: see `HandManifest`.
-        source: the file the hands are from.
+        source: the file the hands are from. Of each annotation it kept a list of `LabelledHand`;
+            these are the rows, in that order.
         folder: of the photos, relative to `root`.
-        hands: in the order of the rows.
         left_out: hands that were left out so far, by reason.
         least_score: joints with a v above 0 and not below this are labelled.
 
     Raises:
         DataSetError: photos are missing, or no hand is left.
     """
+    hands: list[LabelledHand] = [hand for kept in source.annotations for hand in kept]
     points = np.array([hand.keypoints for hand in hands]).reshape(-1, 21, 3)
     scores = points[..., 2]
     labelled = (scores > 0) & (scores >= least_score)

@@ -49,8 +49,7 @@ def read_coco_wholebody(root: Path, split: str, mano: ManoHand) -> HandManifest:
         return _hands_of(entry, path, people, left_out)
 
     source = read_coco(path, keep, f"{name} of COCO-WholeBody in {root / 'annotations'}")
-    hands = [hand for kept in source.annotations for hand in kept]
-    return hands_manifest("coco_wholebody", split, root, source, f"{split}2017", hands, left_out)
+    return hands_manifest("coco_wholebody", split, root, source, f"{split}2017", left_out)
 
 
 def _hands_of(

@@ -54,10 +54,7 @@ def read_halpe(
         return _hands_of(entry, path, people)
 
     source = read_coco(path, keep, f"Halpe-FullBody's {path.name} in {path.parent}")
-    hands = [hand for kept in source.annotations for hand in kept]
-    return hands_manifest(
-        "halpe", split, root, source, _FOLDERS[split], hands, Counter(), least_score
-    )
+    return hands_manifest("halpe", split, root, source, _FOLDERS[split], Counter(), least_score)
 
 
 def _hands_of(entry: dict[str, Any], path: Path, people: Counter[int]) -> list[LabelledHand]:

@@ -13,7 +13,7 @@ from hand_pipeline.data.synthetic.camera import Placement, random_orientation
 from hand_pipeline.data.synthetic.config import Turns
 from hand_pipeline.data.synthetic.light import Light, cast_shadow, random_light
 from hand_pipeline.data.synthetic.poses import Hands, sample_hands, skeleton_of
-from hand_pipeline.data.synthetic.shade import Drawn, shade, slopes_of
+from hand_pipeline.data.synthetic.shade import Drawn, View, shade, slopes_of
 from hand_pipeline.data.synthetic.skin import Anatomy, Canvas, Skin, paint, prepare, random_skin
 from hand_pipeline.data.synthetic.surface import (
     RINGS,
@@ -173,8 +173,8 @@ class _Geometry:
         picture = np.zeros((height, width, 4), np.float32)
         mask = np.zeros((height, width), np.float32)
         shade(
-            drawn, face_index, zbuffer, texture, skin, light, shadow, focal, cx, cy,
-            supersampling, picture, mask,
+            drawn, View(face_index, zbuffer, focal, cx, cy, supersampling), texture, skin, light,
+            shadow, (picture, mask),
         )  # fmt: skip
         return picture, mask
 

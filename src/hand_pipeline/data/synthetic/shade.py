@@ -9,7 +9,7 @@ ambient occlusion.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int32, Int64
 from numpy import ndarray
 
 from hand_pipeline.data.synthetic.light import Light, Shadow
@@ -21,6 +21,12 @@ _SPLITS_SQUARED = SPLITS * SPLITS  # faces that one face is split into
 _CORNERS = (SPLITS + 1) * (SPLITS + 2) // 2  # vertices of a split face
 _LOOKS, _TURNS = 5, 32  # directions looked into from each subpixel; different sets of them
 _REACH = 0.016  # metres around a point within which something dims the surroundings' light
+
+Vector = tuple[float, float, float]
+Weights = tuple[float, float, float, float]
+Met = tuple[float, float, float, float, float, float, float]
+"""What a point meets: share of open surroundings, share of the lamp, cosines to lamp, second lamp
+and sky, and the glossy part of both lamps."""
 
 
 class Drawn(NamedTuple):
@@ -47,6 +53,23 @@ class Drawn(NamedTuple):
     thing_normals: Float64[ndarray, "t 3 3"]
     thing_colors: Float64[ndarray, "t 3 3"]
     thing_gloss: Float64[ndarray, " t"]
+
+
+class View(NamedTuple):
+    """What each supersampled pixel sees, and the camera that it is seen by.
+
+    Attributes:
+        face_index, zbuffer: the nearest face, -1 if there is none, and its depth.
+        focal, cx, cy: pinhole camera, supersampled pixels.
+        supersampling: pixels a side that one pixel of the image is made of.
+    """
+
+    face_index: Int32[ndarray, "h w"]
+    zbuffer: Float32[ndarray, "h w"]
+    focal: float
+    cx: float
+    cy: float
+    supersampling: int
 
 
 def slopes_of(vertices: Float64[ndarray, "n 3"], faces: Int64[ndarray, "b 3"]) -> ndarray:
@@ -79,10 +102,12 @@ def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
 
 @compiled
 def _occlusion(
-    zbuffer: ndarray, row: int, column: int, turn: int, focal: float, cx: float, cy: float,
-    px: float, py: float, pz: float, nx: float, ny: float, nz: float,
-) -> float:  # fmt: skip
+    view: View, row: int, column: int, turn: int, point: Vector, normal: Vector
+) -> float:
     """Share of the surroundings that nothing nearby hides, from a few pixels around."""
+    zbuffer, focal, cx, cy = view.zbuffer, view.focal, view.cx, view.cy
+    px, py, pz = point
+    nx, ny, nz = normal
     height, width = zbuffer.shape
     radius = _REACH * focal / pz
     total = 0.0
@@ -129,10 +154,8 @@ def _wrapped(cosine: float, wrap: float) -> float:
 
 
 @compiled
-def _radiance(
-    light: Light, channel: int, albedo: float, scatter: float, open_: float, reached: float,
-    key: float, fill: float, facing_up: float, glossy: float, fill_glossy: float,
-) -> float:  # fmt: skip
+def _radiance(light: Light, channel: int, albedo: float, scatter: float, met: Met) -> float:
+    open_, reached, key, fill, facing_up, glossy, fill_glossy = met
     ambient = light.below[channel] + (light.above[channel] - light.below[channel]) * facing_up
     # light that bounces between folds of the skin takes its colour
     dimmed = open_ + (1.0 - open_) * open_ * albedo
@@ -144,11 +167,10 @@ def _radiance(
 
 
 @compiled
-def _lobe(
-    vx: float, vy: float, vz: float, bx: float, by: float, bz: float, lamp: ndarray,
-    cosine: float, shine: float,
-) -> float:  # fmt: skip
+def _lobe(towards: Vector, normal: Vector, lamp: ndarray, cosine: float, shine: float) -> float:
     """Glossy reflection of a lamp (Blinn and Phong, with Schlick's Fresnel term)."""
+    vx, vy, vz = towards
+    bx, by, bz = normal
     if cosine <= 0.0:
         return 0.0
     hx, hy, hz = _unit(vx + lamp[0], vy + lamp[1], vz + lamp[2])
@@ -193,13 +215,12 @@ def _skin_at(
     x, y = min(max(u * last, 0.0), last - 1e-6), min(max(v * last, 0.0), last - 1e-6)
     i, j = int(x), int(y)
     x, y = x - i, y - j
-    a, b = (1 - x) * (1 - y), x * (1 - y)
-    c, d = (1 - x) * y, x * y
-    palm = _mixed(texture, base, i, j, 0, a, b, c, d)
-    nail = _mixed(texture, base, i, j, 1, a, b, c, d)
-    tone = 1.0 + skin.mottling * _mixed(texture, base, i, j, 2, a, b, c, d)
-    red = skin.redness * _mixed(texture, base, i, j, 3, a, b, c, d)
-    crease = _mixed(texture, base, i, j, 4, a, b, c, d)
+    weights = ((1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y)
+    palm = _mixed(texture, base, i, j, 0, weights)
+    nail = _mixed(texture, base, i, j, 1, weights)
+    tone = 1.0 + skin.mottling * _mixed(texture, base, i, j, 2, weights)
+    red = skin.redness * _mixed(texture, base, i, j, 3, weights)
+    crease = _mixed(texture, base, i, j, 4, weights)
     h00, h10 = texture[base, i, j, 5], texture[base, i + 1, j, 5]
     h01, h11 = texture[base, i, j + 1, 5], texture[base, i + 1, j + 1, 5]
     du = ((h10 - h00) * (1 - y) + (h11 - h01) * y) * last * skin.relief
@@ -219,10 +240,8 @@ def _skin_at(
 
 
 @compiled
-def _mixed(
-    texture: ndarray, base: int, i: int, j: int, channel: int,
-    a: float, b: float, c: float, d: float,
-) -> float:  # fmt: skip
+def _mixed(texture: ndarray, base: int, i: int, j: int, channel: int, weights: Weights) -> float:
+    a, b, c, d = weights
     one = a * texture[base, i, j, channel] + b * texture[base, i + 1, j, channel]
     return one + c * texture[base, i, j + 1, channel] + d * texture[base, i + 1, j + 1, channel]
 
@@ -275,12 +294,13 @@ def _surface_at(
 
 @compiled
 def shade(
-    drawn: Drawn, face_index: ndarray, zbuffer: ndarray, texture: ndarray, skin: Skin,
-    light: Light, shadow: Shadow, focal: float, cx: float, cy: float, supersampling: int,
-    picture: ndarray, mask: ndarray,
+    drawn: Drawn, view: View, texture: ndarray, skin: Skin, light: Light, shadow: Shadow,
+    layers: tuple[ndarray, ndarray],
 ) -> None:  # fmt: skip
-    """Add every supersampled pixel's light to `picture` (h, w, 4: premultiplied linear RGB, alpha)
-    and the hand's coverage to `mask` (h, w)."""
+    """Add every supersampled pixel's light to the first of the layers (h, w, 4: premultiplied
+    linear RGB, alpha) and the hand's coverage to the second (h, w)."""
+    picture, mask = layers
+    face_index, zbuffer, focal, cx, cy, supersampling = view
     part = 1.0 / (supersampling * supersampling)
     rows, columns = face_index.shape
     for row in range(rows):
@@ -301,7 +321,7 @@ def shade(
                 nx, ny, nz, bx, by, bz = -nx, -ny, -nz, -bx, -by, -bz
             # subpixels of a pixel look in different directions, and pixels in a scrambled order
             turn = (row % 2 * 2 + column % 2 + 4 * _scrambled(to, at)) % _TURNS
-            open_ = _occlusion(zbuffer, row, column, turn, focal, cx, cy, px, py, z, nx, ny, nz)
+            open_ = _occlusion(view, row, column, turn, (px, py, z), (nx, ny, nz))
             key = bx * light.key[0] + by * light.key[1] + bz * light.key[2]
             reached = 0.0
             if key > -0.4:
@@ -311,15 +331,10 @@ def shade(
                 )  # fmt: skip
             fill = bx * light.fill[0] + by * light.fill[1] + bz * light.fill[2]
             up = 0.5 + 0.5 * (bx * light.up[0] + by * light.up[1] + bz * light.up[2])
-            glossy = gloss * _lobe(vx, vy, vz, bx, by, bz, light.key, key, shine)
-            second = gloss * _lobe(vx, vy, vz, bx, by, bz, light.fill, fill, shine)
-            picture[to, at, 0] += part * _radiance(
-                light, 0, red, 0.38 * scatter, open_, reached, key, fill, up, glossy, second
-            )
-            picture[to, at, 1] += part * _radiance(
-                light, 1, green, 0.16 * scatter, open_, reached, key, fill, up, glossy, second
-            )
-            picture[to, at, 2] += part * _radiance(
-                light, 2, blue, 0.10 * scatter, open_, reached, key, fill, up, glossy, second
-            )
+            glossy = gloss * _lobe((vx, vy, vz), (bx, by, bz), light.key, key, shine)
+            second = gloss * _lobe((vx, vy, vz), (bx, by, bz), light.fill, fill, shine)
+            met = (open_, reached, key, fill, up, glossy, second)
+            picture[to, at, 0] += part * _radiance(light, 0, red, 0.38 * scatter, met)
+            picture[to, at, 1] += part * _radiance(light, 1, green, 0.16 * scatter, met)
+            picture[to, at, 2] += part * _radiance(light, 2, blue, 0.10 * scatter, met)
             picture[to, at, 3] += part
