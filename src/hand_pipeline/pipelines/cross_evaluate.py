@@ -14,7 +14,7 @@ from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.data.synthetic.config import SyntheticConfig
-from hand_pipeline.data.synthetic.hands import contact_sheet, generate
+from hand_pipeline.data.synthetic.hands import generate
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
 from hand_pipeline.evaluation.model_scores import score_models
 from hand_pipeline.evaluation.predict import ScoringConfig, predict_set
@@ -25,6 +25,7 @@ from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
 from hand_pipeline.viz.figure import to_image
+from hand_pipeline.viz.sheet import photo_sheet
 
 ROWS = {
     "mean_hand": "mean hand of the training set",
@@ -55,7 +56,7 @@ def draw_other_hands(config: SyntheticConfig, machine: MachineConfig) -> tuple[P
     key = run_key(config=config.model_dump(mode="json"), code=code_hash(__name__))
     folder = machine.workspace / "other_hands" / key
     generate(config, folder, workers=machine.workers)
-    return folder, contact_sheet(folder, "evaluation")
+    return folder, photo_sheet(folder / "evaluation/rgb")
 
 
 def predict_other_hands(

@@ -8,8 +8,9 @@ from PIL import Image
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.synthetic.config import SyntheticConfig
-from hand_pipeline.data.synthetic.hands import contact_sheet, generate
+from hand_pipeline.data.synthetic.hands import generate
 from hand_pipeline.provenance import code_hash, run_key
+from hand_pipeline.viz.sheet import photo_sheet
 
 
 def synthesize_hands(
@@ -20,7 +21,7 @@ def synthesize_hands(
     folder = machine.workspace / "synthesize" / key
     generate(config, folder, workers=machine.workers)
     counts = {"training": config.num_training, "evaluation": config.num_evaluation}
-    return folder, counts, contact_sheet(folder)
+    return folder, counts, photo_sheet(folder / "training/rgb")
 
 
 def create_pipeline() -> Pipeline:

@@ -1,6 +1,7 @@
 """Many small images on one: rows of strips, with headings above and captions below."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -81,6 +82,23 @@ def tiles(images: Float[Tensor, "images 3 height width"]) -> list[Image.Image]:
     """Images from 0 to 1, one by one as PIL has them."""
     pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
     return [Image.fromarray(tile) for tile in pixels.cpu().numpy()]
+
+
+def photo_sheet(folder: Path, columns: int = 8, rows: int = 3, side: int = 160) -> Image.Image:
+    """The first JPEG files of a folder, edge to edge.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    files = sorted(folder.glob("*.jpg"))[: columns * rows]
+    if not files:
+        raise FileNotFoundError(f"no images in {folder}: draw some first")
+    strips = []
+    for file in files:
+        with Image.open(file) as image:
+            small = image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+        strips.append([small])
+    return sheet(strips, [], Layout(columns, gap=0, between=0, header=0))
 
 
 def stacked(images: Sequence[Image.Image], gap: int = 8) -> Image.Image:

@@ -13,7 +13,7 @@ from hand_pipeline.data.readers.freihand import read_labels
 from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.data.synthetic import shade, write
 from hand_pipeline.data.synthetic.config import PhotosConfig, SyntheticConfig
-from hand_pipeline.data.synthetic.hands import contact_sheet, draw_hand, generate, pose_block
+from hand_pipeline.data.synthetic.hands import draw_hand, generate, pose_block
 from hand_pipeline.data.synthetic.photos import _hands, _label, generate_photos
 from hand_pipeline.data.synthetic.scene import painter
 from hand_pipeline.data.synthetic.surface import ROUNDNESS, normals_of, tessellate
@@ -188,14 +188,6 @@ def test_occluders_hide_parts_of_hands() -> None:
     bare, hidden = map(np.array, shares)
     assert np.mean(hidden < 0.98 * bare) > 0.4
     assert np.median(hidden / bare) > 0.5
-
-
-def test_the_contact_sheet_shows_the_first_pictures(drawn: Path, tmp_path: Path) -> None:
-    sheet = contact_sheet(drawn, columns=3, rows=2, side=32)
-    assert sheet.size == (96, 64)
-    assert np.array(sheet)[:32, :32].std() > 5
-    with pytest.raises(FileNotFoundError, match="draw some first"):
-        contact_sheet(tmp_path)
 
 
 def test_photos_say_where_their_hands_are(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
-from PIL import Image
 
 from hand_pipeline.data.readers.freihand import FreiHandLabels, mano_numbers, write_labels
 from hand_pipeline.data.synthetic.background import random_background
@@ -62,24 +61,6 @@ def generate(config: SyntheticConfig, out_dir: Path | str, workers: int = 2) -> 
         "seconds": round(seconds, 1),
         "images_per_second": round(drawn / seconds, 1),
     }
-
-
-def contact_sheet(out_dir: Path | str, split: Split = "training", columns: int = 8, rows: int = 3,
-                  side: int = 160) -> Image.Image:  # fmt: skip
-    """The first images of a split in one.
-
-    Raises:
-        FileNotFoundError: the split has no image.
-    """
-    paths = sorted((Path(out_dir) / split / "rgb").glob("*.jpg"))[: columns * rows]
-    if not paths:
-        raise FileNotFoundError(f"no images in {Path(out_dir) / split / 'rgb'}: draw some first")
-    sheet = Image.new("RGB", (columns * side, -(-len(paths) // columns) * side), "white")
-    for index, path in enumerate(paths):
-        with Image.open(path) as picture:
-            tile = picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
-        sheet.paste(tile, (index % columns * side, index // columns * side))
-    return sheet
 
 
 def draw_block(drawing: Drawing[SyntheticConfig], block: Block) -> BlockLabels:
