@@ -14,6 +14,7 @@ import math
 import multiprocessing
 import random
 import time
+from collections.abc import Callable
 
 import torch
 from PIL import Image, ImageFilter
@@ -119,7 +120,7 @@ def kornia_views(photos: torch.Tensor, sampler: ViewSampler) -> None:
         augmentation.AugmentationSequential(*steps)(views[view].sigmoid())
 
 
-def best(function, repeats: int) -> float:
+def best(function: Callable[[], object], repeats: int) -> float:
     function()
     times = []
     for _ in range(repeats):

@@ -107,7 +107,9 @@ def score_arrays(name: str, count: int, results: "multiprocessing.Queue[dict[str
     rows = np.arange(count) % DISTINCT
     hands = {key: value.astype(np.float64)[rows] for key, value in few.items()}
     held = peak_gb()
-    evaluate_hands(**hands)
+    evaluate_hands(
+        hands["pred_joints"], hands["pred_vertices"], hands["gt_joints"], hands["gt_vertices"]
+    )
     results.put({"held_gb": held, "peak_gb": peak_gb()})
 
 

@@ -57,7 +57,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    backends: list[Backend] = ["fragments"] + (["numba"] if arguments.device == "cpu" else [])
+    backends: list[Backend] = ["fragments"]
+    if arguments.device == "cpu":
+        backends.append("numba")
     few = min(arguments.batch, 2 if arguments.device == "cpu" else arguments.batch)
     dense, expected = seconds_per_image("dense", few, arguments.size, 0.0, arguments.device)
     result = {"size": arguments.size, "batch": arguments.batch, "threads": torch.get_num_threads(),

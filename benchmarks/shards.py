@@ -8,6 +8,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def slurp(path: str) -> bytes:
         return handle.read()
 
 
-def reads_per_second(read, order: np.ndarray) -> float:
+def reads_per_second(read: Callable[[int], object], order: np.ndarray) -> float:
     start = time.perf_counter()
     for index in order:
         read(int(index))

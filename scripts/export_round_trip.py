@@ -31,7 +31,7 @@ from hand_pipeline.evaluation.leaderboard import (
 )
 from hand_pipeline.evaluation.metrics import evaluate_hands
 from hand_pipeline.evaluation.scorers.benchmarks import score_files
-from hand_pipeline.methods import restore_reconstructor
+from hand_pipeline.methods import restore_as
 from hand_pipeline.training.checkpoint import load_checkpoint
 from hand_pipeline.training.method import Reconstructor
 
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--benchmarks", nargs="+", default=list(BENCHMARKS), choices=BENCHMARKS)
     arguments = parser.parse_args()
     checkpoint = load_checkpoint(arguments.checkpoint)
-    model = restore_reconstructor(checkpoint, str(arguments.checkpoint)).to(arguments.device)
+    model = restore_as(Reconstructor, checkpoint, str(arguments.checkpoint)).to(arguments.device)
     with tempfile.TemporaryDirectory() as work:
         rows = [
             row

@@ -160,7 +160,8 @@ def print_measures(root: Path) -> None:
     tree = Tree(root)
     print("folder                      files   lines")
     rows = list(folders(tree))
-    for folder, files, lines in [*rows, ("all", *(sum(r[i] for r in rows) for i in (1, 2)))]:
+    whole = ("all", sum(files for _, files, _ in rows), sum(lines for *_, lines in rows))
+    for folder, files, lines in [*rows, whole]:
         print(f"{folder:<26} {files:>6} {lines:>7}")
     arguments = argument_lists(tree)
     print(f"\nlongest argument list: {arguments[0][0]} ({arguments[0][1]})")

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from hand_pipeline.delivery import OWN
 from hand_pipeline.spool import Spool
-from scripts.demonstrate.stage import Stage, kill, say
+from scripts.demonstrate.stage import Process, Stage, kill, say
 
 STEPS, EVERY = 3000, 10
 PARAMETERS = (
@@ -94,7 +94,7 @@ def _check_values(stage: Stage, after: dict[str, list[tuple[int, float]]]) -> No
     )
 
 
-def _start_server(stage: Stage, url: str):
+def _start_server(stage: Stage, url: str) -> Process:
     process = stage.start(
         "server", "mlflow", "server", "--host", "127.0.0.1", "--port", url.rpartition(":")[2],
         "--workers", "1", "--backend-store-uri", f"sqlite:///{stage.root}/server.db",

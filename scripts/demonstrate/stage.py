@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+Process = subprocess.Popen[bytes]
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600.0  # seconds for whatever is waited for
 
@@ -26,7 +28,7 @@ class Stage:
     def __init__(self, root: Path):
         self.root, self.data = root, root / "data/smoke"
         self.failed: list[str] = []
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: list[Process] = []
         for name in ("conf", "tests/photos", "src/hand_pipeline"):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, root / name, ignore=ignored)
@@ -39,7 +41,7 @@ class Stage:
         for process in self._started:
             kill(process)
 
-    def start(self, log: str, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, log: str, *command: str, **environment: str) -> Process:
         """Start `python -m COMMAND` in the copy, as the head of a process group of its own."""
         variables = {"PYTHONPATH": str(self.root / "src"), "DO_NOT_TRACK": "1", "NO_COLOR": "1"}
         with self.log(log).open("wb") as out:
@@ -51,7 +53,7 @@ class Stage:
         self._started.append(process)
         return process
 
-    def kedro(self, pipeline: str, log: str, *parameters: str, **environment: str):
+    def kedro(self, pipeline: str, log: str, *parameters: str, **environment: str) -> Process:
         """Start `kedro run` of a pipeline."""
         more = ("--params", ",".join(parameters)) if parameters else ()
         command = ("kedro", "run", "--env", "smoke", "--pipelines", pipeline, *more)
@@ -61,14 +63,12 @@ class Stage:
         """What a process of this name said."""
         return self.root / f"{name}.log"
 
-    def finish(self, process: subprocess.Popen[bytes], log: str) -> None:
+    def finish(self, process: Process, log: str) -> None:
         """Wait for the end of a process that must succeed."""
         if code := process.wait(PATIENCE):
             sys.exit(f"{log} ended with exit code {code}:\n{self.log(log).read_text()[-3000:]}")
 
-    def wait_for(
-        self, what: Callable[[], bool], process: subprocess.Popen[bytes], log: str
-    ) -> None:
+    def wait_for(self, what: Callable[[], bool], process: Process, log: str) -> None:
         """Look until it is so, while the process runs."""
         end = time.monotonic() + PATIENCE
         while not what():
@@ -99,7 +99,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Process) -> None:
     """Kill -9 for a process and all it started."""
     try:
         os.killpg(process.pid, signal.SIGKILL)

@@ -31,6 +31,7 @@ def killed_sweep(stage: Stage) -> None:
     before = {folder: _files(folder) for folder in _whole(stage)}
     at_kill = time.time_ns()
     stopped = _checkpoint(stage)
+    assert stopped is not None  # waited for
     folder, saved = stopped.parents[2], load_checkpoint(stopped).metadata
     say(f"in training at the kill: its checkpoint holds step {saved['step']} of {STEPS}")
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -40,8 +41,8 @@ def killed_worker(stage: Stage) -> None:
     )  # fmt: skip
     workers = {name: stage.kedro("tuning", name, *parameters) for name in ("A", "B")}
     say(f"study of {TRIALS} trials in {url.partition(':')[0]}, two workers: kedro run ... tuning")
-    for name, worker in workers.items():  # its tables are not to be looked at half made
-        stage.wait_for(lambda log=name: bool(stage.said(log, f"study {STUDY} in")), worker, name)
+    for name, process in workers.items():
+        stage.wait_for(partial(_in_study, stage, name), process, name)
     stage.wait_for(lambda: _in_the_middle(url), workers["A"], "A")
     kill(workers["A"])
     at_kill = _trials(url)
@@ -105,6 +106,11 @@ def _in_the_middle(url: str) -> bool:
     running = [t for t in trials if t.state == TrialState.RUNNING]
     training = [t for t in running if t.intermediate_values]  # for the pruner
     return len(training) == 2 and any(t.state.is_finished() for t in trials)
+
+
+def _in_study(stage: Stage, log: str) -> bool:
+    """Its tables are not to be looked at half made."""
+    return bool(stage.said(log, f"study {STUDY} in"))
 
 
 def _trials(url: str) -> list[FrozenTrial]:
