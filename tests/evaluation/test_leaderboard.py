@@ -45,7 +45,7 @@ class Oracle(FakeReconstructor):
         self.inside: list[float] = []
         self.start = 0
 
-    def predict(self, batch, generator=None) -> HandHypotheses:
+    def predict(self, batch, generator=None, only_hands=False) -> HandHypotheses:
         rows = slice(self.start, self.start + len(batch))
         self.start += len(batch)
         vertices, joints = (
@@ -128,7 +128,7 @@ def test_dexycbs_lines_are_millimetres_under_the_toolkits_index(dexycb, tmp_path
 class FlatOracle(Oracle):
     """Knows only the 2D joints, in the crops' pixels, and puts them a metre away."""
 
-    def predict(self, batch, generator=None) -> HandHypotheses:
+    def predict(self, batch, generator=None, only_hands=False) -> HandHypotheses:
         truth = {name: row for row, name in enumerate(self.images.ids)}
         labels = self.images.labels(np.array([truth[name] for name in batch.ids]), None)
         joints = unproject(labels.joints_2d, torch.ones(len(batch), 21), batch.intrinsics)

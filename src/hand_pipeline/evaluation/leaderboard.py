@@ -209,7 +209,7 @@ def predict_benchmark(
         for batch in batches:
             rows = np.arange(start, start + len(batch))
             start += len(batch)
-            found = model.predict(batch.to(device))
+            found = model.predict(batch.to(device), only_hands=True)
             yield _place(found, rows, images, benchmark, cfg.known_wrist)
             bar.update(len(batch))
 

@@ -29,7 +29,12 @@ class MeanHand:
     wrist: Float[Tensor, "3"]
     mano: ManoHand
 
-    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> HandHypotheses:
+    def predict(
+        self,
+        batch: HandBatch,
+        generator: torch.Generator | None = None,
+        only_hands: bool = False,
+    ) -> HandHypotheses:
         """The same hand for every image; only its projection depends on the camera."""
         intrinsics = batch.intrinsics
         mano = self.mano.to(intrinsics.device)

@@ -86,13 +86,20 @@ class Reconstructor(Method):
     method that draws nothing."""
 
     @abstractmethod
-    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> HandHypotheses:
+    def predict(
+        self,
+        batch: HandBatch,
+        generator: torch.Generator | None = None,
+        only_hands: bool = False,
+    ) -> HandHypotheses:
         """Hands of images; call in eval mode, without gradients.
 
         Args:
             batch: uint8 square crops of any size, or normalised images of the input size, with
                 their cameras, and keypoints where a detector has looked. Labels are not read.
             generator: of the method's device, for draws that repeat; None: torch's own.
+            only_hands: the caller looks at no confidence and no colour: what costs time is left
+                out, and is None.
 
         Returns:
             Metres in the camera of `batch`; `joints_2d` and `intrinsics` of the result belong to

@@ -304,6 +304,20 @@ def test_agreement_is_that_with_draws_of_one_pass_which_repeat(method, batch):
     assert torch.equal(first.joint_confidence[..., 0], first.confidence)
 
 
+@pytest.mark.parametrize("hypotheses", [1, 3])
+def test_hands_alone_are_the_same_hands(method, batch, hypotheses):
+    warm = float(hypotheses > 1)
+    method.sampling = SamplingConfig(iterations=2, hypotheses=hypotheses, temperature=warm)
+    whole, hands = (
+        method.predict(batch, torch.Generator().manual_seed(1), only_hands=only)
+        for only in (False, True)
+    )
+    assert (hands.confidence is None) == (hypotheses == 1)
+    assert hands.ids == whole.ids
+    for name in ("joints_2d", "joints_3d", "vertices", "mano_pose", "betas", "intrinsics"):
+        assert torch.equal(getattr(hands, name), getattr(whole, name)), name
+
+
 def test_a_seed_repeats_and_another_differs(method, batch):
     first, again = (hypotheses_of(method, batch, STOCHASTIC, seed=3) for _ in range(2))
     assert torch.equal(first.tokens, again.tokens)

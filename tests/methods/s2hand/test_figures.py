@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from hand_pipeline.data.batch import HandBatch
+from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.s2hand.figures import TILES, textured_sheet
 from hand_pipeline.methods.s2hand.heads import FIRST_LIGHT
@@ -31,6 +31,16 @@ def sheet(count: int, captions=(), lamp: float = 0.4):
         batch.mano_pose[:, None], batch.betas, colours=red, light=light,
     )  # fmt: skip
     return np.array(textured_sheet(batch, found, mano.faces, captions, size=SIZE))
+
+
+def test_hands_without_colours_are_an_error():
+    camera, none = CAMERA[None], torch.zeros(1, 21, 3)
+    batch = HandBatch.unlabelled(("0",), torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8), camera)
+    bare = HandHypotheses.single(
+        ("0",), camera, none[..., :2], none, torch.zeros(1, 778, 3), batch.mano_pose, batch.betas
+    )
+    with pytest.raises(TypeError, match="only_hands"):
+        textured_sheet(batch, bare, ManoHand().faces)
 
 
 def tiles(picture):

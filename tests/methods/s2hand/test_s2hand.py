@@ -383,6 +383,15 @@ def test_hands_are_in_the_camera_they_were_given(drawn):
         method.predict(replace(drawn, images=torch.zeros(4, 3, 48, 48)))
 
 
+def test_hands_alone_are_the_same_hands_without_colours(drawn):
+    method = build().eval()
+    with torch.inference_mode():
+        whole, hands = (method.predict(drawn, only_hands=only) for only in (False, True))
+    assert hands.colours is None
+    for name in ("joints_2d", "joints_3d", "vertices", "mano_pose", "betas", "intrinsics"):
+        assert torch.equal(getattr(hands, name), getattr(whole, name)), name
+
+
 def test_hands_have_their_colours_and_light(drawn):
     method = build().eval()
     with torch.inference_mode():

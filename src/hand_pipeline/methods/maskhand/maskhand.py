@@ -163,13 +163,23 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         return self._encode(images, intrinsics, keypoints)
 
     @torch.no_grad()
-    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> DrawnHands:
+    def predict(
+        self,
+        batch: HandBatch,
+        generator: torch.Generator | None = None,
+        only_hands: bool = False,
+    ) -> HandHypotheses:
         """Possible hands of each image as `sampling` says, the surest first, with confidences.
 
         Without keypoints a hand is read from the image alone.
         """
         encoded = self.encode(batch)
         found, hand = self.draw(encoded, len(batch), self.sampling, generator)
+        if only_hands and self.sampling.hypotheses == 1:  # of several the surest must be found
+            return HandHypotheses.single(
+                batch.ids, encoded.intrinsics, hand.joints_2d, hand.joints, hand.vertices,
+                hand.mano_pose, hand.betas,
+            )  # fmt: skip
         shape = found.ids.shape[:2]
         result = DrawnHands(
             batch.ids,

@@ -112,7 +112,12 @@ class PyMAF(Reconstructor):
         """The hand after each correction, from normalised images of the input size."""
         return self.head(self.backbone(images).patches, intrinsics, self.mano)
 
-    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> HandHypotheses:
+    def predict(
+        self,
+        batch: HandBatch,
+        generator: torch.Generator | None = None,
+        only_hands: bool = False,
+    ) -> HandHypotheses:
         """One hand for each image, without a confidence; nothing is drawn."""
         images, intrinsics = self.augmentation.network_input(batch.images, batch.intrinsics)
         hand = self.estimate(images, intrinsics)[-1]

@@ -7,7 +7,7 @@ from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
 
-from hand_pipeline.data.batch import HandBatch
+from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.methods.s2hand.heads import LIGHT
 from hand_pipeline.methods.s2hand.renderer import HandRenderer
 from hand_pipeline.methods.s2hand.s2hand import TexturedHands
@@ -25,7 +25,7 @@ _NO_LIGHT = {"ambient": 1.0, "ambient_r": 1.0, "ambient_g": 1.0, "ambient_b": 1.
 @torch.inference_mode()
 def textured_sheet(
     photos: HandBatch,
-    found: TexturedHands,
+    found: HandHypotheses,
     faces: Int[Tensor, "faces 3"],
     captions: Sequence[str] = (),
     size: int = 144,
@@ -44,7 +44,10 @@ def textured_sheet(
 
     Raises:
         ValueError: there are no hands, or captions of another number.
+        TypeError: hands without colours and light.
     """
+    if not isinstance(found, TexturedHands):
+        raise TypeError("expected hands with colours and light; predict without `only_hands`")
     if not len(photos):
         raise ValueError("expected at least one hand to draw, got none")
     if captions and len(captions) != len(photos):

@@ -174,7 +174,12 @@ class S2Hand(Reconstructor):
         """The networks of this stage."""
         return parameter_groups([([self.get_submodule(part) for part in PARTS], 1.0)])
 
-    def predict(self, batch: HandBatch, generator: torch.Generator | None = None) -> TexturedHands:
+    def predict(
+        self,
+        batch: HandBatch,
+        generator: torch.Generator | None = None,
+        only_hands: bool = False,
+    ) -> HandHypotheses:
         """One hand for each image, with its colours and without a confidence; nothing is drawn.
 
         Keypoints are not looked at: the 2D branch is for training only. The mesh has the regressed
@@ -182,18 +187,16 @@ class S2Hand(Reconstructor):
         """
         images, intrinsics = self.augmentation.network_input(batch.images, batch.intrinsics)
         encoded = self._encode(images)
-        hand, look = self._hand(encoded.features, intrinsics), self.appearance(encoded.low)
-        return TexturedHands(
-            batch.ids,
-            intrinsics,
-            joints_2d=hand.joints_2d[:, None],
-            joints_3d=hand.joints[:, None],
-            vertices=hand.vertices[:, None],
-            mano_pose=hand.mano_pose[:, None],
-            betas=hand.betas,
-            colours=look.colours.tanh().clamp(0, 1),
-            light=look.light,
-        )
+        hand = self._hand(encoded.features, intrinsics)
+        found = HandHypotheses.single(
+            batch.ids, intrinsics, hand.joints_2d, hand.joints, hand.vertices, hand.mano_pose,
+            hand.betas,
+        )  # fmt: skip
+        if only_hands:
+            return found
+        look = self.appearance(encoded.low)
+        values = vars(found) | {"colours": look.colours.tanh().clamp(0, 1), "light": look.light}
+        return TexturedHands(**values)
 
     def estimated_2d(self, batch: HandBatch) -> Float[Tensor, "batch 21 2"]:
         """Joints as the 2D branch sees them, px of the network's input; images as for `predict`."""

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,8 @@ def _photographed(
     method = restore_as(MaskHand, maskhand, "maskhand_method")
     logger.info("pseudo labels of %d photos by MaskHand, without keypoints", len(manifest))
     device = machine.device
-    return predict_letters(method.to(device).predict, manifest, mano, device)
+    only_hands = partial(method.to(device).predict, only_hands=True)
+    return predict_letters(only_hands, manifest, mano, device)
 
 
 def predict_letters(

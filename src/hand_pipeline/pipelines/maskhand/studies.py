@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,10 @@ def study_occlusion(
     model = restore_as(MaskHand, maskhand, "the checkpoint of maskhand").to(device)
     other = restore_as(PyMAF, handmim, "the checkpoint of handmim").to(device)
     held_out = open_held_out(hands, keypoints, model)
+    only_hands = partial(model.predict, only_hands=True)
     rows: list[tuple[str, Predict, bool]] = [
-        ("MaskHand, no 2D keypoints", model.predict, False),
-        ("MaskHand, keypoints of visible joints", model.predict, True),
+        ("MaskHand, no 2D keypoints", only_hands, False),
+        ("MaskHand, keypoints of visible joints", only_hands, True),
         ("HandMIM, then fine-tuned", other.predict, False),
     ]
     table = []
@@ -150,7 +152,7 @@ def study_occlusion(
             painted = occluded_batches(batches, occlusion, keep)
             found = score_occluded(predict, painted, device, cfg.allow_reflection)
             table.append({"black": share, "model": label, **found.summary})
-    models: dict[str, Predict] = {"MaskHand": model.predict, "HandMIM": other.predict}
+    models: dict[str, Predict] = {"MaskHand": only_hands, "HandMIM": other.predict}
     return pd.DataFrame(table), _occluded_picture(held_out, models, model.mano, cfg, device)
 
 
@@ -195,6 +197,7 @@ def draw_hypotheses(
     batch = draw_samples(open_held_out(hands, keypoints, model), cfg.shown, cfg.seed)[1]
     generator = torch.Generator(device).manual_seed(cfg.seed)
     found = model.predict(batch.to(device), generator).to("cpu")
+    assert found.confidence is not None  # left out with `only_hands` alone
     faces, colour = model.mano.faces.cpu(), SIDE_COLOURS["right"]
     pictures = []
     for row, camera in enumerate(batch.intrinsics):

@@ -48,7 +48,7 @@ def score_keypoints_2d(
             assert batch.keypoints is not None  # `WithKeypoints` attaches them to every batch
             stored = REFERENCE_SIZE / batch.images.shape[-1]
             used = REFERENCE_SIZE / model.image_size
-            projected = model.predict(batch).joints_2d[:, 0]
+            projected = model.predict(batch, only_hands=True).joints_2d[:, 0]
             values = {
                 "truth": batch.joints_2d * stored,
                 "labelled": batch.has_joints_2d,

@@ -1,6 +1,7 @@
 """Nodes of the `s2hand` pipeline that score its models on held-out hands."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,5 +108,6 @@ def _predict(
     for name, checkpoint in checkpoints.items():
         model = restore_as(S2Hand, checkpoint, f"the checkpoint of {name}").to(machine.device)
         held_out = open_labelled_hands(hands, "evaluation", model.mano)
-        predict_set(name, model.predict, held_out, folder, cfg, machine)
+        only_hands = partial(model.predict, only_hands=True)
+        predict_set(name, only_hands, held_out, folder, cfg, machine)
     return model.mano

@@ -147,7 +147,7 @@ def _distances(
         for batch in (each.to(device) for each in batches):
             assert batch.keypoints is not None  # `PhotoHands` gives them with every batch
             detected = batch.keypoints.points * (REFERENCE_SIZE / batch.images.shape[-1])
-            projected = model.predict(batch).joints_2d[:, 0] * unit
+            projected = model.predict(batch, only_hands=True).joints_2d[:, 0] * unit
             distances.append((projected - detected).norm(dim=-1).cpu())
             seen.append((batch.keypoints.confidence > 0).cpu())
     return torch.cat(distances).numpy(), torch.cat(seen).numpy()
