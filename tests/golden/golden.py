@@ -10,11 +10,13 @@ Everything is in float64, since batch norms over four hands and 2 x 2 maps magni
 float32 two instruction sets were up to 15 % of a gradient apart in S2HAND, 1e-5 in PeCLR. Weights
 and directions are numpy's draws: torch's normal numbers differ by 2e-6 between instruction sets.
 
-Largest distance of 12 settings (ATEN_CPU_CAPABILITY default and avx2; ONEDNN_MAX_CPU_ISA SSE41,
-AVX2, unset; 1 and 2 threads) from the first of them, as a share of the loss or of the gradient's
-length, on an AMD Zen 3 with torch 2.13.0 (`python -m tests.golden.spread`):
+Largest distance of 12 settings (ATEN_CPU_CAPABILITY default and avx2, which is what unset means
+there; ONEDNN_MAX_CPU_ISA SSE41, AVX2, unset; 1 and 2 threads) from the first of them, as a share of
+the loss or of the gradient's length, on an AMD Zen 3, without AVX-512, with torch 2.13.0
+(`python -m tests.golden.spread`):
 
-    handmim 2e-15, ibot 9e-16, peclr 7e-14, keypoint_probe 1e-15, pymaf 2e-15, s2hand 6e-9
+    handmim 2e-15, ibot 9e-16, peclr 7e-14, keypoint_probe 1e-15, pymaf 2e-15, s2hand 6e-9,
+    vq_mano 6e-15, maskhand 8e-15, maskhand_text 2e-15
 
 The tolerance, 1e-6, is more than a hundred times that; a change of a thousandth is far above it.
 """

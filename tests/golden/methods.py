@@ -6,14 +6,32 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from tests.golden.golden import in_float64
-from torch import Tensor
+from torch import Tensor, nn
 
-from hand_pipeline.data.batch import Batch, HandBatch, ImageBatch, Keypoints
+from hand_pipeline.data.batch import (
+    Batch,
+    HandBatch,
+    ImageBatch,
+    Keypoints,
+    PoseBatch,
+    PromptedPoseBatch,
+)
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.views import ViewConfig
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
+from hand_pipeline.methods.maskhand.config import (
+    MaskHandConfig,
+    PoseTokenizerConfig,
+    ShapeCameraHeadConfig,
+    TextMaskHandConfig,
+    VqManoConfig,
+)
+from hand_pipeline.methods.maskhand.maskhand import MaskHand
+from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer
+from hand_pipeline.methods.maskhand.text import TextMaskHand
+from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.methods.peclr.peclr import PeCLR, PeclrConfig
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
@@ -32,6 +50,7 @@ VIT = VitConfig(
     name="vit_tiny_patch16_224", image_size=SIZE, patch_size=8, depth=2, embed_dim=48, num_heads=3,
     drop_path=0.0,
 )  # fmt: skip
+TOKENIZER = PoseTokenizerConfig(num_tokens=16, num_codes=24, code_dim=8, width=16)
 
 
 class Start(NamedTuple):
@@ -87,6 +106,15 @@ def hands(side: int = 48, focal: float = 90.0) -> HandBatch:
     )
 
 
+def poses(count: int = 8) -> PoseBatch:
+    """Hands of any shape, without pictures."""
+    rng = np.random.default_rng(0)
+    turns = torch.from_numpy(0.4 * rng.standard_normal((count, 48)))
+    betas = torch.from_numpy(rng.standard_normal((count, 10)))
+    ids = tuple(f"pose{i}" for i in range(count))
+    return PoseBatch(ids, ManoHand().double().full_pose(turns, False), betas)
+
+
 def handmim() -> Start:
     cfg = HandMIMConfig(head_hidden_dim=64, decoder_width=16)
     vit = VIT.model_copy(update={"image_size": 64, "patch_size": 16, "depth": 4})
@@ -131,8 +159,69 @@ def s2hand() -> Start:
     return Start(S2Hand(cfg, encoder, unchanged), hands(64, 130.0), steps=1)
 
 
+def vq_mano() -> Start:
+    """Fast and many codes, three steps: the second replaces one, which the third shows."""
+    cfg = VqManoConfig(**{**TOKENIZER.model_dump(), "codebook_decay": 0.75, "num_codes": 40})
+    method = VqMano(cfg)
+    spread_zeros(method)
+    return Start(method, poses(), steps=3)
+
+
+def maskhand() -> Start:
+    """Some hands without photo, some without keypoints; without dropout, see `pymaf`."""
+    head = ShapeCameraHeadConfig(width=32, depth=1, heads=2, head_width=16, feedforward_width=32)
+    cfg = MaskHandConfig(
+        width=32, heads=2, layers=2, feedforward_width=64, dropout=0, head=head,
+        tokenizer=TOKENIZER, condition_dropout=0.3, keypoint_dropout=0.3, corruption=0.3,
+        visible_noise=0.2, weight_local_vertices=1.0,
+    )  # fmt: skip
+    method = MaskHand(cfg, VIT, HandAugmentationConfig(image_size=SIZE))
+    spread_zeros(method)
+    draw_codes(method.tokenizer)
+    return Start(method, hands())
+
+
+def maskhand_text() -> Start:
+    """Drawn features: the encoder's are in float32. Without dropout, see `pymaf`."""
+    cfg = TextMaskHandConfig(
+        prompts=("A", "L", "Y"), feature_width=16, width=32, heads=2, layers=2,
+        feedforward_width=64, dropout=0, tokenizer=TOKENIZER, condition_dropout=0.3,
+        corruption=0.3, weight_pose=1.0, weight_vertices=10.0,
+    )  # fmt: skip
+    method = TextMaskHand(cfg)
+    spread_zeros(method)
+    draw_codes(method.tokenizer)
+    method.set_features(torch.from_numpy(np.random.default_rng(0).standard_normal((3, 16))))
+    hand = poses()
+    return Start(method, PromptedPoseBatch(hand.ids, torch.arange(8) % 3, hand.mano_pose))
+
+
+def spread_zeros(method: Method) -> None:
+    """Give matrices of zeros a width, so that `set_parameters` draws them: zeros hide a branch."""
+    for parameter in method.parameters():
+        if parameter.ndim > 1 and not parameter.any():
+            nn.init.normal_(parameter, std=2**-4)
+
+
+def draw_codes(tokenizer: PoseTokenizer) -> None:
+    """A codebook that no latent of the golden lies in the middle of; `test_golden` measures it."""
+    codes = tokenizer.codebook.embeddings
+    codes.copy_(torch.from_numpy(np.random.default_rng(5).standard_normal(tuple(codes.shape))))
+
+
 METHODS: dict[str, Callable[[], Start]] = {
-    build.__name__: build for build in (handmim, ibot, peclr, keypoint_probe, pymaf, s2hand)
+    build.__name__: build
+    for build in (
+        handmim,
+        ibot,
+        peclr,
+        keypoint_probe,
+        pymaf,
+        s2hand,
+        vq_mano,
+        maskhand,
+        maskhand_text,
+    )
 }
 
 

@@ -1,5 +1,6 @@
 """How far the goldens are apart between instruction sets: `python -m tests.golden.spread`.
 
+All goldens, or those named: `python -m tests.golden.spread maskhand peclr`.
 One process for each setting, since torch chooses its kernels as it starts. A column holds the
 largest distance (`golden.distance`) of any line from the first setting's.
 """
@@ -17,7 +18,7 @@ from tests.golden.methods import METHODS, start
 CAPABILITIES, LIBRARIES, THREADS = ("default", "avx2", ""), ("SSE41", "AVX2", ""), ("1", "2")
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     """Print a table, a row for each setting."""
     first: dict[str, list[Line]] = {}
     for capability, library, threads in itertools.product(CAPABILITIES, LIBRARIES, THREADS):
@@ -26,7 +27,8 @@ def main() -> None:
                 "ATEN_CPU_CAPABILITY": capability,
                 "ONEDNN_MAX_CPU_ISA": library,
                 "OMP_NUM_THREADS": threads,
-            }
+            },
+            names,
         )
         if not first:
             first = found
@@ -36,11 +38,11 @@ def main() -> None:
         print(row, *(f"{size:15.1e}" for size in apart), flush=True)
 
 
-def _lines(setting: dict[str, str]) -> dict[str, list[Line]]:
-    """What every method's first steps are in a process of its own; empty means unset."""
+def _lines(setting: dict[str, str], names: list[str]) -> dict[str, list[Line]]:
+    """What the methods' first steps are in a process of its own; empty means unset."""
     environment = {k: v for k, v in os.environ.items() if k not in setting}
     out = subprocess.run(
-        [sys.executable, "-m", "tests.golden.spread", "--here"],
+        [sys.executable, "-m", "tests.golden.spread", "--here", *names],
         env=environment | {name: value for name, value in setting.items() if value},
         check=True,
         stdout=subprocess.PIPE,
@@ -49,8 +51,9 @@ def _lines(setting: dict[str, str]) -> dict[str, list[Line]]:
 
 
 if __name__ == "__main__":
-    if "--here" in sys.argv:
+    if sys.argv[1:2] == ["--here"]:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-        sys.stdout.buffer.write(pickle.dumps({name: first_lines(*start(name)) for name in METHODS}))
+        found = {name: first_lines(*start(name)) for name in sys.argv[2:]}
+        sys.stdout.buffer.write(pickle.dumps(found))
     else:
-        main()
+        main(sys.argv[1:] or list(METHODS))

@@ -79,10 +79,13 @@ def mean_rotation(matrices: Float[Tensor, "*batch samples 3 3"]) -> Float[Tensor
 
 
 def random_rotation(count: int, device: torch.device | str) -> Float[Tensor, "count 3 3"]:
-    """Uniformly distributed rotations, drawn from torch's global generator of the device."""
+    """Uniformly distributed rotations, drawn from torch's global generator of the device.
+
+    As torch's own draws, they are of its default type.
+    """
     import roma
 
-    return roma.random_rotmat(count, device=device)
+    return roma.random_rotmat(count, dtype=torch.get_default_dtype(), device=device)
 
 
 def mirror_axis_angle(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
