@@ -120,7 +120,7 @@ def test_records_wait_on_disk_and_are_sent_later(away, caplog):
     a_run(away)
     messages = [r.getMessage() for r in caplog.records]
     assert len([m for m in messages if "cannot be reached" in m and "upload-records" in m]) == 1
-    assert f"wait in {away / 'spool'}, of 2 run(s)" in messages[-1]
+    assert f"records in {away / 'spool'} of 2 run(s) are not sent" in messages[-1]
     assert upload(away).count("sent as") == 2
     check_the_run(away)
     assert upload(away) == f"nothing waits in {away / 'spool'}\n"
