@@ -120,7 +120,7 @@ def test_records_wait_on_disk_and_are_sent_later(away, caplog):
     a_run(away)
     messages = [r.getMessage() for r in caplog.records]
     assert len([m for m in messages if "cannot be reached" in m and "upload-records" in m]) == 1
-    assert f"wait in {away / 'spool'}, of 2 run(s)" in messages[-1]
+    assert f"records in {away / 'spool'} of 2 run(s) are not sent" in messages[-1]
     assert upload(away).count("sent as") == 2
     check_the_run(away)
     assert upload(away) == f"nothing waits in {away / 'spool'}\n"
@@ -184,7 +184,7 @@ def test_a_delivery_killed_after_any_record_loses_and_doubles_nothing(away, monk
 
 def test_a_run_without_an_end_is_sent_only_when_asked(away):
     run = tracking.start_run("pretrain", "hand_pipeline", None, {})
-    assert f"{run}: has no end: running, or killed (--unfinished)\n" in upload(away)
+    assert f"{run}: has no end: still running, or killed (then use --unfinished)\n" in upload(away)
     assert "sent as" in upload(away, "--unfinished")
     assert runs(away)["pretrain"].info.status == "KILLED"
 
@@ -210,11 +210,11 @@ def test_a_finished_member_waits_for_its_killed_sweep(away):
     tracking.start_run("ablations", "hand_pipeline", None, {})
     child = tracking.start_child("all seed 0")
     tracking.end_run(child, "FINISHED")
-    assert f"{child}: belongs to a run that is not sent yet\n" in upload(away)
+    assert f"{child}: refers to a run that is not sent yet\n" in upload(away)
     parent = tracking.start_run("ablations again", "hand_pipeline", None, {})
     tracking.adopt(child)
     tracking.end_run(parent, "FINISHED")
-    assert f"{parent}: belongs to a run that is not sent yet\n" in upload(away)
+    assert f"{parent}: refers to a run that is not sent yet\n" in upload(away)
     assert upload(away, "--unfinished").count("sent as") == 3
     found = runs(away)
     status = {name: run.info.status for name, run in found.items()}

@@ -4,7 +4,6 @@ import os
 
 __version__ = "0.1.0"
 
-# Tensors of 2 MB and more on huge pages, where Linux has them on request: on a CPU, touching new
-# memory page by page took a fifth of the time of making views. Torch reads it when it first needs
-# memory; "0" switches it off.
+# Huge pages for tensors of 2 MB and more, where Linux offers them: page faults took a fifth of the
+# time of making views on a CPU. Torch reads it at its first allocation; "0" switches it off.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

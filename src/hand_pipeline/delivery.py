@@ -1,7 +1,7 @@
-"""Records from the spool to MLflow; a record that is sent twice changes nothing there.
+"""Send records from the spool to MLflow. Sending is idempotent.
 
-So a process may be killed at any moment: what it has not removed from the spool is sent again. A
-run carries the project's own id as a tag, by which it is found and never made twice.
+A process may be killed at any moment: what it has not removed from the spool is sent again. Each
+run has the project's own id as a tag, so that it is never created twice.
 """
 
 import itertools
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PARENT = "mlflow.parentRunId"
 OWN = "hand_pipeline.run"
-"""Tag with the id that the project gave to a run."""
+"""Tag with the project's own id of a run."""
 _AWAY = {
     "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "UNAUTHENTICATED",
     "PERMISSION_DENIED",
@@ -26,9 +26,9 @@ _AWAY = {
 
 
 def is_away(error: Exception) -> bool:
-    """Whether the server cannot be reached, is out of order or lets nobody in.
+    """Whether the server is unreachable, failing or denies access, so that a retry may help.
 
-    Any other answer of MLflow refuses the record itself, which it will never take.
+    Any other MLflow error means that the record itself is invalid.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import OperationalError
@@ -39,11 +39,11 @@ def is_away(error: Exception) -> bool:
 
 
 class Deliverer:
-    """Sends what waits in a spool to one server."""
+    """Sends the records of a spool to one server."""
 
     def __init__(self, spool: Spool, uri: str):
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        # MLflow would try for minutes, and say so each time; what is on disk can wait
+        # MLflow would retry for minutes and warn each time; the records are safe on disk
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         from mlflow import MlflowClient
@@ -52,7 +52,7 @@ class Deliverer:
         self._places: dict[str, str] = {}
 
     def place(self, run: str) -> str:
-        """The server's id of a run; a run that it does not know by ours is taken to be its own."""
+        """MLflow's id of a run, or `run` itself if no run there has it as the tag `OWN`."""
         if run not in self._places:
             everywhere = [found.experiment_id for found in self.client.search_experiments()]
             runs = self.client.search_runs(everywhere, f"tags.`{OWN}` = '{run}'", max_results=1)
@@ -60,11 +60,11 @@ class Deliverer:
         return self._places[run]
 
     def deliver(self, run: str) -> None:
-        """Send what waits of a run, and before it what it refers to.
+        """Send a run's waiting records, after those of the runs it refers to.
 
         Raises:
-            Exception: the server is away, and the records wait.
-            MlflowException: it refused a record, which is left out; all others are sent.
+            Exception: the server is unreachable; the records stay in the spool.
+            MlflowException: it rejected a record, which is dropped; all others are sent.
         """
         if not self.spool.file(run).exists():
             return
@@ -84,7 +84,7 @@ class Deliverer:
             raise refusal
 
     def deliver_below(self, run: str) -> None:
-        """Send what waits of a run and of those below it."""
+        """Send the waiting records of a run and of its child runs."""
         for each in self.spool.runs(run):
             self.deliver(each)
 
@@ -118,7 +118,7 @@ class Deliverer:
 
     def _create(self, run: str, event: Event) -> None:
         if self.place(run) != run:
-            return  # whoever made it was killed before it took note
+            return  # created by a process that was killed before it cleared the spool
         tags = {**event["tags"], OWN: run}
         if "parent" in event:
             self.deliver(event["parent"])
@@ -132,7 +132,7 @@ class Deliverer:
         self._places[run] = created.info.run_id
 
     def close_killed(self, current: str, pipeline: str) -> None:
-        """A killed process leaves its run RUNNING for ever: close those whose process is gone."""
+        """Close runs that are still RUNNING although their process on this host is gone."""
         experiment = self.client.get_run(self.place(current)).info.experiment_id
 
         def running(condition: str) -> "list[Run]":
@@ -148,7 +148,7 @@ class Deliverer:
 
 
 def _gathered(events: Iterable[Event]) -> Iterator[Event]:
-    """The events, those of metrics that follow each other as one: MLflow takes 1000 at once."""
+    """The events, with consecutive metrics merged up to 1000, MLflow's limit per call."""
     for metrics, group in itertools.groupby(events, lambda event: event["do"] == "metrics"):
         if metrics:
             rows = [row for event in group for row in event["rows"]]
@@ -159,25 +159,25 @@ def _gathered(events: Iterable[Event]) -> Iterator[Event]:
 
 
 def upload(deliverer: Deliverer, unfinished: bool) -> Iterator[str]:
-    """Send all that waits, and say what became of each run; interrupted, call it again.
+    """Send all waiting records and yield one line per run; may be interrupted and repeated.
 
     Args:
-        unfinished: also runs that nobody has ended (killed, or still going on); they are closed.
+        unfinished: also send runs without an end (killed or still running), and close them.
     """
     spool, client, left = deliverer.spool, deliverer.client, set()
     for run in spool.runs():
         if not (events := spool.events(run)):
-            continue  # a run that goes on has just sent them itself
+            continue  # the run is active and has just sent them itself
         made = events[0]["do"] == "create"
         ended = any(event["do"] == "end" for event in events) or (
             not made and client.get_run(deliverer.place(run)).info.status != "RUNNING"
         )
         if not (unfinished or ended):
             left.add(run)
-            yield f"{run}: has no end: running, or killed (--unfinished)"
+            yield f"{run}: has no end: still running, or killed (then use --unfinished)"
         elif left & {event.get(other) for event in events for other in ("parent", "child")}:
             left.add(run)
-            yield f"{run}: belongs to a run that is not sent yet"
+            yield f"{run}: refers to a run that is not sent yet"
         else:
             deliverer.deliver(run)
             place = deliverer.place(run)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and hashes of what they hold."""
+"""Atomic writing of files, and hashes of their content."""
 
 import errno
 import hashlib
@@ -10,17 +10,17 @@ from pathlib import Path
 
 
 class DiskFullError(OSError):
-    """The disk has no room left; what was being written has been removed, all else is intact."""
+    """The disk is full; the unfinished file was removed, all others are intact."""
 
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends without error.
+    """Yield a temporary path next to `path`; rename it to `path` when the block succeeds.
 
     On an error the temporary file is removed and `path` stays as it was.
 
     Raises:
-        DiskFullError: the disk is full, with the path and what to do.
+        DiskFullError: the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,8 +39,8 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(
                 error.errno,
-                f"no room left on the disk while writing {path}; nothing already made was touched. "
-                "Free some space and run the same command again: it goes on where it stopped",
+                f"the disk is full: {path} could not be written; finished files are intact. "
+                "Free some space and run the same command again: it resumes where it stopped",
             ) from error
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Kedro hooks: open and close a pipeline's MLflow run, and say in it what the run stands on."""
+"""Kedro hooks: open and close a pipeline's MLflow run, and log what its result depends on."""
 
 import os
 import platform
@@ -21,7 +21,7 @@ from hand_pipeline.sweeps.project import PROJECT, Project
 
 
 class TrackingHook:
-    """One MLflow run for one `kedro run`, with config, git commit, data hashes and environment."""
+    """One MLflow run per `kedro run`, with parameters, git commit, data hashes and environment."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -39,7 +39,7 @@ class TrackingHook:
 
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol, conf_catalog: dict[str, Any]) -> None:
-        """Hand sweeps the profile's parameters and catalog, as they run other pipelines."""
+        """Give sweeps the profile's parameters and catalog, because they run other pipelines."""
         loader = self.context.config_loader
         catalog[PROJECT] = Project(
             root=self.root,
@@ -54,7 +54,7 @@ class TrackingHook:
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Open the run and log what goes in."""
+        """Open the run and log its inputs."""
         if not self.settings.get("enabled", True):
             return
         os.environ[tracking.URI] = self._uri()
@@ -76,7 +76,7 @@ class TrackingHook:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Log the metrics a node returns, so that no node has to."""
+        """Log the metrics that a node returns."""
         if dataset_name.endswith("metrics") and isinstance(data, dict):
             tracking.log_final_metrics(dataset_name, data, node.name)
 
@@ -120,9 +120,9 @@ class TrackingHook:
             "kedro.env": profile,
             "process": f"{socket.gethostname()}:{os.getpid()}",
             **_git_tags(self.root),
-            **(self._data_tags(names) if profile == "base" else {}),  # DVC knows no other's data
+            **(self._data_tags(names) if profile == "base" else {}),  # DVC tracks only base's data
         }
-        if run_params.get("runtime_params"):  # bypasses DVC: right for a try, wrong for a result
+        if run_params.get("runtime_params"):  # a result that DVC cannot reproduce
             tags["kedro.runtime_params"] = str(run_params["runtime_params"])
         for variable in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
             if value := os.environ.get(variable):
@@ -136,7 +136,7 @@ class TrackingHook:
         if not locked:
             return {}
         declared = {n: s for f in folders for n, s in _stages_in(f / "dvc.yaml").items()}
-        known = {  # what made the data has the last word, not what once read it
+        known = {  # `outs` come last: the hash after a stage wrote the data is the newest
             entry["path"]: entry.get("md5", "")
             for kind in ("deps", "outs")
             for stage in locked

@@ -1,9 +1,9 @@
-"""Read pickles of other people's data without running anything that they say.
+"""Read pickles of third-party data without running their code.
 
-A pickle is a program. This reader knows the few names that the caller allows, gives each a passive
-stand-in and refuses every other. numpy's own classes are stood in for too: a made-up data type in
-a pickle tells numpy to take bytes for addresses, which crashes Python or does worse. Arrays are
-therefore built here from their bytes, for plain data types only.
+A pickle is a program. This reader allows only the names that the caller lists, each replaced by a
+passive stand-in. That includes numpy's own classes: a crafted data type makes numpy read bytes as
+addresses, which can crash Python or worse. Arrays are therefore built here from their bytes, for
+plain data types only.
 """
 
 import math
@@ -27,14 +27,14 @@ _CODE = re.compile(r"([biufcSU])(\d{1,9})|(O)8?")
 
 
 class DamagedPickle(ValueError):
-    """A file is no pickle, is cut short, or does not hold what its own words say."""
+    """A file is no pickle, is truncated, or is inconsistent."""
 
 
 class UnsafePickle(ValueError):
-    """A pickle asks for something that is not on the list; nothing of it was run.
+    """A pickle asks for a name that is not allowed; it was not run.
 
     Attributes:
-        name: what it asks for.
+        name: the name it asks for.
     """
 
     def __init__(self, message: str, name: str) -> None:
@@ -51,7 +51,7 @@ class PassiveCall:
         self._function = function
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the function gives."""
+        """Call the function."""
         return self._function(*arguments)
 
     def __setstate__(self, state: Any) -> None:
@@ -59,7 +59,7 @@ class PassiveCall:
 
 
 class Record:
-    """Stands in for a class of another library: keeps the state it had, and does nothing."""
+    """Stands in for a class of another library; only keeps its state."""
 
     state: dict[str, Any]
 
@@ -88,14 +88,14 @@ class _DataType:
             self.found = self.found.newbyteorder(">")
 
     def flat(self, content: Any, count: int) -> np.ndarray:
-        """`count` values of an array's bytes, or of the list that an array of objects comes as."""
+        """`count` values from an array's bytes, or from the list of an array of objects."""
         raw = content.encode("latin1") if isinstance(content, str) else content
         size = len(raw) if self.found.hasobject else len(raw) / self.found.itemsize
         if size != count or isinstance(raw, list) != self.found.hasobject:
             raise ValueError(f"an array of {count} {self.found} comes with {len(raw)} bytes")
         if self.found.hasobject:
             values = np.empty(count, dtype=object)
-            for place, entry in enumerate(raw):  # at once, numpy would look into the entries
+            for place, entry in enumerate(raw):  # one by one, or numpy would unpack sequences
                 values[place] = entry
             return values
         if self.found.kind == "b":
@@ -111,7 +111,7 @@ class _Array:
         self.fill(content, kind, shape, "F" if fortran else "C")
 
     def fill(self, content: Any, kind: Any, shape: Any, order: str) -> None:
-        """Keep the values, checked against their number and type."""
+        """Keep the values, after a check of their number and type."""
         self.shape = tuple(int(size) for size in ((shape,) if isinstance(shape, int) else shape))
         self.fortran = order == "F"
         if min(self.shape, default=0) < 0:
@@ -126,21 +126,21 @@ def _checked(kind: Any) -> _DataType:
 
 
 def _reconstruct(cls: Any, shape: Any, code: Any) -> _Array:
-    """numpy's function for an array that is not filled yet."""
+    """Stands in for numpy's function that makes an empty array."""
     if cls is not _Array:
         raise TypeError(f"cannot rebuild a {cls!r}")
     return _Array()
 
 
 def _from_buffer(content: Any, kind: Any, shape: Any, order: Any) -> _Array:
-    """numpy's function for an array of pickle protocol 5."""
+    """Stands in for numpy's function that makes an array in pickle protocol 5."""
     found = _Array()
     found.fill(content, kind, shape, order)
     return found
 
 
 def _scalar(kind: Any, content: Any) -> Any:
-    """numpy's function for one number."""
+    """Stands in for numpy's function that makes a scalar."""
     if _checked(kind).found.hasobject:
         raise TypeError("a single object is not a number")
     return kind.flat(content, 1)[0]
@@ -176,7 +176,7 @@ def _numpy_names() -> dict[tuple[str, str], Any]:
 
 
 NUMPY: Mapping[tuple[str, str], Any] = MappingProxyType(_numpy_names())
-"""Plain containers, and numpy's arrays and numbers, by the names of every version of them."""
+"""Plain containers, and numpy's arrays and scalars, by their names in every version."""
 
 
 def read_pickle(
@@ -195,8 +195,8 @@ def read_pickle(
     Raises:
         FileNotFoundError: there is no such file.
         UnsafePickle: a ValueError; it asks for a name that is not allowed.
-        DamagedPickle: a ValueError; it is no pickle, is cut short, or holds arrays whose data type
-            or size is not what it says.
+        DamagedPickle: a ValueError; it is no pickle, is truncated, or an array does not fit its
+            data type or size.
     """
     if isinstance(source, Path):
         with source.open("rb") as handle:
@@ -208,14 +208,14 @@ def _read(handle: Any, name: Any, allowed: Mapping[tuple[str, str], Any], encodi
     try:
         reader = _Reader(handle, name, allowed, encoding)
         content = reader.load()
-        # Long lists of plain numbers, as MTC's, need no second look: nothing stands in for a class.
+        # Without stand-ins nothing is to be replaced, and MTC's long lists take long to walk.
         return _plain(content, {}) if reader.asked else content
     except UnsafePickle:
         raise
     except _DAMAGE as error:
         raise DamagedPickle(
             f"{name} is not a pickle of plain data, or is damaged "
-            f"({type(error).__name__}: {error}); copy it again from where it came"
+            f"({type(error).__name__}: {error}); copy it again from its source"
         ) from error
 
 
@@ -237,14 +237,14 @@ class _Reader(pickle.Unpickler):
         if found is None:
             raise UnsafePickle(
                 f"{self._name} asks for {module}.{name}, which such files do not need. It was not "
-                "run. Do not use this file; get it again from where it was published",
+                "run. Do not use this file; download it again from its publisher",
                 f"{module}.{name}",
             )
         return found
 
 
 def _plain(value: Any, seen: dict[int, Any]) -> Any:
-    """The value with arrays in place of their stand-ins, in containers and records too."""
+    """The value with stand-ins replaced by arrays, also within containers and records."""
     if not isinstance(value, dict | list | tuple | set | _Array | _DataType | Record):
         return value
     if id(value) in seen:

@@ -1,4 +1,4 @@
-"""The registered pipelines: a module or package of `pipelines/` each, and every declared sweep."""
+"""The registered pipelines: the modules and packages of `pipelines/`, and the declared sweeps."""
 
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
@@ -13,17 +13,16 @@ STAGES = (
     "synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report",
     "detect", "tokenizer", "maskhand", "generation", "s2hand", "s2hand_photos",
 )  # fmt: skip
-"""In order of running. `make demo` asks DVC for `report` and what it needs, `dvc repro` for all.
-Others run by their names alone: sweeps, what only they need, `claims`, `probe` and
-`photo_probes`."""
+"""In order of running. `make demo` runs `report` and what it needs, `dvc repro` all of them. Others
+run only by name: sweeps, what only they need, `claims`, `probe` and `photo_probes`."""
 
 
 class LazyPipelines(MutableMapping[str, Pipeline]):
-    """Pipelines by name. What a pipeline imports (torch, mostly) is loaded when it is asked for.
+    """Pipelines by name, each imported (with torch) only when it is accessed.
 
     Args:
-        conf: the folder of profiles, whose YAML declares sweeps. It is read only where a name is
-            no module's.
+        conf: the folder of profiles, whose YAML declares sweeps; read only for names that are not
+            modules.
     """
 
     def __init__(self, conf: Path) -> None:
@@ -41,14 +40,14 @@ class LazyPipelines(MutableMapping[str, Pipeline]):
         if name in pipeline_names():
             return load_pipeline(name)
         draws = declared_sweeps(self._conf)[name]
-        from hand_pipeline.sweeps.pipeline import sweep_pipeline  # brings torch and matplotlib
+        from hand_pipeline.sweeps.pipeline import sweep_pipeline  # imports torch and matplotlib
 
         return sweep_pipeline(name, draws)
 
     def _names(self) -> list[str]:
         modules, sweeps = pipeline_names(), declared_sweeps(self._conf)
         if both := sorted(set(modules) & set(sweeps)):
-            raise ValueError(f"sweeps are named as pipelines are: {both}; give them other names")
+            raise ValueError(f"sweeps are named as pipelines are: {both}; rename these sweeps")
         return [*modules, *sweeps, "__default__"]
 
     def __setitem__(self, name: str, pipeline: Pipeline) -> None:

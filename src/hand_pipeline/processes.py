@@ -1,4 +1,4 @@
-"""A pool of processes for tasks side by side: one that dies takes only its own task with it."""
+"""A pool of processes for parallel tasks; a process that dies fails only its own task."""
 
 import faulthandler
 import multiprocessing
@@ -18,36 +18,36 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-_PATIENCE = 10  # seconds for a process to end when asked
+_PATIENCE = 10  # seconds before a process that should end is killed
 
 Result = TypeVar("Result")
 
 
 class ProcessDiedError(RuntimeError):
-    """A process ended instead of finishing its task; says how, and where a crash happened.
+    """A process ended without finishing its task; the message has exit code and crash traceback.
 
     Attributes:
-        started: False if it ended before it could take a task: no task is to blame.
+        started: False if it ended before it could take a task, so that no task is to blame.
     """
 
     started = True
 
 
 class ProcessPool:
-    """Up to `size` processes, each served by a thread; they end when this process is killed, too.
+    """Up to `size` processes, each served by a thread; they also end if this process is killed.
 
     A task's error is raised with the traceback of its process as a note.
 
     Args:
-        size: tasks side by side.
+        size: parallel tasks.
         preload: modules that the server, from which all processes are forked, imports once. They
-            must not start threads or use a GPU. The first pool of a program decides.
-        reuse: whether a process takes another task after one; else its memory is given back.
+            must not start threads or use a GPU. Only the first pool of a program sets them.
+        reuse: whether a process takes further tasks; otherwise it ends and frees its memory.
     """
 
     def __init__(self, size: int, preload: Iterable[str] = (), reuse: bool = True) -> None:
         self.size, self._reuse = size, reuse
-        # not forked from this process: if it has threads, a fork may hang
+        # not forked from this process: a fork of a process with threads may hang
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(sorted({__name__, *preload}))
         self._threads = ThreadPoolExecutor(size)
@@ -63,19 +63,19 @@ class ProcessPool:
         self.stop()
 
     def submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        """Call `work(*arguments)`, a function of a module, as soon as a process is free.
+        """Call `work(*arguments)`, a module-level function, as soon as a process is free.
 
-        Its future may raise `ProcessDiedError`, besides what `work` raises.
+        The future raises what `work` raises, or `ProcessDiedError`.
         """
         return self._threads.submit(self._call, work, arguments)
 
     def as_done(
         self, work: Callable[..., Result], tasks: Iterable[tuple[Any, ...]]
     ) -> Iterator[tuple[tuple[Any, ...], Future[Result]]]:
-        """Call `work` with each task's arguments; the tasks and their futures as they are done."""
+        """Call `work` with each task's arguments; yields tasks and futures as they finish."""
         waiting = iter(tasks)
         running: dict[Future[Result], tuple[Any, ...]] = {}
-        while True:  # not all at once: results that nobody has taken yet stay few
+        while True:  # few tasks at a time, so that few results wait in memory
             for task in islice(waiting, 3 * self.size - len(running)):
                 running[self.submit(work, *task)] = task
             if not running:
@@ -115,7 +115,7 @@ class ProcessPool:
 
 
 class _Worker:
-    """A process, as the pool sees it."""
+    """One process of the pool, seen from the parent."""
 
     def __init__(self, context: multiprocessing.context.ForkServerContext) -> None:
         self._pipe, other = context.Pipe()
@@ -130,16 +130,16 @@ class _Worker:
     def answer(
         self, work: Callable[..., Any], arguments: tuple[Any, ...]
     ) -> tuple[Any, Exception | None]:
-        """What a task returns or raises.
+        """What a task returns, or the exception it raises.
 
         Raises:
-            ProcessDiedError: neither.
+            ProcessDiedError: the process ended first.
         """
         task = pickle.dumps((work, arguments))
         with suppress(EOFError, ConnectionError):
             self._pipe.send_bytes(task)
             while True:
-                # its children may hold the pipe open when it is dead: the sentinel tells
+                # its children may keep the pipe open after its death, hence the sentinel
                 connection.wait([self._pipe, self.process.sentinel])
                 if not self._pipe.poll():
                     break
@@ -158,15 +158,15 @@ class _Worker:
             how += ", which usually means that memory ran out" if code == -signal.SIGKILL else ""
         if not self._started:
             how += (
-                " before it could take any work; why stands above. A script that starts processes "
-                'needs `if __name__ == "__main__":` around its work'
+                " before it could take any work; its output above says why. A script that starts "
+                'processes needs `if __name__ == "__main__":` around its work'
             )
         death = ProcessDiedError(f"its process ended {how}" + (f":\n{crash}" if crash else ""))
         death.started = self._started
         return death
 
     def end(self) -> str:
-        """Let the process end, if need be by force; the traceback of a crash, if it had one."""
+        """End the process, by force if necessary; returns the traceback of a crash, or ''."""
         self._pipe.close()
         self.process.join(_PATIENCE)
         self.process.kill()
@@ -176,18 +176,18 @@ class _Worker:
 
 
 def _serve(pipe: connection.Connection, environment: dict[str, str], crash: str) -> None:
-    """Do tasks until there are no more; in the worker process."""
+    """Run tasks until there are no more; in the worker process."""
     _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent decides
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # `finally` blocks run
-    os.environ.clear()  # the server's is as old as the server
+    os.environ.clear()  # it is the fork server's, which may be outdated
     os.environ.update(environment)
     with open(crash, "w") as file, suppress(EOFError):
         faulthandler.enable(file)
         pipe.send(None)
         while task := pipe.recv_bytes():
             try:
-                work, arguments = pickle.loads(task)  # here, so that failed imports are told
+                work, arguments = pickle.loads(task)  # here, so that failed imports are reported
                 answer = pickle.dumps((work(*arguments), None))
             except Exception as error:
                 answer = pickle.dumps((None, _portable(error)))
@@ -196,7 +196,7 @@ def _serve(pipe: connection.Connection, environment: dict[str, str], crash: str)
 
 
 def _end_with_parent() -> None:
-    """End when the parent is killed: whoever takes up its work must not meet a left-over."""
+    """End when the parent is killed, so that nothing disturbs whoever resumes its work."""
     if (parent := parent_process()) is not None:
 
         def end() -> None:
@@ -226,9 +226,9 @@ def run_blocks(
     """Call `work(*arguments)` for every task (arguments, number of images), as they finish.
 
     Args:
-        work: a function of a module, so that other processes can import it; has one torch thread.
-        tasks: arguments are sent to the processes: give paths rather than images.
-        workers: processes; 1, or a single task, works in this one.
+        work: a module-level function, so that other processes can import it; one torch thread.
+        tasks: arguments are sent to the processes, so pass paths rather than images.
+        workers: processes; with 1, or a single task, this process does the work.
         description: of the progress bar.
 
     Raises:
@@ -253,7 +253,7 @@ def run_blocks(
 
 
 def _in_one_thread(work: Callable[..., Result], arguments: tuple[Any, ...], _: int) -> Result:
-    import torch  # not at the top: other pools' processes start without it
+    import torch  # not at the top: processes of other pools do not need it
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

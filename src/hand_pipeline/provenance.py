@@ -1,4 +1,4 @@
-"""What a result stands on, as hashes: so that work is taken up again only where it still holds."""
+"""Hashes of what a result depends on, so that finished work is reused only while it is valid."""
 
 import ast
 import hashlib
@@ -13,21 +13,21 @@ from typing import Any
 from hand_pipeline.files import atomic_write_text, file_hash
 
 RECORDS = ("tracking", "delivery", "spool", "provenance")
-"""Parts of the package that only write down, or name, what the others do."""
+"""Parts of the package that only record what the others do."""
 NO_RESULT = (*RECORDS, "viz", "sweeps")
-"""These, and what only draws, or starts, the others."""
+"""Parts whose code cannot change a result: records, figures, sweeps."""
 _IN_PARTS = ("data", "methods", "pipelines")
-"""Folders that count by their parts: a paper, a room of `data`, a pipeline. Others count whole."""
+"""Folders of which each entry (a paper, a room of `data`, a pipeline) counts separately."""
 
 
 def run_key(**parts: Any) -> str:
-    """Name a piece of work by everything that decides its result.
+    """Hash of everything that decides a result: 16 hex digits.
 
-    Two runs share a key only if every part agrees (stage, configuration, data, starting weights,
-    code), so what lies under the key can be resumed without ever being stale.
+    Two runs share a key only if all parts are equal (stage, configuration, data, initial weights,
+    code), so what is stored under the key is never stale.
 
     Args:
-        parts: anything JSON can hold; other objects go in as their text.
+        parts: JSON values; other objects count by their `str`.
     """
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -35,19 +35,19 @@ def run_key(**parts: Any) -> str:
 def code_folders(
     *modules: str, without: tuple[str, ...] = NO_RESULT, source: Path | None = None
 ) -> list[str]:
-    """The code that modules stand on, by their imports: folders and files below `source`.
+    """Folders and files below `source` that modules depend on through their imports.
 
-    The one answer to what has to be done again when code changes: for DVC's stages, running
-    checkpoints and sweeps alike. A folder of the package counts whole; `methods`, `data` and
-    `pipelines` count by their parts. A paper that is imported counts with all that it imports.
+    DVC's stages, running checkpoints and sweeps all use it to decide what a code change makes
+    stale. A folder of the package counts whole; in `methods`, `data` and `pipelines` each entry
+    counts separately. An imported paper brings everything it imports.
 
     Args:
-        modules: dotted names of one package's modules; a package counts with all its files.
-        without: parts of the package that are left out, with what they alone import.
-        source: folder that holds the package; where it is imported from by default.
+        modules: dotted names of modules of one package; a package stands for all its files.
+        without: parts of the package to leave out, with what only they import.
+        source: folder that holds the package; default: where it is imported from.
 
     Raises:
-        ModuleNotFoundError: there is no such package, or no such module in it.
+        ModuleNotFoundError: the package or a module does not exist.
     """
     package = modules[0].partition(".")[0]
     source = source or _source_of(package)
@@ -68,15 +68,15 @@ def code_folders(
 
 @cache
 def code_hash(*modules: str, source: Path | None = None) -> str:
-    """Hash of all files of `code_folders`: a result holds while it is the same.
+    """Hash of all files of `code_folders`: a result is valid while it is the same.
 
     Args:
-        modules: the first says whose package it is; those of others, where a user's own method
-            or data set may be, count by their one file.
+        modules: the first decides the package; modules of other packages (a user's own method
+            or data set) count by their single file.
         source: as for `code_folders`.
 
     Raises:
-        ModuleNotFoundError: there is no such module.
+        ModuleNotFoundError: a module does not exist.
     """
     package = modules[0].partition(".")[0]
     own = [m for m in modules if m.partition(".")[0] == package]
@@ -96,7 +96,7 @@ def code_hash(*modules: str, source: Path | None = None) -> str:
 def _source_of(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no source of {package} to tell its version from")
+        raise ModuleNotFoundError(f"no source of {package} to hash")
     return Path(spec.origin).parent.parent
 
 
@@ -104,7 +104,7 @@ def _all(source: Path, module: str) -> Iterator[str]:
     """The module, or the package with all its modules."""
     file = _module_file(source, module)
     if file is None:
-        raise ModuleNotFoundError(f"no module {module} in {source} to tell its version from")
+        raise ModuleNotFoundError(f"no module {module} in {source} to hash")
     yield module
     if file.name == "__init__.py":
         for below in file.parent.rglob("*.py"):
@@ -113,7 +113,7 @@ def _all(source: Path, module: str) -> Iterator[str]:
 
 
 def _part_of(file: Path) -> str:
-    """What a file counts as a part of; its path begins with the package."""
+    """The folder or file that a file counts under; its path begins with the package."""
     parts = file.parts
     return "/".join(parts[:3] if parts[1] in _IN_PARTS else parts[:2])
 
@@ -133,7 +133,7 @@ def _imports(file: Path, name: str) -> list[str]:
 
 @cache
 def _imported_by(text: str) -> list[str]:
-    """Names that a source imports, anywhere in it; relative ones begin with a dot."""
+    """Names imported anywhere in a source text; relative ones begin with a dot."""
     found = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -147,8 +147,8 @@ def _imported_by(text: str) -> list[str]:
 def content_hash(path: Path, memory: Path) -> str:
     """Hash of a file, or of all files below a folder, by their bytes and names.
 
-    What was found is kept in the folder `memory`, under the files' names, sizes and times: a large
-    data set is read once and only looked over after that.
+    The hash is cached in the folder `memory`, by the files' names, sizes and times, so that a
+    large data set is read only once.
     """
     files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
     names = [f.relative_to(path).as_posix() for f in files]

@@ -1,4 +1,4 @@
-"""Records on disk until the tracking server has them: a file a run, one record a line."""
+"""Records on disk until the tracking server has them: a file per run, a record per line."""
 
 import contextlib
 import fcntl
@@ -25,22 +25,22 @@ class Spool:
     folder: Path
 
     def file(self, run: str) -> Path:
-        """Where a run's events are."""
+        """File of a run's events."""
         return self.folder / f"{run}.jsonl"
 
     @contextlib.contextmanager
     def alone(self, run: str) -> Iterator[IO[bytes]]:
-        """A run's file, which no other process reads or writes meanwhile."""
+        """Open a run's file, locked against other processes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         while True:
             with self.file(run).open("ab+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                if os.fstat(file.fileno()).st_nlink:  # else sent and removed while this one waited
+                if os.fstat(file.fileno()).st_nlink:  # else removed while waiting for the lock
                     yield file
                     return
 
     def add(self, run: str, *events: Event) -> None:
-        """Append events; what they name as artifact is copied, as a later run overwrites it."""
+        """Append events; artifacts are copied, because a later run may overwrite them."""
         with self.alone(run) as file:
             kept = [self._copied(run, e) if e["do"] == "artifact" else e for e in events]
             lines = b"".join(json.dumps(event).encode() + b"\n" for event in kept)
@@ -57,7 +57,7 @@ class Spool:
         return {**event, "path": str(place)}
 
     def events(self, run: str) -> list[Event]:
-        """A run's events in their order."""
+        """A run's events in order."""
         found = []
         if self.file(run).exists():
             for line in self.file(run).read_bytes().splitlines():
@@ -66,28 +66,28 @@ class Spool:
         return found
 
     def forget(self, run: str) -> None:
-        """Remove what has been sent; to be called inside `alone`."""
+        """Remove what has been sent; call inside `alone`."""
         shutil.rmtree(self.folder / f"{run}.files", ignore_errors=True)
         self.file(run).unlink()
 
     def runs(self, above: str = "") -> list[str]:
-        """Runs with waiting records, in the order these were made.
+        """Runs with waiting records, oldest first.
 
         Args:
-            above: only this run and those below it, whose ids begin with its own.
+            above: only this run and its child runs, whose ids begin with its own.
         """
         found = {file.stem: self.events(file.stem) for file in self.folder.glob(f"{above}*.jsonl")}
         began = {run: events[0].get("time", 0) for run, events in found.items() if events}
         return sorted(began, key=lambda run: (began[run], run))
 
     def rest(self, seconds: float) -> None:
-        """Let no process look for the server for so long: it has just been found away."""
+        """Keep all processes from trying the server for that long: it is unreachable."""
         until = self.folder / "away"
         until.touch()
         os.utime(until, (time.time() + seconds,) * 2)
 
     @property
     def resting(self) -> bool:
-        """Whether the server was away a short time ago."""
+        """Whether `rest` still holds."""
         until = self.folder / "away"
         return until.exists() and time.time() < until.stat().st_mtime

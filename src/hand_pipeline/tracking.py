@@ -1,9 +1,9 @@
-"""MLflow, by explicit run id: nodes, ranks and worker processes all log to the run they belong to.
+"""Logging to MLflow by explicit run id, from nodes, ranks and worker processes.
 
 Without a run (a test, a plain call) every function is a no-op. The run's id, the server's address
-and the spool's folder travel in environment variables, which child processes inherit; "the active
-run" of a process would silently lose their records. Every record goes into the spool first, and
-from there to the server, at once where it is reachable.
+and the spool's folder are environment variables, which child processes inherit; MLflow's "active
+run" is per process and would lose their records. Every record goes into the spool first, and from
+there to the server as soon as it is reachable.
 """
 
 import functools
@@ -29,10 +29,10 @@ if TYPE_CHECKING:  # every `kedro run` imports this module: torch and Fabric tak
 logger = logging.getLogger(__name__)
 
 WATCHER = "HAND_PIPELINE_WATCHER"
-"""Variable that names a `module:function` which sees every record too, and may end the training."""
+"""Variable with a `module:function` that also gets every record and may stop the training."""
 RUN, URI = "HAND_PIPELINE_RUN_ID", "HAND_PIPELINE_TRACKING_URI"
 _MAX_VALUE = 6000  # MLflow cuts longer parameters
-_REST = 30.0  # seconds after which a server that was away is looked for again
+_REST = 30.0  # seconds before an unreachable server is tried again
 
 
 def run_id() -> str | None:
@@ -48,7 +48,7 @@ def log_params(parameters: Mapping[str, Any], prefix: str = "") -> None:
         [_name(n), without_password(str(value))[:_MAX_VALUE]]
         for n, value in _flatten(parameters, prefix)
     ]
-    starts = range(0, len(flat), 100)  # MLflow takes no more at once
+    starts = range(0, len(flat), 100)  # MLflow's limit per call
     _send(run, *({"do": "params", "rows": flat[start : start + 100]} for start in starts))
 
 
@@ -61,12 +61,12 @@ def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def without_password(text: str) -> str:
-    """`text`, with `***` in place of the password of an address (`tuning.storage`)."""
+    """`text` with the password of a URL (`tuning.storage`) replaced by `***`."""
     return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", text)
 
 
 def _name(name: str) -> str:
-    """A name that MLflow takes: it allows no other characters."""
+    """The name with characters that MLflow forbids replaced by `_`."""
     return re.sub(r"[^\w\-. :/]", "_", name)
 
 
@@ -93,7 +93,7 @@ def _plain_tags(tags: Mapping[str, Any]) -> dict[str, str]:
 
 
 def log_artifact(path: Path | str, folder: str | None = None) -> None:
-    """Upload a file, or everything in a folder, as it is now."""
+    """Upload a file, or everything in a folder, in its present state."""
     if (run := run_id()) is not None:
         _send(run, {"do": "artifact", "path": str(path), "folder": folder})
 
@@ -105,7 +105,7 @@ def log_text(text: str, file_name: str) -> None:
 
 
 class RecordLogger:
-    """Logs the training loop's records: each is on disk at once, and sent every few seconds.
+    """Logs the training loop's records: written to disk at once, sent every few seconds.
 
     Picklable: it holds only a prefix and numbers.
     """
@@ -126,7 +126,7 @@ class RecordLogger:
             getattr(importlib.import_module(module), function)(scalars, record.step)
 
     def flush(self) -> None:
-        """Send what is waiting."""
+        """Send the waiting records."""
         if (run := run_id()) is not None:
             _at_server(lambda server: server.deliver(run))
         self._last = time.monotonic()
@@ -141,7 +141,7 @@ def start_run(name: str, experiment: str, location: str | None, tags: Mapping[st
     """Open a run and make it the current one.
 
     Args:
-        experiment: its name; it is made where it is not there, with its artifacts at `location`.
+        experiment: its name; created if missing, with its artifacts at `location`.
     """
     all_tags = _plain_tags({"mlflow.runName": name, **tags})
     run = os.environ[RUN] = uuid.uuid4().hex
@@ -152,7 +152,7 @@ def start_run(name: str, experiment: str, location: str | None, tags: Mapping[st
 
 
 def start_child(name: str, tags: Mapping[str, Any] | None = None) -> str | None:
-    """A run below the current one (a sweep's member, a trial); without a current run, none."""
+    """Start a child of the current run (a sweep's member, a trial); None without a current run."""
     if (parent := run_id()) is None:
         return None
     run = f"{parent}.{uuid.uuid4().hex[:12]}"
@@ -162,7 +162,7 @@ def start_child(name: str, tags: Mapping[str, Any] | None = None) -> str | None:
 
 
 def close_killed_runs(pipeline: str) -> None:
-    """Close the runs of this pipeline whose processes were killed, where the server is there."""
+    """Close the runs of this pipeline whose processes were killed, if the server is reachable."""
     if (run := run_id()) is not None:
         _at_server(lambda server: server.close_killed(run, pipeline))
 
@@ -170,30 +170,30 @@ def close_killed_runs(pipeline: str) -> None:
 def end_run(run: str | None, status: str, reason: str = "") -> None:
     """Close a run as FINISHED, FAILED or KILLED, with the reason as its tag `error`.
 
-    All that still waits of it and of the runs below it is sent; what cannot be sent is told.
+    Sends its waiting records and those of its child runs, and warns about what cannot be sent.
     """
     if run is None:
         return
     error = [{"do": "tags", "tags": _plain_tags({"error": reason})}] if reason else []
     _keep(run, *error, {"do": "end", "status": status})
-    last = "." not in run  # a sweep's member need not look for a server that was just away
+    last = "." not in run  # only a top-level run tries a server that has just been unreachable
     _at_server(lambda server: server.deliver_below(run), patient=not last)
     if last and (waiting := _spool().runs(run)):
         logger.warning(
-            "not sent to MLflow: the records that wait in %s, of %d run(s). When the server is "
-            "back, `python -m hand_pipeline upload-records` sends them",
+            "records in %s of %d run(s) are not sent to MLflow yet. When the server is reachable, "
+            "send them with `python -m hand_pipeline upload-records`",
             _spool().folder, len(waiting),
         )  # fmt: skip
 
 
 def adopt(run: str | None) -> None:
-    """Show a finished run below the current one: a sweep that goes on shows all its members."""
+    """Make a finished run a child of the current one, so that a resumed sweep shows all members."""
     if run is not None and (parent := run_id()) is not None:
         _send(parent, {"do": "adopt", "child": run})
 
 
 def _send(run: str, *events: Event) -> None:
-    """Into the spool, and from there to the server if it was not away a short time ago."""
+    """Write events to the spool, and send them unless the server was just unreachable."""
     _keep(run, *events)
     _at_server(lambda server: server.deliver(run))
 
@@ -215,7 +215,7 @@ _deliverer = functools.cache(Deliverer)
 
 
 def _at_server(act: Callable[[Deliverer], None], patient: bool = True) -> None:
-    """Act, unless the server is away; all processes then look for it ever more seldom."""
+    """Call `act`; if the server is unreachable, all processes pause before they try it again."""
     spool, uri = _spool(), os.environ[URI]
     if patient and spool.resting:
         return
@@ -239,7 +239,7 @@ def _warn_once(uri: str, folder: Path, reason: str) -> None:
 
 
 def environment(run: str | None) -> dict[str, str]:
-    """The variables with which another process logs to `run`."""
+    """Environment variables that make another process log to `run`."""
     if run is None:
         return {}
     return {RUN: run, URI: os.environ[URI], FOLDER: os.environ[FOLDER]}
@@ -247,7 +247,7 @@ def environment(run: str | None) -> dict[str, str]:
 
 @contextmanager
 def logging_to(run: str | None) -> Iterator[None]:
-    """What is logged inside goes to `run`; without one, nowhere."""
+    """Log to `run` within the block; None logs nothing."""
     former = os.environ.pop(RUN, None)
     try:
         if run is not None:
@@ -260,7 +260,7 @@ def logging_to(run: str | None) -> Iterator[None]:
 
 
 def log_final_metrics(dataset: str, metrics: Mapping[str, Any], name: str = "") -> None:
-    """Log a stage's final figures under `final.`; `name` stands in for a plain `metrics`."""
+    """Log a stage's final metrics as `final.PREFIX`, from `dataset` (PREFIX_metrics) or `name`."""
     prefix = dataset.removesuffix("metrics").rstrip("_") or name
     log_metrics(
         {n: v for n, v in _flatten(metrics, f"final.{prefix}") if isinstance(v, int | float)}

@@ -332,7 +332,7 @@ def test_what_is_not_said_follows_from_what_is(said, photos, videos):
     ("options", "message"),
     [
         (["--hypotheses", "4", "--temperature", "0"], "4 hypotheses at temperature 0"),
-        (["--temperature", "0", "--top-k", "9"], "--top-k restrict nothing"),
+        (["--temperature", "0", "--top-k", "9"], "--top-k have no effect"),
         (["--top-p", "0"], "'--top-p'"),
         (["--hypotheses", "0"], "'--hypotheses'"),
         (["--temperature", "-1"], "'--temperature'"),

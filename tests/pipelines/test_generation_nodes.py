@@ -132,7 +132,7 @@ def test_hands_without_an_image_stand_beside_components_and_real_ones(
     assert figures["pca_apd_mm"] == table["apd_mm"][1]
     assert figures["maskhand_self_intersection_percent"] >= 0
     assert picture.width == 3 * 132 + 4
-    with pytest.raises(TypeError, match="holds no MaskHand: VqMano"):
+    with pytest.raises(TypeError, match="holds VqMano, expected MaskHand"):
         score_unconditional(tmp_path / "hands", tokenizer, SCORES, machine(tmp_path))
 
 

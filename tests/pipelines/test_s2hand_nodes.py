@@ -218,7 +218,7 @@ def test_the_page_shows_every_table_and_picture(world, folders):
 
 
 def test_a_checkpoint_of_another_method_is_refused(untrained_pymaf, world):
-    with pytest.raises(TypeError, match="the checkpoint of s2hand holds no S2Hand: PyMAF"):
+    with pytest.raises(TypeError, match="the checkpoint of s2hand holds PyMAF, expected S2Hand"):
         scoring.draw_textured(world.hands, untrained_pymaf, CFG, world.machine)
 
 

@@ -43,7 +43,7 @@ def test_a_sweep_makes_what_it_stands_on_and_nothing_twice(fresh_project: Path) 
     file.write_text(yaml.safe_dump(declared))
 
     said = kedro_run(fresh_project, "--pipeline", "ablations")
-    assert "ablations stands on hand_crops, labelled_hands: not there yet" in said
+    assert "ablations needs hand_crops, labelled_hands, which are missing" in said
     assert "first these run: collect, synthesize" in " ".join(said.split())
     data = fresh_project / "data/smoke"
     table = pd.read_csv(data / "08_reporting/ablations_table.csv")

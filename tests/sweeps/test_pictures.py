@@ -113,5 +113,5 @@ def test_a_chain_without_predicted_hands_is_told(project: Project, sweep: SweepC
     record = RunRecord(member="broken", seed=0, status="finished", key="k")
     write_record(project.sweeps / "rates", record)
     runs = pd.DataFrame({"member": ["broken"], "seed": [0], "status": ["finished"]})
-    with pytest.raises(SweepError, match="that of broken leaves no labelled_hands, predicted"):
+    with pytest.raises(SweepError, match="that of broken makes no labelled_hands, predicted"):
         pictures.draw_hands("rates", project, sweep, runs)

@@ -64,10 +64,10 @@ def test_all_faults_are_told_at_once(project, sweep):
         ([{"name": "a"}, {"name": "a"}], {}, "several members are named a"),
         ([{"name": "a b"}], {}, "String should match pattern"),
         ([{"name": "a"}], {"seeds": [0, 0], "seed_paths": ["learn.seed"]}, "several seeds are 0"),
-        ([{"name": "a"}], {"seeds": [0, 1]}, "no `seed_paths`: every seed would give the same"),
+        ([{"name": "a"}], {"seeds": [0, 1]}, "no `seed_paths`: all seeds would be the same run"),
         ([{"name": "a"}], {"columns": {"error": "metrics"}}, "expected DATASET:KEY"),
         ([{"name": "a", "columns": {"x": "a:b"}}], {}, "member a: columns .'x'. are not among"),
-        ([{"name": "a"}], {"picture": {"columns": ["x"]}}, "the picture's columns .'x'."),
+        ([{"name": "a"}], {"picture": {"columns": ["x"]}}, "the figure's columns .'x'."),
         ([{"name": "a"}], {"colums": {}}, "Extra inputs are not permitted"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_study_ends_with_its_best_as_a_configuration(project, machine):
 
 def test_a_stored_study_with_another_space_is_refused(project, machine):
     tuning.tune(project, declare({"learn.lr": LR}, trials=1), machine)
-    with pytest.raises(SweepError, match=r"another question.*space learn.lr high was 1.0, is 2.0"):
+    with pytest.raises(SweepError, match=r"other settings.*space learn.lr high was 1.0, is 2.0"):
         tuning.tune(project, declare({"learn.lr": {**LR, "high": 2.0}}, trials=1), machine)
     project.parameters["prepare"]["size"] = 9
     with pytest.raises(SweepError, match=r"parameters prepare size was 4, is 9"):
@@ -76,7 +76,7 @@ def test_a_stored_study_of_other_code_is_refused(project, machine, monkeypatch):
     cfg = declare({"learn.lr": LR}, trials=1)
     tuning.tune(project, cfg, machine)
     monkeypatch.setattr("hand_pipeline.sweeps.tuning.code_hash", lambda module: "changed")
-    with pytest.raises(SweepError, match=r"another question.*code learn was \w+, is changed"):
+    with pytest.raises(SweepError, match=r"other settings.*code learn was \w+, is changed"):
         tuning.tune(project, cfg, machine)
 
 

@@ -30,7 +30,7 @@ LR = {"kind": "float", "low": 0.01, "high": 1.0, "log": True}
         ({"learn.lr": {**LR, "low": 0.0}}, "a log range needs low above 0"),
         ({"learn.lr": {"kind": "float", "low": 0.1}}, "expected both `low` and `high`"),
         ({"prepare.size": {"kind": "int", "low": 1.5, "high": 3}}, "an int range needs whole"),
-        ({"learn.lr": {**LR, "when": {"learn.ends": "well"}}}, "'learn.ends' is not tuned itself"),
+        ({"learn.lr": {**LR, "when": {"learn.ends": "well"}}}, "'learn.ends' is not tuned"),
         (
             {
                 "learn.ends": {"kind": "choice", "choices": ["well"]},
@@ -43,7 +43,7 @@ LR = {"kind": "float", "low": 0.01, "high": 1.0, "log": True}
                 "a": {"kind": "choice", "choices": [1], "when": {"b": 1}},
                 "b": {"kind": "choice", "choices": [1], "when": {"a": 1}},
             },
-            "conditions in a circle",
+            "circular conditions",
         ),
     ],
 )

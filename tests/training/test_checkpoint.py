@@ -28,7 +28,7 @@ def test_a_truncated_file_says_so(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     save_checkpoint(path, Checkpoint({"a": torch.zeros(1000)}, {}))
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(CheckpointError, match="cut short"):
+    with pytest.raises(CheckpointError, match="truncated"):
         load_checkpoint(path)
 
 

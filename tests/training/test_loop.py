@@ -163,7 +163,7 @@ def test_checkpoints_must_fall_on_records() -> None:
         ({"schedule": "step", "step_every": 3, "step_factor": 0.5, "final_lr": 1e-3}, "final_lr"),
         (
             {"schedule": "step", "step_every": 3, "step_factor": 0.5, "warmup_steps": 4},
-            "fall before it has risen",
+            "decay before the warm-up ends",
         ),
         ({"schedule": "step", "step_every": 3, "step_factor": 1.0}, "less than 1"),
         ({"schedule": "steps"}, "'cosine' or 'step'"),

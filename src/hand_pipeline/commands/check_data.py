@@ -1,4 +1,4 @@
-"""`python -m hand_pipeline check-data`: is a copy of a data set whole, and read right?"""
+"""`python -m hand_pipeline check-data`: check that a copy of a data set is complete and correct."""
 
 from pathlib import Path
 from typing import Any
@@ -15,37 +15,37 @@ from hand_pipeline.files import DiskFullError, atomic_write
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.viz.labels import Tile, label_sheet, labelled_hands
 
-PICTURE = "data/08_reporting/check_{name}.png"
+FIGURE = "data/08_reporting/check_{name}.png"
 _LISTED = 20  # missing or unreadable photos named one by one
 
 
 @click.command("check-data")
 @click.argument("name", metavar="SET", type=click.Choice(list(HAND_SETS)))
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--split", help="Only this split.  [default: every one that is there]")
+@click.option("--split", help="Only this split.  [default: every split found]")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False),
-    help=f"The picture to draw.  [default: {PICTURE.format(name='SET')}]",
+    help=f"Figure to write.  [default: {FIGURE.format(name='SET')}]",
 )  # fmt: skip
 @click.option("--sample", type=click.IntRange(0), default=8, show_default=True,
-              help="Hands of each split to draw; 0: no picture.")  # fmt: skip
+              help="Hands to draw per split; 0: no figure.")  # fmt: skip
 @click.option(
     "--images", type=click.Choice(["all", "sample", "none"]), default="sample", show_default=True,
-    help="Photos to open: all, 200 of each split (the others are only looked for), or none (they "
-    "are not even looked for).",
+    help="Photos to open: all; a sample of 200 per split (the others only have to exist); or none, "
+    "without a look for missing ones.",
 )  # fmt: skip
 @click.option("--mano", type=click.Path(path_type=Path, dir_okay=False),
-              help="Converted MANO_RIGHT.npz. Without it poses are not checked against the "
-              "vertices and joints, but for sets made from the open hand.")  # fmt: skip
+              help="Converted MANO_RIGHT.npz. Without it poses are checked against vertices and "
+              "joints only in sets made with the open hand.")  # fmt: skip
 def check_data(
     name: str, path: Path, split: str | None, out: Path | None, sample: int, images: Extent,
     mano: Path | None,
 ) -> None:  # fmt: skip
     """Check the copy of the data set SET in the folder PATH.
 
-    Counts hands and photos, compares 2D joints, 3D joints, cameras, meshes and MANO's numbers with
+    Counts hands and photos, compares 2D joints, 3D joints, cameras, meshes and MANO parameters with
     each other and with the size of a hand, and draws some hands with all their labels. Ends with
-    "looks right", or with a list of what is wrong and exit code 1.
+    "looks right", or with a list of errors and exit code 1.
     """
     try:
         hand = ManoHand(mano, tips=HAND_SETS[name].tips)
@@ -63,7 +63,7 @@ def check_data(
     _print_table([_counts(check) for check in checks])
     _print_table([_agreement(check) for check in checks if check.labels is not None])
     if drawn:
-        target = out or Path(PICTURE.format(name=name))
+        target = out or Path(FIGURE.format(name=name))
         _save(target, drawn)
         click.echo(f"{len(drawn)} hands with their labels: {target}\n")
     _print_files(checks)
@@ -75,7 +75,7 @@ def _save(target: Path, drawn: list[Tile]) -> None:
         with atomic_write(target.with_suffix(".png")) as temporary:
             label_sheet(drawn).save(temporary)
     except (OSError, DiskFullError) as error:
-        raise click.ClickException(f"the picture cannot be written: {error}") from error
+        raise click.ClickException(f"the figure cannot be written: {error}") from error
 
 
 def _counts(check: SplitCheck) -> dict[str, Any]:
@@ -103,14 +103,14 @@ def _counts(check: SplitCheck) -> dict[str, Any]:
 
 def _agreement(check: SplitCheck) -> dict[str, Any]:
     assert check.labels is not None
-    figures = check.labels
+    labels = check.labels
     return {
         "split": check.split,
-        "3D on 2D, px": _shown(figures.projection_px),
-        "wrist to knuckle, mm": _shown(figures.palm_mm, "longest"),
-        "MANO to mesh, mm": _shown(figures.mano_vertices_mm),
-        "MANO to 3D, mm": _shown(figures.mano_joints_mm),
-        "in the picture": "-" if figures.inside is None else f"{figures.inside:.1%}",
+        "3D on 2D, px": _shown(labels.projection_px),
+        "wrist to knuckle, mm": _shown(labels.palm_mm, "longest"),
+        "MANO to mesh, mm": _shown(labels.mano_vertices_mm),
+        "MANO to 3D, mm": _shown(labels.mano_joints_mm),
+        "in the image": "-" if labels.inside is None else f"{labels.inside:.1%}",
     }
 
 
@@ -120,7 +120,7 @@ def _shown(spread: Spread | None, extreme: str = "worst") -> str:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    """A line a split, without the columns that no split has anything in."""
+    """Print a row per split, without columns that are empty for all splits."""
     table = pd.DataFrame(rows).fillna("-")
     table = table.loc[:, (table != "-").any()]
     if table.shape[1] > 1:
@@ -128,7 +128,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_files(checks: list[SplitCheck]) -> None:
-    """Name the photos that are missing or broken, the first of each split."""
+    """Print the first missing or unreadable photos of each split."""
     for check in checks:
         if check.photos is None:
             continue

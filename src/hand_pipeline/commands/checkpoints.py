@@ -1,4 +1,4 @@
-"""Which trained model a command runs: a checkpoint file, or what the pipelines left."""
+"""Find and load the trained model that a command uses."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +13,11 @@ MODELS = "06_models"
 
 
 class TrainedModel(NamedTuple):
-    """A model that a pipeline leaves as `<data>/06_models/<name>_method.safetensors`.
+    """A model that a pipeline saves as `<data>/06_models/<name>_method.safetensors`.
 
     Attributes:
-        pipeline: makes it.
-        holds: key of `methods.METHODS`.
+        pipeline: the pipeline that trains it.
+        holds: its key in `methods.METHODS`.
     """
 
     pipeline: str
@@ -30,48 +30,48 @@ TRAINED = {
     "maskhand": TrainedModel("maskhand", "maskhand"),
     "s2hand": TrainedModel("s2hand", "s2hand"),
 }
-"""What `--method` takes. HandMIM and its baseline are fine-tuned to the same PyMAF head."""
+"""Values of `--method`. HandMIM and its baseline are both fine-tuned with the PyMAF head."""
 
 
 def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> Path:
-    """The file that was given, or the one that the pipeline of the method leaves.
+    """The given checkpoint file, or the one that the method's pipeline saved.
 
     Args:
-        checkpoint: if given, this one.
+        checkpoint: returned if given.
         method: key of `TRAINED`.
         data: root of the profile's data.
 
     Raises:
         click.UsageError: neither a checkpoint nor a method was given.
-        click.ClickException: the pipeline has left none yet.
+        click.ClickException: the pipeline has not saved one yet.
     """
     if checkpoint is not None:
         return checkpoint
     if method is None:
         raise click.UsageError(
-            "give --method for a model that the pipelines have made "
+            "give --method for a model that the pipelines have trained "
             f"({', '.join(TRAINED)}), or --checkpoint for any other"
         )
     path = data / MODELS / f"{method}_method.safetensors"
     if not path.is_file():
         raise click.ClickException(
-            f"no {path}: make it with `kedro run --pipelines {TRAINED[method].pipeline}`, name the "
-            "data of another profile by --data, or give a --checkpoint"
+            f"no {path}: make it with `kedro run --pipelines {TRAINED[method].pipeline}`, choose "
+            "another profile's data with --data, or give a --checkpoint"
         )
     return path
 
 
 def load_model(checkpoint: Path, device: str, method: str | None = None) -> Reconstructor:
-    """The model a checkpoint holds, in eval mode on a device.
+    """Load the model of a checkpoint, in eval mode on a device.
 
     Args:
         checkpoint: the file.
         device: where the model will run.
-        method: key of `TRAINED`; refuse a checkpoint of another one.
+        method: key of `TRAINED` that the checkpoint must belong to; None: any.
 
     Raises:
-        click.ClickException: it is no checkpoint, of another method, or of one that reconstructs
-            no hands.
+        click.ClickException: the file is no checkpoint, or its method is another one or does not
+            reconstruct hands.
     """
     try:
         loaded = load_checkpoint(checkpoint)

@@ -1,7 +1,7 @@
 """`python -m hand_pipeline dvcgen`: dvc.yaml from the registered pipelines and the catalog.
 
-Sweeps and tuning take hours, so they have a file of their own, which a plain `dvc repro` leaves
-alone.
+Sweeps and tuning take hours, so they have a file of their own, which a plain `dvc repro` does not
+run.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ ENVIRONMENT = "base"
 STAGES_FILE = "dvc.yaml"
 SWEEPS_FILE = "sweeps/dvc.yaml"
 NO_FILE = {MACHINE, PROJECT}
-"""Inputs that cannot change an output, or that are made up of the others."""
+"""Inputs that cannot change an output, or that consist of the others."""
 Stages = dict[str, dict[str, Any]]
 
 
@@ -37,10 +37,10 @@ class _Inline(list[str]):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Block style, but for small things. A list that stages share is written once, as `&deps_N`."""
+    """Block style, except for short lists. A list that stages share is written once (`&deps_N`)."""
 
     def generate_anchor(self, node: yaml.Node) -> str:
-        """The name of a list that is written once."""
+        """Name of a shared list."""
         return super().generate_anchor(node).replace("id00", "deps_")
 
     def write_keys(self, keys: _Inline) -> yaml.Node:
@@ -56,13 +56,13 @@ _Dumper.add_representer(dict, _Dumper.write_mapping)
 
 
 class StageError(click.ClickException):
-    """A pipeline cannot be a DVC stage as it is."""
+    """A pipeline cannot be made a DVC stage."""
 
 
 @click.command("dvcgen")
-@click.option("--check", is_flag=True, help="Only compare: exit with 1 if a file is out of date.")
+@click.option("--check", is_flag=True, help="Only check: exit code 1 if a file is out of date.")
 def dvcgen(check: bool) -> None:
-    """Write dvc.yaml and sweeps/dvc.yaml: a stage a pipeline, with code, data and parameters."""
+    """Write dvc.yaml and sweeps/dvc.yaml: per pipeline a stage with code, data and parameters."""
     root = Path.cwd()
     old = []
     for name, text in render(root).items():
@@ -86,7 +86,7 @@ def render(root: Path) -> dict[str, str]:
     """The text of each file, by its path in the project at `root`."""
     texts = {}
     for name, stages in build_stages(root).items():
-        once: dict[str, list[str]] = {}  # one object for equal lists: YAML names it
+        once: dict[str, list[str]] = {}  # YAML makes an anchor of a list only if it is one object
         for stage in stages.values():
             stage["deps"] = once.setdefault(str(stage["deps"]), stage["deps"])
         body = yaml.dump({"stages": stages}, Dumper=_Dumper, sort_keys=False, width=110)
@@ -95,10 +95,10 @@ def render(root: Path) -> dict[str, str]:
 
 
 def build_stages(root: Path) -> dict[str, Stages]:
-    """Every stage as DVC wants it, in the order the pipelines run, by file.
+    """DVC's stages by file, in the order the pipelines run.
 
-    A sweep depends on whatever its members' chains read, and runs in the project's folder. What of
-    it has to run again is the sweep's own affair: it keeps what is done.
+    A sweep depends on everything its members' chains read, and runs in the project's folder. It
+    decides itself which of its units have to run again.
     """
     bootstrap_project(root)
     from hand_pipeline.pipeline_registry import STAGES
@@ -118,9 +118,9 @@ def build_stages(root: Path) -> dict[str, Stages]:
 
 
 def _papers_by_checkpoint(stages: Iterable[str]) -> dict[str, list[str]]:
-    """Folders of `methods` that a trained method is of, by its data set.
+    """Folders of `methods` that a trained method needs, by the data set it is saved as.
 
-    A stage that reads one rebuilds it by its name, without an import that could tell the paper.
+    A stage that reads one rebuilds it by name, so the stage's imports do not include its paper.
     """
     return {
         dataset: [part for part in _code([name]) if "/methods/" in part]
@@ -131,7 +131,7 @@ def _papers_by_checkpoint(stages: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _chains(parameters: dict[str, Any]) -> dict[str, list[str]]:
-    """The pipelines that each sweep, and the tuning, runs."""
+    """The pipelines that each sweep and the tuning run."""
     chains = {}
     for name, declared in parameters["sweeps"].items():
         sweep = SweepConfig.model_validate(declared)
@@ -206,8 +206,8 @@ def _parameter_files(root: Path) -> dict[str, str]:
 
 
 def _code(names: Iterable[str]) -> list[str]:
-    """What the pipelines of these names stand on; a sweep's on `sweeps`. Pictures count: DVC tracks
-    them, and a training that is run again only for its picture is found finished."""
+    """Code that these pipelines depend on; a sweep's is that of `sweeps`. Code of figures counts,
+    because DVC tracks them; a stage rerun for its figure finds its training finished."""
     known = pipeline_names()
     modules = {f"{PIPELINES}.{n}" if n in known else "hand_pipeline.sweeps.pipeline" for n in names}
     return [f"src/{part}" for part in code_folders(*sorted(modules), without=RECORDS)]

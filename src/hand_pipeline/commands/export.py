@@ -1,4 +1,4 @@
-"""`python -m hand_pipeline export`: predict a benchmark's photos and write its submission."""
+"""`python -m hand_pipeline export`: predict a benchmark's photos and write a submission."""
 
 import logging
 from pathlib import Path
@@ -18,19 +18,19 @@ from hand_pipeline.evaluation.leaderboard import BENCHMARKS, LeaderboardConfig, 
 )  # fmt: skip
 @click.option(
     "--checkpoint", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A fine-tuned model, as the finetune stage leaves it.",
+    help="A trained model that reconstructs hands.",
 )  # fmt: skip
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
 @click.option(
     "--split", "splits", multiple=True,
-    help="Of the data set, instead of the benchmark's own (DexYCB: s0_test); can be repeated.",
+    help="Split of the data set, instead of the benchmark's (DexYCB: s0_test); can be repeated.",
 )  # fmt: skip
 @click.option(
-    "--partial", is_flag=True, help="Also with fewer hands than published; not for a leaderboard."
+    "--partial", is_flag=True, help="Allow fewer hands than published; not for a leaderboard."
 )
 @click.option(
     "--known-wrist", is_flag=True,
-    help="Move hands to the wrist's place that HO-3D gives with its evaluation photos.",
+    help="Move each hand to the wrist position that HO-3D publishes for its evaluation photos.",
 )  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="Where the model runs.")
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1))
@@ -47,10 +47,10 @@ def export(
     num_workers: int,
     **leaderboard: Any,
 ) -> None:
-    """Predict the evaluation photos of a benchmark and write what its leaderboard takes.
+    """Predict the evaluation photos of a benchmark and write a submission to its leaderboard.
 
-    In the set's own order, units, axes and fingertips; read back and compared before the files get
-    their names: pred.json and pred.zip (FreiHAND, HO-3D), SPLIT.txt (DexYCB), SPLIT.json (HInt).
+    Writes pred.json and pred.zip (FreiHAND, HO-3D), SPLIT.txt (DexYCB) or SPLIT.json (HInt) in the
+    set's own order, units, axes and fingertips. The files are read back and compared first.
     """
     logging.basicConfig(format="%(message)s")
     cfg = LeaderboardConfig(**leaderboard)

@@ -1,4 +1,4 @@
-"""`python -m hand_pipeline generate`: hands from words, or from nothing."""
+"""`python -m hand_pipeline generate`: sample hands from texts, or without any."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from hand_pipeline.methods.maskhand.text import TextMaskHand
     from hand_pipeline.training.method import Method
 
-_AT_ONCE = 256  # hands drawn together
-_MOST_SHOWN = 400  # in the picture
+_AT_ONCE = 256  # hands sampled in one batch
+_MOST_SHOWN = 400  # in the figure
 
 
 @click.command("generate")
 @click.option(
     "--checkpoint", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="maskhand_text_method, which reads words, or maskhand_method, which needs none.",
+    help="maskhand_text_method, which reads texts, or maskhand_method, which needs none.",
 )  # fmt: skip
-@click.option("--text", "texts", multiple=True, help="What the hand shows, as A; can be repeated.")
+@click.option("--text", "texts", multiple=True, help="What the hand shows, e.g. A; repeatable.")
 @click.option(
-    "--closest", is_flag=True, help="Take the closest known word for one that was not learnt."
+    "--closest", is_flag=True, help="Replace a text that was not learnt by the closest known one."
 )
 @click.option(
-    "--count", default=1, show_default=True, type=click.IntRange(1), help="Hands of each text."
+    "--count", default=1, show_default=True, type=click.IntRange(1), help="Hands per text."
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
@@ -37,9 +37,9 @@ _MOST_SHOWN = 400  # in the picture
 )  # fmt: skip
 @click.option(
     "--top-k", type=click.IntRange(1),
-    help="Draw from so many codes.  [default: for a text 5 % of them, else 100]",
+    help="Sample from the K likeliest codes.  [default: with a text 5 % of them, else 100]",
 )  # fmt: skip
-@click.option("--iterations", type=click.IntRange(1), help="Passes of sampling.  [default: 5]")
+@click.option("--iterations", type=click.IntRange(1), help="Sampling passes.  [default: 5]")
 @click.option("--device", default="cpu", show_default=True, help="Where the model runs.")
 @click.option("--obj/--no-obj", "meshes", default=True, help="Write .obj and .glb files.")
 def generate(
@@ -52,16 +52,16 @@ def generate(
     device: str,
     **options: Any,
 ) -> None:
-    """Draw hands for each --text, or, without any, as hands usually are.
+    """Sample hands for each --text, or unconditionally without any.
 
-    It writes NAME_0000.obj and .glb for each hand (metres, wrist at the origin), hands.png, and
+    Writes NAME_0000.obj and .glb for each hand (metres, wrist at the origin), hands.png, and
     hands.json with their MANO poses. The same seed gives the same hands.
     """
     from hand_pipeline.methods import load_method
 
     try:
         method = load_method(checkpoint).to(device)
-        meshes = options.pop("meshes")  # the others say how hands are drawn
+        meshes = options.pop("meshes")  # the others configure the sampling
         changes = {key: value for key, value in options.items() if value is not None}
         learnt = _learnt(method, texts, closest)
         pose = _draw(method, learnt, count, changes, seed, device)
@@ -114,7 +114,7 @@ def _draw(
     seed: int,
     device: str,
 ) -> Tensor:
-    """Poses on the CPU, those of a text in succession."""
+    """Sampled poses on the CPU, grouped by text."""
     from hand_pipeline.methods.maskhand.maskhand import MaskHand
     from hand_pipeline.methods.maskhand.sampling import SamplingConfig
     from hand_pipeline.methods.maskhand.text import TextMaskHand
@@ -180,7 +180,7 @@ def _write(
 
 
 def _said(error: Exception) -> str:
-    """In one line, without pydantic's links."""
+    """The message in one line, without pydantic's links."""
     if isinstance(error, ValidationError):
         return "; ".join(part["msg"].removeprefix("Value error, ") for part in error.errors())
     return str(error)

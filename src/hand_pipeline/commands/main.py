@@ -1,4 +1,4 @@
-"""The command line: each sub-command is loaded when it is called, so that help is quick."""
+"""The command line. A sub-command is imported only when it is called, so that help is fast."""
 
 import importlib
 from typing import ClassVar
@@ -11,16 +11,16 @@ from hand_pipeline import __version__
 class _LazyGroup(click.Group):
     COMMANDS: ClassVar[dict[str, str]] = {
         "predict": "Reconstruct the hands in photos and videos.",
-        "generate": "Draw hands from words, or from nothing.",
-        "export": "Write what a benchmark's leaderboard takes.",
+        "generate": "Sample hands from texts, or without any.",
+        "export": "Write a submission to a benchmark's leaderboard.",
         "score": "Print a benchmark's official scores of a prediction file.",
         "synth": "Render synthetic hands in FreiHAND's layout.",
-        "photos": "Say which photos the collect stage reads.",
+        "photos": "Choose the photos for pretraining.",
         "mano": "Convert a licensed MANO model file.",
-        "check-data": "Say whether a copy of a data set is whole and reads right.",
-        "upload-records": "Send records that were kept while MLflow was away.",
-        "sweeps": "Run the papers' experiments, all or some, with a line each.",
-        "show": "Print the scores of the last run.",
+        "check-data": "Check that a copy of a data set is complete and correct.",
+        "upload-records": "Send records that were kept while MLflow was unreachable.",
+        "sweeps": "Run all or some of the papers' experiments.",
+        "show": "Print the metrics of the last run.",
         "dvcgen": "Write dvc.yaml from the Kedro pipelines.",
     }
 
@@ -45,6 +45,6 @@ class _LazyGroup(click.Group):
 def main() -> None:
     """Learn 3D hand meshes from images.
 
-    Training runs through `dvc repro` and `kedro run --pipelines NAME`; these commands are for what
-    comes before and after.
+    Train with `dvc repro` or `kedro run --pipelines NAME`; these commands are for what comes before
+    and after.
     """

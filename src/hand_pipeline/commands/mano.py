@@ -1,4 +1,4 @@
-"""`python -m hand_pipeline mano`: make a licensed MANO model readable."""
+"""`python -m hand_pipeline mano`: convert a licensed MANO model file."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from hand_pipeline.geometry.mano_file import convert_mano, load_mano
 def mano() -> None:
     """Convert a licensed MANO model file.
 
-    Nothing needs it: without one the open hand that comes with the package is used. Figures to be
+    It is optional: by default the open hand that comes with the package is used. Metrics that are
     compared with papers need MANO itself, from https://mano.is.tue.mpg.de (free for research).
     """
 
@@ -27,8 +27,8 @@ def mano() -> None:
 def convert(pickle: Path, out: Path | None) -> None:
     """Turn PICKLE, the official MANO_RIGHT.pkl or MANO_LEFT.pkl, into a plain .npz file.
 
-    Needs no chumpy. The pickle's code is not run: a file that asks for anything but arrays is
-    refused. An existing output file is replaced only once the new one is complete.
+    Needs no chumpy. The pickle's code is not run: a file with anything but arrays is rejected. An
+    existing output file is replaced only when the new one is complete.
     """
     try:
         target = convert_mano(pickle, out)

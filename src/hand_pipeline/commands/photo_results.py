@@ -1,4 +1,4 @@
-"""What `predict` leaves for each photo and video: pictures, records, meshes, a summary."""
+"""The files `predict` writes for each photo and video: overlays, records, meshes, a summary."""
 
 import json
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ from hand_pipeline.geometry.camera import default_intrinsics
 from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overlay_image
 
 MOST_DRAWN = 12
-"""Hypotheses of a hand in its picture; the record has all."""
+"""Hypotheses of a hand that are drawn; its record has all."""
 
 
 @dataclass
 class PhotoResults:
-    """Reconstructs files one by one and writes what was found.
+    """Reconstructs the hands in files one by one and writes the results.
 
     Attributes:
         reconstruct: finds the hands.
         out: folder of the results.
-        focal: of the camera, px; None: not known.
-        meshes: whether to write them.
-        photo_sampling, video_sampling: how hands are drawn; None of a model that draws nothing.
+        focal: focal length, px; None: not known.
+        meshes: whether to write meshes.
+        photo_sampling, video_sampling: of hypotheses; None for a model that samples none.
         photos, videos, quarantine: the summary's rows.
     """
 
@@ -47,7 +47,7 @@ class PhotoResults:
     quarantine: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, path: Path, name: str) -> None:
-        """One file, with results called `name`; a bad one is noted."""
+        """Process one file, with results called `name`; an unreadable one goes to `quarantine`."""
         try:
             if path.suffix.lower() in VIDEO_SUFFIXES:
                 self._video(path, name)
@@ -57,7 +57,7 @@ class PhotoResults:
             self._note_bad(path, error.reason, error.detail)
 
     def report(self) -> None:
-        """Write the summary and say what was done.
+        """Write the summary and print it.
 
         Raises:
             click.ClickException: no file could be read.
@@ -83,8 +83,8 @@ class PhotoResults:
     def _note_bad(self, path: Path, reason: str, detail: str) -> None:
         self.quarantine.append({"file": str(path), "reason": reason, "detail": detail})
 
-    def _camera(self, picture: np.ndarray) -> Tensor:
-        return default_intrinsics(picture.shape[1], picture.shape[0], self.focal)
+    def _camera(self, image: np.ndarray) -> Tensor:
+        return default_intrinsics(image.shape[1], image.shape[0], self.focal)
 
     def _photo(self, path: Path, name: str) -> None:
         photo = load_photo(path)
@@ -141,7 +141,7 @@ class PhotoResults:
 
 
 def drawn(hands: Sequence[PlacedHand]) -> list[DrawnHand]:
-    """What to draw of hands: in their own colours, or right ones blue, left ones orange."""
+    """Hands to draw: in their own colours, or right ones blue and left ones orange."""
     return [
         DrawnHand(
             hand.vertices, hand.faces, hand.joints_2d,
@@ -154,10 +154,10 @@ def drawn(hands: Sequence[PlacedHand]) -> list[DrawnHand]:
 def _draw_hypotheses(
     path: Path, photo: np.ndarray, hands: Sequence[Sequence[PlacedHand]], camera: Tensor
 ) -> None:
-    """Write the picture of each hand's hypotheses.
+    """Write the figure of each hand's hypotheses.
 
     Raises:
-        ValueError: one has no confidence.
+        ValueError: a hypothesis has no confidence.
     """
     from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
 

@@ -1,4 +1,4 @@
-"""`python -m hand_pipeline photos`: say which photos the collect stage reads."""
+"""`python -m hand_pipeline photos`: choose the photos for pretraining."""
 
 import hashlib
 import json
@@ -11,11 +11,10 @@ from hand_pipeline.data.photos.files import NoPhotosError, find_photos
 from hand_pipeline.files import atomic_write_text
 
 PHOTOS = Path("data/01_raw/photos")
-"""The collect stage's input. Folders of the user's stand in it as links."""
-
+"""The collect stage's input; the user's folders are linked into it."""
 
 LISTING = PHOTOS / "linked.json"
-"""What the links lead to. DVC does not look behind links: this file tells it of a change."""
+"""Fingerprints of the linked folders. DVC does not follow links; this file shows it changes."""
 
 
 @click.command("photos")
@@ -23,7 +22,7 @@ LISTING = PHOTOS / "linked.json"
 def photos(folders: tuple[Path, ...]) -> None:
     """Use the photos in FOLDERS for pretraining; without FOLDERS, use synthetic photos.
 
-    Links each folder into data/01_raw/photos in place of the links made before; nothing is copied.
+    Links each folder into data/01_raw/photos and removes the former links; nothing is copied.
     Files you put there yourself stay.
     """
     try:
@@ -46,7 +45,7 @@ def photos(folders: tuple[Path, ...]) -> None:
         listing = {str(folder.resolve()): _fingerprint(folder) for folder in folders}
         atomic_write_text(LISTING, json.dumps(listing, indent=1, sort_keys=True) + "\n")
     else:
-        click.echo("no folder of photos given: the collect stage will draw synthetic ones")
+        click.echo("no folder of photos given: the collect stage will use synthetic ones")
 
 
 def _fingerprint(folder: Path) -> str:

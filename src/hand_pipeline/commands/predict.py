@@ -32,7 +32,7 @@ _result_option = partial(click.option, cls=GroupedOption, group="Results")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @_model_option(
     "--method", type=click.Choice(list(TRAINED)),
-    help="Model that the pipelines have made; with --checkpoint: check that it is of it.",
+    help="Model that the pipelines have trained; with --checkpoint: the one it must be.",
 )  # fmt: skip
 @_model_option(
     "--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -40,25 +40,25 @@ _result_option = partial(click.option, cls=GroupedOption, group="Results")
 )  # fmt: skip
 @_model_option(
     "--data", type=click.Path(path_type=Path), default=Path("data"), show_default=True,
-    help="Where --method looks: data, data/smoke, data/bench or data/paper.",
+    help="Where --method finds it: data, data/smoke, data/bench or data/paper.",
 )  # fmt: skip
 @_model_option("--device", default="cpu", show_default=True, help="Where the model runs.")
-@_result_option("--out", required=True, type=click.Path(path_type=Path), help="Their folder.")
+@_result_option("--out", required=True, type=click.Path(path_type=Path), help="Folder for results.")
 @_result_option("--obj/--no-obj", "meshes", default=True, help="Write .obj and .glb files.")
 @_photo_option(
     "--focal", type=click.FloatRange(min=0, min_open=True),
-    help="Focal length in pixels. Default: the photo's diagonal; depths are then guesses.",
+    help="Focal length in pixels. Default: the photo's diagonal; depths are then rough guesses.",
 )  # fmt: skip
 @_photo_option(
-    "--max-hands", default=4, show_default=True, type=click.IntRange(1), help="Looked for."
+    "--max-hands", default=4, show_default=True, type=click.IntRange(1), help="Hands per photo."
 )
 @_photo_option(
     "--crop-scale", type=click.FloatRange(1, 4),
-    help="Side of the crop over the hand's longer side. Default: as the model was trained on.",
+    help="Crop side divided by the hand's longer side. Default: as in the model's training.",
 )  # fmt: skip
 @_photo_option(
     "--detector-model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="MediaPipe's hand_landmarker.task; default: fetched once.",
+    help="MediaPipe's hand_landmarker.task. Default: downloaded once.",
 )  # fmt: skip
 @sampling_options
 def predict(
@@ -73,9 +73,8 @@ def predict(
     """Find the hands in SOURCE, a photo, a video or a folder of both, and reconstruct them.
 
     For each photo NAME it writes NAME.overlay.png, NAME.json and the meshes of its hands, and
-    NAME.hypotheses.png of a model that draws several possible hands; for each video
-    NAME.overlay.mp4 and NAME.jsonl, one line a frame; and summary.json. Files that cannot be read,
-    and photos without a hand, are listed there and stop nothing.
+    NAME.hypotheses.png if the model samples several hypotheses; for each video NAME.overlay.mp4
+    and NAME.jsonl, one line per frame; and summary.json, which also lists unreadable files.
     """
     path = find_checkpoint(checkpoint, method, data)
     try:
@@ -100,7 +99,7 @@ def predict(
 
 
 def _sources(source: Path) -> Iterator[tuple[Path, str]]:
-    """(file, name of its results): the relative path without its ending, where that is unique."""
+    """Yield (file, name of its results): its relative path, without the suffix if still unique."""
     if source.is_file():
         yield source, source.stem
         return

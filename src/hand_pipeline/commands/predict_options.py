@@ -1,4 +1,4 @@
-"""Options of `predict`: groups of them in its help, and how several hands of a photo are drawn."""
+"""Options of `predict`: grouped in its help, and those that control how hypotheses are sampled."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from hand_pipeline.training.method import Reconstructor
 
 PHOTO_HYPOTHESES = 6
 _REST = "Other"  # heading of options without a group
-_CHANCE = 1.0  # temperature: codes are drawn as probable as the network says
+_CHANCE = 1.0  # temperature: the network's own probabilities
 
 
 class GroupedOption(click.Option):
@@ -42,7 +42,7 @@ class GroupedCommand(click.Command):
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """What the user said about drawing hands; None: nothing."""
+    """The user's sampling options; None: not given."""
 
     hypotheses: int | None = None
     iterations: int | None = None
@@ -52,13 +52,13 @@ class SamplingOptions:
     seed: int | None = None
 
     def of(self, model: Reconstructor) -> tuple[Config | None, Config | None]:
-        """How photos and how the frames of videos are drawn; None of a model that draws nothing.
+        """Sampling configurations for photos and for video frames; None if the model has none.
 
-        What is not said is as the model is configured, but photos get `PHOTO_HYPOTHESES`; and
-        where several hands or a restriction ask for chance, the temperature is 1 instead of 0.
+        Options not given are the model's, except that photos get `PHOTO_HYPOTHESES`, and that the
+        temperature is 1 instead of 0 with several hypotheses or with top-k or top-p.
 
         Raises:
-            click.UsageError: the model draws nothing, or options contradict each other.
+            click.UsageError: the model does not sample, or options contradict each other.
         """
         given = {name: value for name, value in asdict(self).items() if value is not None}
         own = model.sampling
@@ -66,7 +66,7 @@ class SamplingOptions:
             if given:
                 raise click.UsageError(
                     f"{type(model).__name__} gives one hand without a confidence; "
-                    f"{_flags(given)} need a model that draws several (--method maskhand)"
+                    f"{_flags(given)} need a model that samples several (--method maskhand)"
                 )
             return None, None
         given.pop("seed", None)
@@ -74,7 +74,7 @@ class SamplingOptions:
         if given.get("temperature") == 0 and restrictions:
             raise click.UsageError(
                 f"at temperature 0 the likeliest code is taken and {_flags(restrictions)} "
-                "restrict nothing; give a temperature above 0"
+                "have no effect; give a temperature above 0"
             )
         if given.get("temperature") == 0:
             given = {"hypotheses": 1} | given
@@ -102,25 +102,25 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for add in (
         option(
             "--seed", type=click.IntRange(0, 2**32 - 1),
-            help="Of the draws; the same gives the same hands. Default: 0.",
+            help="Seed of the sampling. Default: 0.",
         ),
         option(
             "--top-p", type=click.FloatRange(0, 1, min_open=True),
-            help="Draw from the fewest codes of this probability.",
+            help="Sample from the likeliest codes that have this total probability.",
         ),
-        option("--top-k", type=click.IntRange(1), help="Draw from so many codes."),
+        option("--top-k", type=click.IntRange(1), help="Sample from the K likeliest codes."),
         option(
             "--temperature", type=click.FloatRange(0),
-            help="0: the likeliest hand alone; higher: more varied. Default: 1 for several hands.",
+            help="0: only the likeliest hand; higher: more varied. Default: 1 for several hands.",
         ),
         option(
             "--iterations", type=click.IntRange(1),
-            help="Passes that a hand is drawn in. Default: as the model is configured.",
+            help="Sampling passes. Default: the model's.",
         ),
         option(
             "--hypotheses", type=click.IntRange(1),
-            help="Hands drawn for each hand of a photo and ranked by confidence; 1: no picture of "
-            f"them. Default: {PHOTO_HYPOTHESES}. Videos show the surest, by default the likeliest.",
+            help="Hypotheses for each hand of a photo, ranked by confidence; 1: no figure of them. "
+            f"Default: {PHOTO_HYPOTHESES}. Videos show the most confident one.",
         ),
     ):  # fmt: skip
         command = add(command)

@@ -19,14 +19,14 @@ from hand_pipeline.files import DiskFullError
 )  # fmt: skip
 @click.option(
     "--pred", type=click.Path(path_type=Path), required=True,
-    help="What would be handed in: pred.json or pred.zip; DexYCB's text file; HInt's 2D joints "
-    "(a folder with a file for each part, if there are several).",
+    help="The submission: pred.json or pred.zip; DexYCB's text file; HInt's 2D joints (for several "
+    "parts a folder with a file each).",
 )  # fmt: skip
 @click.option("--split", "splits", multiple=True,
               help="DexYCB: e.g. s0_test (default). HInt: a part, e.g. TEST_newdays_img; may be "
               "repeated.")  # fmt: skip
 @click.option("--no-reflection", is_flag=True,
-              help="Do not let the alignment mirror hands. The official programs do.")  # fmt: skip
+              help="Never mirror hands to align them; the official programs do.")  # fmt: skip
 @click.option("--per-sample", type=click.Path(path_type=Path, dir_okay=False),
               help="Also write every hand's scores to this .csv or .json.")  # fmt: skip
 def score(
@@ -36,8 +36,8 @@ def score(
     """Print the official scores of a prediction file as one JSON object.
 
     Keys and units are the official program's (FreiHAND and HO-3D: centimetres; DexYCB:
-    millimetres), followed by ours, which end in _mm. Warnings say why a prediction looks mirrored,
-    in the wrong units, joint order or axes; they also go to the error output.
+    millimetres), followed by ours, which end in _mm. Warnings, also printed to stderr, say if
+    predictions look mirrored or seem to have wrong units, joint order or axes.
     """
     if per_sample is not None and per_sample.suffix not in (".csv", ".json"):
         raise click.ClickException(f"--per-sample takes a .csv or .json file, not {per_sample}")

@@ -1,4 +1,4 @@
-"""`python -m hand_pipeline show`: the scores of the last run, and where to look further."""
+"""`python -m hand_pipeline show`: the metrics of the last run, and the paths of its reports."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ COLUMNS = {
     "f5": "F@5",
     "f15": "F@15",
 }
-"""What the table shows: millimetres, then shares from 0 to 1 (Procrustes-aligned vertices)."""
+"""Columns: errors in mm, then AUC and F-scores from 0 to 1 (Procrustes-aligned vertices)."""
 
 PHOTO_COLUMNS = {
     "error_mean_px": "mean px", "error_median_px": "median px", "joints_near": "within 10 px",
@@ -26,9 +26,9 @@ TABLES = {
     "maskhand_table.csv": "maskhand.html",
     "s2hand_table.csv": "s2hand.html",
 }
-"""Tables of models, and the page that shows each with its pictures."""
+"""Tables of models, and the page of each."""
 PHOTOS = ("s2hand_photos_table.csv", "s2hand_photos.html")
-"""The table of S2HAND on photos, which have 2D errors alone, and its page."""
+"""Table and page of S2HAND on photos, which have only 2D errors."""
 
 
 @click.command("show")
@@ -37,7 +37,7 @@ PHOTOS = ("s2hand_photos_table.csv", "s2hand_photos.html")
     help="Root of the profile's data: data, data/smoke, data/bench or data/paper.",
 )  # fmt: skip
 def show(data: Path) -> None:
-    """Print the results tables of the last runs and the places of their reports."""
+    """Print the results tables of the last runs and the paths of their reports."""
     folder = data / REPORTING
     made = [name for name in TABLES if (folder / name).is_file()]
     if not made:
@@ -62,7 +62,7 @@ def show(data: Path) -> None:
 
 
 def _show_photos(results: pd.DataFrame) -> None:
-    """2D errors on held-out photos, before and after."""
+    """Print 2D errors on held-out photos, before and after training."""
     click.echo(
         f"\nHeld-out hands of photos: {int(results['hands'].iloc[0])}. Projected joints from"
     )
@@ -73,7 +73,7 @@ def _show_photos(results: pd.DataFrame) -> None:
 
 
 def _show_table(results: pd.DataFrame) -> None:
-    """Models against the first one, which is the mean hand."""
+    """Print models and their gain over the first one, the mean hand."""
     table = results[list(COLUMNS)].rename(columns=COLUMNS)
     click.echo(f"\nHeld-out hands: {int(results['num_samples'].iloc[0])}. Lengths in mm; AUC and F")
     click.echo("of vertices after Procrustes alignment. Open hand: no reproduction of a paper.\n")
@@ -82,5 +82,5 @@ def _show_table(results: pd.DataFrame) -> None:
     click.echo("\nBelow the mean hand by")
     for name, row in results.iloc[1:].iterrows():
         lower = {c: 1 - row[c] / baseline[c] for c in ("pa_mpvpe_mm", "rr_mpvpe_mm")}
-        figures = ", ".join(f"{share:.1%} {COLUMNS[c]}" for c, share in lower.items())
-        click.echo(f"  {name}: {figures}")
+        gains = ", ".join(f"{share:.1%} {COLUMNS[c]}" for c, share in lower.items())
+        click.echo(f"  {name}: {gains}")

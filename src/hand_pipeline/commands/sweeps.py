@@ -1,4 +1,4 @@
-"""`python -m hand_pipeline sweeps`: all sweeps one after the other, a line each with its time."""
+"""`python -m hand_pipeline sweeps`: run sweeps in turn, with a line and the time of each."""
 
 import os
 import subprocess
@@ -14,14 +14,14 @@ import yaml
 from hand_pipeline.sweeps.declaration import declared_sweeps
 
 GROUND = ("synthesize", "collect", "detect", "pretrain", "finetune")
-"""Stages whose results the sweeps stand on: crops, labelled hands, keypoints, a fine-tuned ViT."""
+"""Stages whose results sweeps need: crops, labelled hands, keypoints, a fine-tuned ViT."""
 CONF = Path("conf")
 STAGES = "sweeps/dvc.yaml"
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a `kedro run` or `dvc repro` ended: its exit status, and how long it took."""
+    """Exit status and duration of a `kedro run` or `dvc repro`."""
 
     status: int
     seconds: float
@@ -30,18 +30,18 @@ class Ended:
 @click.command("sweeps")
 @click.argument("names", nargs=-1)
 @click.option("--env", "profile", default="smoke", show_default=True, help="Profile: conf/NAME.")
-@click.option("--workers", type=click.IntRange(min=1), help="Members side by side.")
+@click.option("--workers", type=click.IntRange(min=1), help="Units that run in parallel.")
 def sweeps(names: tuple[str, ...], profile: str, workers: int | None) -> None:
-    """Run the sweeps NAMES (all), then the page of the papers' claims; ends with 1 if one failed.
+    """Run the sweeps NAMES (default: all), then the page of the papers' claims.
 
-    What is done already is not done again; what a sweep stands on is made where it is missing. Of
-    every sweep the output is kept in DATA/sweeps/NAME/output.txt. In the base profile DVC first
-    brings up to date what they stand on, and takes note of the results where no run failed.
+    Finished work is not repeated; missing inputs are made first. Each sweep's output is kept in
+    DATA/sweeps/NAME/output.txt. In the base profile DVC first updates the sweeps' inputs, and
+    records the results of sweeps without a failed run. Exit code 1: a sweep failed.
     """
     data = _data_root(profile)
     chosen = _chosen(names, profile)
     if profile == "base":
-        _print_line("what they stand on", _lay_ground(data))
+        _print_line("inputs", _lay_ground(data))
     options = ["--params", f"machine.sweep_workers={workers}"] if workers else []
     ended: dict[str, Ended] = {}
     for name in chosen:
@@ -75,29 +75,29 @@ def _chosen(names: tuple[str, ...], profile: str) -> list[str]:
 def _data_root(profile: str) -> Path:
     files = {path.parent.name: path for path in sorted(CONF.glob("*/globals.yml"))}
     if not files:
-        raise click.ClickException(f"no {CONF} here: call it in the project's folder")
+        raise click.ClickException(f"no {CONF} here: run this in the project's folder")
     if profile not in files:
         raise click.ClickException(f"no profile {profile!r}; there are {', '.join(files)}")
     return Path(yaml.safe_load(files[profile].read_text())["data"])
 
 
 def _lay_ground(data: Path) -> Ended:
-    """DVC knows what is there in the base profile, and what is out of date."""
+    """Let DVC make the sweeps' inputs that are missing or out of date."""
     end = _call([*_dvc(), "repro", *GROUND], _output(data, "ground"))
     if end.status:
         said = _end_of(_output(data, "ground"))
-        raise click.ClickException(f"what the sweeps stand on could not be made:\n{said}")
+        raise click.ClickException(f"the inputs of the sweeps could not be made:\n{said}")
     return end
 
 
 def _commit(name: str) -> None:
-    """Kedro runs the sweep, not DVC, which would not pass `--workers` on: so tell it of the end."""
+    """Record the results in DVC, which did not run the sweep: it cannot pass `--workers` on."""
     stage = f"{STAGES}:{name}"
-    told = subprocess.run(
+    commit = subprocess.run(
         [*_dvc(), "commit", "--force", stage], capture_output=True, text=True, check=False
     )
-    if told.returncode:
-        click.echo(f"{stage} is not recorded; dvc commit said: {told.stderr.strip()}", err=True)
+    if commit.returncode:
+        click.echo(f"{stage} is not recorded; dvc commit said: {commit.stderr.strip()}", err=True)
 
 
 def _dvc() -> list[str]:
@@ -128,7 +128,7 @@ def _end_of(file: Path) -> str:
 
 
 def _members(runs: pd.DataFrame, bad: pd.DataFrame) -> str:
-    """Members, runs and failures of a finished sweep, in words."""
+    """Summary of a finished sweep: its members, runs and failures."""
     words = f"{runs['member'].nunique()} members, {len(runs)} runs, {len(bad)} failed"
     return "\n".join(
         [words, *(f"    {r.member} seed {r.seed}: {r.reason}" for r in bad.itertuples())]

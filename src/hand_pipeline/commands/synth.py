@@ -1,4 +1,4 @@
-"""`python -m hand_pipeline synth`: draw labelled synthetic hands."""
+"""`python -m hand_pipeline synth`: render labelled synthetic hands."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from hand_pipeline.files import DiskFullError
 @click.command()
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), required=True,
-    help="Folder to write; made if it is not there.",
+    help="Folder to write; created if missing.",
 )  # fmt: skip
 @click.option(
     "--count", "num_training", type=click.IntRange(min=0), default=2000, show_default=True,
@@ -23,16 +23,16 @@ from hand_pipeline.files import DiskFullError
     help="Evaluation images, of other hands.",
 )  # fmt: skip
 @click.option(
-    "--size", "image_size", type=int, default=224, show_default=True, help="Side, pixels."
+    "--size", "image_size", type=int, default=224, show_default=True, help="Image side, pixels."
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True,
-    help="Other seeds give other hands.",
+    help="A different seed gives different hands.",
 )  # fmt: skip
 @click.option(
     "--occluders", "occluder_probability", type=click.FloatRange(0, 1), default=0.3,
     show_default=True,
-    help="Share of hands that hold something or are partly hidden.",
+    help="Share of hands that hold something or are partly occluded.",
 )  # fmt: skip
 @click.option(
     "--backgrounds", "background_photos", type=click.Path(path_type=Path, file_okay=False),
@@ -44,13 +44,13 @@ from hand_pipeline.files import DiskFullError
 )  # fmt: skip
 @click.option(
     "--workers", type=click.IntRange(min=1), default=2, show_default=True,
-    help="Drawing processes.",
+    help="Rendering processes.",
 )  # fmt: skip
 def synth(out: Path, workers: int, **settings: Any) -> None:
-    """Draw synthetic hands with labels, laid out as FreiHAND.
+    """Render synthetic hands with labels, in FreiHAND's layout.
 
-    Each image follows from the seed and its number alone. Interrupted, the same command goes on
-    where it stopped; with a larger --count it adds images to those already there.
+    Each image depends only on the seed and its number. After an interruption the same command
+    resumes where it stopped; with a larger --count it adds images to the existing ones.
     """
     from hand_pipeline.data.synthetic.config import SyntheticConfig
     from hand_pipeline.data.synthetic.hands import generate

@@ -1,4 +1,4 @@
-"""`python -m hand_pipeline upload-records`: what was kept while MLflow was away."""
+"""`python -m hand_pipeline upload-records`: send records kept while MLflow was unreachable."""
 
 import os
 from pathlib import Path
@@ -16,13 +16,13 @@ from hand_pipeline.tracking import without_password
     "--spool", "folder", type=click.Path(path_type=Path), default=Path("mlflow/spool"),
     show_default=True, help="Where the records are kept.",
 )  # fmt: skip
-@click.option("--uri", default=None, help="The server. Default: as for runs.")
+@click.option("--uri", default=None, help="Address of the server. Default: that of runs.")
 @click.option(
     "--unfinished", is_flag=True,
-    help="Also runs without an end: killed ones. They are closed as KILLED.",
+    help="Also send runs that have no end, and close them as KILLED.",
 )  # fmt: skip
 def upload_records(folder: Path, uri: str | None, unfinished: bool) -> None:
-    """Send the records of runs that went on while the MLflow server could not be reached."""
+    """Send the records of runs that continued while the MLflow server was unreachable."""
     spool = Spool(folder)
     if not folder.is_dir() or not spool.runs():
         click.echo(f"nothing waits in {folder}")
@@ -35,7 +35,7 @@ def upload_records(folder: Path, uri: str | None, unfinished: bool) -> None:
         if not delivery.is_away(error):
             raise
         raise click.ClickException(
-            f"{without_password(uri)} cannot be reached; nothing is lost, call this again later"
+            f"{without_password(uri)} cannot be reached; nothing is lost, run this again later"
         ) from error
 
 

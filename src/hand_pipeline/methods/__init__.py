@@ -1,4 +1,4 @@
-"""The papers, a folder each: their names, and how a checkpoint becomes a method again."""
+"""The papers, one folder each: their registry, and how a checkpoint is restored to a method."""
 
 import importlib
 import inspect
@@ -28,12 +28,12 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "vq_mano": "maskhand.vq_mano:VqMano",
     }
 )
-"""Module and class of every method, by the name it has in configurations and checkpoints. As text,
-so that a run loads the paper it needs and no other."""
+"""Module and class of every method, by its name in configurations and checkpoints. As text, so that
+a run imports only the paper it needs."""
 
 
 def method_class(name: str) -> type[Method]:
-    """Load the class of a key of `METHODS`.
+    """Import the class of a key of `METHODS`.
 
     Raises:
         ValueError: there is no method of that name.
@@ -46,7 +46,7 @@ def method_class(name: str) -> type[Method]:
 
 
 def config_class(name: str) -> type[Config]:
-    """The configuration of a method's own numbers: what its constructor takes as `cfg`.
+    """The class of a method's own configuration: its constructor's argument `cfg`.
 
     Raises:
         ValueError: there is no method of that name.
@@ -60,7 +60,7 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
     """Rebuild a trained method, in evaluation mode.
 
     Raises:
-        CheckpointError: it holds no method, or one that is not known.
+        CheckpointError: it holds no method, an unknown one, or a removed option's other value.
         CheckpointMismatchError: its weights do not fit its configuration.
     """
     name: Any = checkpoint.metadata.get("method")
@@ -80,24 +80,23 @@ def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Me
 
 
 def restore_as(kind: type[M], checkpoint: Checkpoint, origin: str) -> M:
-    """`restore_method` where only one method will do.
+    """`restore_method` for a checkpoint that must hold a `kind`.
 
     Raises:
-        TypeError: the checkpoint holds another one.
+        TypeError: the checkpoint holds another method.
     """
     method = restore_method(checkpoint, origin)
     if not isinstance(method, kind):
-        raise TypeError(f"{origin} holds no {kind.__name__}: {type(method).__name__}")
+        raise TypeError(f"{origin} holds {type(method).__name__}, expected {kind.__name__}")
     return method
 
 
 def _as_now(kind: type[Config], values: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """A stored configuration without options that are gone, and with every backbone at random.
-
-    All weights come from the checkpoint.
+    """A stored configuration without removed options, and with random backbone initialisation,
+    because all weights come from the checkpoint.
 
     Raises:
-        CheckpointError: an option that is gone had another value than the one that holds now.
+        CheckpointError: a removed option has a value that is no longer supported.
     """
     now: dict[str, Any] = {}
     for key, value in values.items():
@@ -105,9 +104,9 @@ def _as_now(kind: type[Config], values: Mapping[str, Any], origin: str) -> dict[
         if field is None and key in kind.retired:
             if kind.retired[key] not in (ANY, value):
                 raise CheckpointError(
-                    f"{origin} was trained with {key} {value!r}, an option that is gone: only "
-                    f"{kind.retired[key]!r} is left (docs/deviations.md). Use the version that "
-                    "wrote it"
+                    f"{origin} was trained with {key} {value!r}, a removed option: only "
+                    f"{kind.retired[key]!r} is supported now (docs/deviations.md). Use the version "
+                    "that wrote it"
                 )
         elif key == "init":
             now[key] = "random"

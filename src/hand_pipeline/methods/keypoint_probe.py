@@ -1,13 +1,13 @@
-"""The probe of HandMIM's journal version: what frozen features tell about a hand's joints.
+"""The probe of HandMIM's journal version: how well frozen features predict a hand's joints.
 
-Front. Phys. 12:1515842, "linear probing": the backbone stays as it is, two 3-layer MLPs read 21 2D
-joints and 21 relative depths off its features, and the camera lifts them to space (2.5D of Iqbal
+Front. Phys. 12:1515842, "linear probing": the backbone is frozen, two 3-layer MLPs predict 21 2D
+joints and 21 relative depths from its features, and the camera lifts them to 3D (2.5D of Iqbal
 et al. 2018, `geometry.scaled_depth`). L = |2D - label| + |z - label|, means of absolute values.
 
 Deviation: the paper gives neither tokens, widths, losses nor optimizer; we read the class token,
 with hidden layers twice its width, and L1.
-Deviation: PeCLR, whose 2.5D it is, corrects the root's depth by a further small MLP; the text of
-the probe names two, so we do not.
+Deviation: PeCLR, which it follows for 2.5D, corrects the root's depth with a third small MLP; the
+text of the probe names two, so we do not.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from hand_pipeline.training.method import Method
 
 
 class KeypointProbeConfig(Config):
-    """What is read off the features, and how depths are scaled."""
+    """Which features are used, how depths are scaled, and the loss weights."""
 
     weight_joints_2d: float = Field(1.0, ge=0, description="share of the image side; our choice")
     weight_depth: float = Field(1.0, ge=0, description="lengths of the bone; our choice")
@@ -42,23 +42,23 @@ class KeypointProbeConfig(Config):
     standardize: bool = Field(
         False, description="batch norm before the MLPs, as in MAE's linear probe; paper: not named"
     )
-    hidden_scale: int = Field(2, gt=0, description="hidden width over the features'; our choice")
+    hidden_scale: int = Field(2, gt=0, description="hidden width / feature width; our choice")
     bone: tuple[int, int] = Field(
         (0, 5),
-        description="whose length is the unit of depth: wrist and index base (PeCLR's loader); "
-        "FreiHAND's own scale is that of (9, 10), a bone less than half as long",
+        description="joints whose distance is the unit of depth: wrist and index base (PeCLR's "
+        "loader); FreiHAND's own scale is (9, 10), a bone less than half as long",
     )
     root: int = Field(0, ge=0, le=20, description="joint that depths are relative to; our choice")
     depth_limits: tuple[float, float] = Field(
         (1.0, 50.0),
-        description="of the root, lengths of the bone; PeCLR: 4 to 50, which would push hands "
-        "nearer than 40 cm away, so ours start at 10 cm",
+        description="of the root's depth, lengths of the bone; PeCLR's 4 to 50 would exclude hands "
+        "nearer than 40 cm, so ours start at 10 cm",
     )
     resnet: ResNetConfig | None = Field(
-        None, description="a ResNet in place of the ViT, as PeCLR may train; null: the ViT"
+        None, description="a ResNet instead of the ViT, as PeCLR may train; null: the ViT"
     )
     mano_model: Path | None = Field(
-        None, description="converted licensed MANO file of the labels; null is the open hand"
+        None, description="converted licensed MANO file of the labels; null: the open hand"
     )
 
     @model_validator(mode="after")
@@ -75,7 +75,7 @@ class KeypointProbe(Method):
 
     Args:
         cfg: the probe.
-        vit: the backbone, or, with `cfg.resnet`, the size of its pictures.
+        vit: the backbone; with `cfg.resnet` only its image size is used.
         augmentation: training augmentation and the input size, which must be the backbone's.
 
     Raises:
@@ -84,9 +84,9 @@ class KeypointProbe(Method):
 
     name = "keypoint_probe"
     bone_length: Float[Tensor, ""]
-    """Mean length of the bone in the hands learnt from, metres: for hands of unknown size."""
+    """Mean length of the bone in the training hands, metres: for hands of unknown size."""
     hands_seen: Float[Tensor, ""]
-    """Hands that the mean is of."""
+    """Number of hands in that mean."""
 
     def __init__(
         self, cfg: KeypointProbeConfig, vit: VitConfig, augmentation: HandAugmentationConfig
@@ -108,11 +108,11 @@ class KeypointProbe(Method):
         self._monitors: dict[str, Tensor] = {}
 
     def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
-        """The weights to be probed, under timm's names (a pretraining's `backbone_state`).
+        """Load the weights to probe by timm's parameter names (a pretraining's `backbone_state`).
 
         Args:
             weights: tensors by name.
-            origin: what to call them in a message.
+            origin: name of their source for error messages.
 
         Raises:
             CheckpointMismatchError: they belong to another architecture.
@@ -149,7 +149,7 @@ class KeypointProbe(Method):
         return dict(self._monitors)
 
     def train(self, mode: bool = True) -> "KeypointProbe":
-        """Train or evaluate; the encoder always does the latter."""
+        """Set the mode; the encoder always stays in eval mode."""
         super().train(mode)
         self.encoder.eval()
         return self
@@ -157,7 +157,7 @@ class KeypointProbe(Method):
     def estimate(
         self, images: Float[Tensor, "batch 3 size size"]
     ) -> tuple[Float[Tensor, "batch 21 2"], Float[Tensor, "batch 21"]]:
-        """2D joints, pixels, and relative depths, lengths of the bone, of normalised images."""
+        """2D joints (px) and relative depths (lengths of the bone) of normalised images."""
         with torch.no_grad():
             seen = self.encoder(images)
             mean_patch = seen.patches.mean(1)
@@ -172,12 +172,12 @@ class KeypointProbe(Method):
 
         Args:
             batch: uint8 square crops of any size, or normalised images of the input size.
-            known_size: take the length of each hand's bone from its labels, which FreiHAND tells
-                for its evaluation hands; else it is the mean of the hands learnt from, so a hand
-                larger than that comes out nearer.
+            known_size: take the length of each hand's bone from its labels, which FreiHAND
+                publishes for its evaluation hands; else it is the mean of the training hands, so
+                larger hands are predicted too near.
 
         Returns:
-            Metres in the camera of `batch`; `joints_2d` and `intrinsics` of the result belong to
+            Joints in metres, in the camera frame of `batch`; `joints_2d` and `intrinsics` refer to
             the network's input size.
 
         Raises:
@@ -194,7 +194,7 @@ class KeypointProbe(Method):
 
     @torch.no_grad()
     def _measure(self, joints: Tensor, measured: Tensor) -> None:
-        """Take this batch's bones into the mean, in training."""
+        """Add this batch's bones to the mean, in training."""
         if self.training:
             lengths = bone_lengths(joints, self.cfg.bone)
             self.hands_seen += measured.sum()

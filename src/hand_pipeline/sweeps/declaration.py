@@ -1,4 +1,4 @@
-"""What a sweep is, and what a study of Optuna's: the typed form of their YAML."""
+"""Typed configurations of sweeps and of Optuna studies, as declared in YAML."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,32 +11,32 @@ from pydantic import Field, model_validator
 from hand_pipeline.config import Config
 
 Columns = dict[str, str]
-"""Heading of a column: `data set:dotted key` of the figure, e.g. `evaluate_metrics:handmim.auc`."""
+"""Column heading to metric, as `data set:dotted key`, e.g. `evaluate_metrics:handmim.auc`."""
 
 
 class SweepError(ValueError):
-    """A sweep or a study cannot be run as it is declared; says what to change."""
+    """A sweep or a study cannot be run as declared; the message says what to change."""
 
 
 class MemberConfig(Config):
-    """One row of the result table."""
+    """A member of a sweep: one row of the result table."""
 
-    name: str = Field(pattern=r"^[\w.+-]+$", description="names a folder and the row")
+    name: str = Field(pattern=r"^[\w.+-]+$", description="of its folder and of the row")
     overrides: dict[str, Any] = Field({}, description="values by dotted parameter path")
-    chain: list[str] | None = Field(None, description="pipelines in place of the sweep's")
+    chain: list[str] | None = Field(None, description="pipelines instead of the sweep's")
     columns: Columns = Field({}, description="columns that this member reads elsewhere")
-    x: float | None = Field(None, description="place on the picture's axis; null: bars")
-    group: str = Field("", description="members of one group share a line of the picture")
+    x: float | None = Field(None, description="position on the figure's x axis; null: bars")
+    group: str = Field("", description="members of a group share a line of the figure")
 
 
 class SweepPictureConfig(Config):
-    """What the picture shows."""
+    """What the figure shows."""
 
     columns: list[str] = Field([], description="headings to draw; empty: all")
     x_label: str = ""
     log_x: bool = False
     trade_offs: list[tuple[str, str]] = Field(
-        [], description="pairs of headings: what a member costs, and what it gives for it"
+        [], description="pairs of headings to plot against each other: a cost and a benefit"
     )
     shown: int = Field(6, gt=0, description="hands in the grid of a sweep with `draw: hands`")
 
@@ -51,11 +51,11 @@ class SweepConfig(Config):
     seed_paths: list[str] = Field([], description="parameters that take the seed")
     shared: list[str] = Field([], description="pipelines that must be the same for all runs")
     columns: Columns = Field(min_length=1)
-    outputs: list[str] = Field([], description="further data sets to make: pictures, say")
+    outputs: list[str] = Field([], description="further data sets to make, e.g. figures")
     picture: SweepPictureConfig = SweepPictureConfig()
     draw: Literal["hands"] | None = Field(
         None,
-        description="hands: also NAME_hands_picture, some held-out hands as each member sees them",
+        description="hands: also NAME_hands_picture, each member's predictions of held-out hands",
     )
 
     @model_validator(mode="after")
@@ -67,10 +67,10 @@ class SweepConfig(Config):
         if doubled := _doubled(map(str, self.seeds)):
             raise ValueError(f"several seeds are {doubled}")
         if len(self.seeds) > 1 and not self.seed_paths:
-            raise ValueError("several seeds but no `seed_paths`: every seed would give the same")
+            raise ValueError("several seeds but no `seed_paths`: all seeds would be the same run")
         drawn = {*self.picture.columns, *(h for pair in self.picture.trade_offs for h in pair)}
         if unknown := drawn - set(self.columns):
-            raise ValueError(f"the picture's columns {sorted(unknown)} are not among `columns`")
+            raise ValueError(f"the figure's columns {sorted(unknown)} are not among `columns`")
         for member in self.members:
             if unknown := set(member.columns) - set(self.columns):
                 raise ValueError(
@@ -88,11 +88,10 @@ def _doubled(names: Iterable[str]) -> str:
 
 
 def declared_sweeps(conf: Path) -> dict[str, str | None]:
-    """Names of all declared sweeps, and what each draws besides its picture.
+    """Names of all declared sweeps, with the `draw` of each.
 
     Args:
-        conf: a profile's folder, or that of all profiles. Any file of parameters below it may
-            declare sweeps.
+        conf: folder of one or of all profiles; any parameter file below it may declare sweeps.
     """
     found: dict[str, str | None] = {}
     for file in sorted(conf.glob("**/parameters*.yml")):
@@ -103,9 +102,10 @@ def declared_sweeps(conf: Path) -> dict[str, str | None]:
 
 
 class ParameterRange(Config):
-    """What Optuna may choose for one parameter.
+    """Values Optuna may choose for one parameter.
 
-    `when` names other tuned parameters and the values (one or a list) at which this one exists.
+    `when` makes it conditional: other tuned parameters and their values (one or a list) at which
+    it is used.
     """
 
     kind: Literal["float", "int", "choice"]
@@ -114,7 +114,7 @@ class ParameterRange(Config):
     log: bool = False
     step: float | None = Field(None, gt=0)
     choices: list[bool | int | float | str] | None = None
-    when: dict[str, Any] = Field({}, description="of other tuned parameters")
+    when: dict[str, Any] = Field({}, description="condition on other tuned parameters")
 
     @model_validator(mode="after")
     def _not_empty(self) -> "ParameterRange":
@@ -122,7 +122,7 @@ class ParameterRange(Config):
             if not self.choices:
                 raise ValueError("an empty range: `choices` must name at least one value")
             if self.low is not None or self.high is not None or self.log or self.step:
-                raise ValueError("a choice has `choices` only, no low, high, log or step")
+                raise ValueError("a choice has only `choices`, no low, high, log or step")
             return self
         if self.choices is not None:
             raise ValueError(f"`choices` is for kind choice, not {self.kind}")
@@ -138,32 +138,32 @@ class ParameterRange(Config):
 
 
 class PruningConfig(Config):
-    """When a trial is stopped early: worse than the median of former ones at the same step."""
+    """Stop a trial early if it is worse than the median of former trials at the same step."""
 
-    record: str = Field(description="of the training loop, e.g. `tokenizer.loss.total`")
+    record: str = Field(description="training value to watch, e.g. `tokenizer.loss.total`")
     direction: Literal["minimize", "maximize"] = Field("minimize", description="of the record")
     startup_trials: int = Field(5, ge=0, description="trials that are never stopped")
-    warmup_steps: int = Field(0, ge=0, description="training steps before any is stopped")
+    warmup_steps: int = Field(0, ge=0, description="training steps before a trial may stop")
 
 
 class TuningConfig(Config):
-    """A study: which parameters of which pipelines, for which figure."""
+    """A study: which parameters of which pipelines to tune, for which metric."""
 
-    study: str = Field(description="name; a study of that name is gone on with")
+    study: str = Field(description="name; an existing study of that name is continued")
     storage: str | None = Field(
-        None, description="null: sqlite in the sweeps' folder; postgresql+psycopg://user@host/db"
+        None, description="database, e.g. postgresql+psycopg://user@host/db; null: an sqlite file"
     )
     chain: list[str] = Field(min_length=1, description="registered pipelines, in order")
-    objective: str = Field(description="`data set:dotted key` of the figure")
+    objective: str = Field(description="`data set:dotted key` of the metric")
     direction: Literal["minimize", "maximize"] = "minimize"
-    trials: int = Field(gt=0, description="in all, over all workers")
+    trials: int = Field(gt=0, description="in total, over all workers")
     space: dict[str, ParameterRange] = Field(description="by dotted parameter path")
     fixed: dict[str, Any] = Field({}, description="further changes, the same for all trials")
     sampler: Literal["tpe", "random"] = "tpe"
     seed: int = Field(0, ge=0)
     pruning: PruningConfig | None = None
-    heartbeat: int = Field(10, gt=0, description="s; a worker silent for three of them is dead")
-    retries: int = Field(2, ge=0, description="times a dead worker's trial is tried again")
+    heartbeat: int = Field(10, gt=0, description="s; a worker that misses three counts as dead")
+    retries: int = Field(2, ge=0, description="times a dead worker's trial is repeated")
 
     @model_validator(mode="after")
     def _askable(self) -> "TuningConfig":
@@ -176,7 +176,7 @@ class TuningConfig(Config):
         for path, one in self.space.items():
             for other, values in one.when.items():
                 if other not in self.space:
-                    raise ValueError(f"{path}: its condition {other!r} is not tuned itself")
+                    raise ValueError(f"{path}: its condition {other!r} is not tuned")
                 known = self.space[other].choices
                 if known is None:
                     raise ValueError(f"{path}: its condition {other!r} must be of kind choice")
@@ -186,7 +186,7 @@ class TuningConfig(Config):
         return self
 
     def ordered(self) -> list[tuple[str, ParameterRange]]:
-        """The space, each parameter after those its condition names."""
+        """The space, each parameter after those in its condition."""
         found: dict[str, ParameterRange] = {}
         while len(found) < len(self.space):
             ready = {
@@ -195,11 +195,11 @@ class TuningConfig(Config):
                 if path not in found and one.when.keys() <= found.keys()
             }
             if not ready:
-                raise ValueError(f"conditions in a circle: {sorted(self.space.keys() - found)}")
+                raise ValueError(f"circular conditions: {sorted(self.space.keys() - found)}")
             found |= ready
         return list(found.items())
 
 
 def as_list(values: Any) -> list[Any]:
-    """One value, or several."""
+    """A list as it is, a single value as a list of one."""
     return values if isinstance(values, list) else [values]

@@ -1,4 +1,4 @@
-"""What a chain of pipelines stands on: data that others make, made first where they are missing."""
+"""Make missing input data of a chain of pipelines, by running the pipelines that make them."""
 
 import fcntl
 import logging
@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 
 def find_maker(project: Project, dataset: str) -> str | None:
-    """The pipeline that makes a data set of the profile; None for what users give.
+    """The pipeline that makes a data set of the profile; None for the user's own data.
 
-    A profile may point a data set to a user's folder, as conf/paper does. Nothing is written there.
+    A profile may point a data set to a user's folder, as conf/paper does; nothing is written there.
     """
     path = project.path_of(dataset)
     if path is None or not path.is_relative_to(project.data):
@@ -30,10 +30,10 @@ def find_maker(project: Project, dataset: str) -> str | None:
 
 
 def makers_of(project: Project, datasets: Iterable[str]) -> list[str]:
-    """Pipelines that make these data sets and what they need in turn, in the order to run.
+    """Pipelines that make these data sets, and what those need in turn, in the order to run.
 
     Raises:
-        SweepError: one needs data that are missing and that no pipeline makes.
+        SweepError: data are missing that no pipeline makes.
     """
     found: list[str] = []
     for dataset in sorted(datasets):
@@ -48,7 +48,7 @@ def makers_of(project: Project, datasets: Iterable[str]) -> list[str]:
 
 
 def make_missing(who: str, project: Project, datasets: Iterable[str]) -> None:
-    """Run what makes the data sets that are not there yet, each as a `kedro run` of its own.
+    """Run the pipelines that make missing data sets, each as its own `kedro run`.
 
     Args:
         who: the sweep or study that needs them.
@@ -58,12 +58,12 @@ def make_missing(who: str, project: Project, datasets: Iterable[str]) -> None:
     """
     project.sweeps.mkdir(parents=True, exist_ok=True)
     with (project.sweeps / "ground.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # another sweep, or worker, may be making the same
+        fcntl.flock(handle, fcntl.LOCK_EX)  # another sweep or worker may be making the same data
         pipelines = makers_of(project, datasets)
         if not pipelines:
             return
         logger.info(
-            "%s stands on %s: not there yet, so first these run: %s", who,
+            "%s needs %s, which are missing; running first: %s", who,
             ", ".join(sorted(datasets)), ", ".join(pipelines),
         )  # fmt: skip
         for name in pipelines:
@@ -78,7 +78,7 @@ def _run_pipeline(project: Project, name: str) -> None:
     apart = {k: v for k, v in os.environ.items() if k != tracking.RUN}  # a run of its own
     if code := subprocess.run(command, cwd=project.root, env=apart, check=False).returncode:
         raise SweepError(
-            f"nothing was run: {name}, which makes what is missing, ended with exit code {code}; "
-            f"what it said stands above. Try it alone: kedro run --env {project.env} "
+            f"nothing was run: {name}, which makes missing data, ended with exit code {code}; "
+            f"its output is above. Run it separately: kedro run --env {project.env} "
             f"--pipelines {name}"
         )

@@ -1,4 +1,4 @@
-"""A sweep as a Kedro pipeline, with its pictures."""
+"""A sweep as a Kedro pipeline, with its figures."""
 
 from typing import Any
 
@@ -23,14 +23,14 @@ from hand_pipeline.viz.tables import sweep_figure
 
 Results = tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]
 _NEEDED = {"labelled_hands", "predicted_hands", "samples_table"}
-"""Data sets that `draw: hands` reads of each run."""
+"""Data sets of each run that `draw: hands` reads."""
 
 
 def sweep_pipeline(name: str, draw: str | None = None) -> Pipeline:
-    """The sweep that stands under `sweeps.NAME` in the parameters.
+    """The pipeline of the sweep declared as `sweeps.NAME` in the parameters.
 
-    Leaves NAME_metrics (mean, spread, every seed), NAME_table (a row a member), NAME_runs_table
-    (a row a run) and NAME_picture; with `draw: hands` also NAME_hands_picture.
+    Makes NAME_metrics (mean, spread, every seed), NAME_table (a row per member), NAME_runs_table
+    (a row per run) and NAME_picture; with `draw: hands` also NAME_hands_picture.
     """
 
     def run(project: Project, sweep: SweepConfig, machine: MachineConfig) -> Results:
@@ -52,7 +52,7 @@ def sweep_pipeline(name: str, draw: str | None = None) -> Pipeline:
 
 
 def draw_sweep(sweep: SweepConfig, members: pd.DataFrame) -> Image.Image:
-    """The sweep's picture, as its declaration wants it."""
+    """The sweep's figure, as its `picture` configuration says."""
     picture = sweep.picture
     places = {m.name: (m.group, m.x) for m in sweep.members if m.x is not None}
     columns = picture.columns or list(sweep.columns)
@@ -64,9 +64,9 @@ def draw_sweep(sweep: SweepConfig, members: pd.DataFrame) -> Image.Image:
 
 
 def draw_hands(name: str, project: Project, sweep: SweepConfig, runs: pd.DataFrame) -> Image.Image:
-    """Some held-out hands, drawn at random, as each member's first finished run sees them.
+    """Figure of random held-out hands, as predicted by each member's first finished run.
 
-    A member is shown by the model that its first column reads: `handmim` of
+    The model shown is the one in the member's first column: `handmim` of
     `evaluate_metrics:handmim.pa_mpjpe_mm`.
 
     Args:
@@ -85,7 +85,7 @@ def draw_hands(name: str, project: Project, sweep: SweepConfig, runs: pd.DataFra
         if lacking := _NEEDED - record.files.keys():
             raise SweepError(
                 f"{name}: `draw: hands` needs a chain that predicts held-out hands, as `evaluate` "
-                f"does; that of {member} leaves no {', '.join(sorted(lacking))}"
+                f"does; that of {member} makes no {', '.join(sorted(lacking))}"
             )
     first = next(iter(records.values()))
     mano = _hand_model(first)
@@ -111,7 +111,7 @@ def draw_hands(name: str, project: Project, sweep: SweepConfig, runs: pd.DataFra
 
 
 def _hand_model(record: RunRecord) -> ManoHand:
-    """The hand model of a run's trained methods: the labelled poses belong to it."""
+    """The hand model of a run's trained methods, which the labelled poses belong to."""
     for dataset, file in record.files.items():
         if dataset.endswith("_method"):
             mano = getattr(load_method(file), "mano", None)

@@ -1,4 +1,4 @@
-"""From members to units of work, each named by everything that decides its result."""
+"""Split members into units of work, each keyed by everything that decides its result."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,13 +28,13 @@ DONE = "done.json"
 
 @dataclass(frozen=True)
 class Unit:
-    """Nodes that run together, once for all runs that need the same; picklable.
+    """Nodes that run together, only once for all runs that share them; picklable.
 
     Attributes:
         key: hash of nodes, code, parameters and inputs.
-        folder: where its results lie; `done.json` there says that they are whole.
+        folder: of its results, which are complete once it holds `done.json`.
         parameters: by Kedro's name, typed.
-        entries: catalog entries of what the nodes load and save.
+        entries: catalog entries that the nodes load and save.
         needs: keys of the units whose results it loads.
     """
 
@@ -53,7 +53,7 @@ class Unit:
         return (self.folder / DONE).exists()
 
     def plain_parameters(self) -> dict[str, Any]:
-        """All that decides its result, as plain values; not the machine."""
+        """Its parameters as plain values, without the machine, which cannot change a result."""
         return {
             name.removeprefix("params:"): plain(value)
             for name, value in self.parameters.items()
@@ -63,13 +63,13 @@ class Unit:
 
 @dataclass(frozen=True)
 class Run:
-    """One member with one seed: what it is to make, and once it is planned, of what.
+    """One member with one seed; planning adds `units` and `files`.
 
     Attributes:
-        columns: the metrics that are wanted of it, by heading.
+        columns: the metrics it must produce, by heading.
         outputs: further data sets to make.
         units: keys of all units it needs, in the order they run.
-        files: where each data set of its chain lies.
+        files: path of each data set of its chain.
     """
 
     member: str
@@ -83,22 +83,22 @@ class Run:
 
     @property
     def name(self) -> str:
-        """For people: in progress bars and in MLflow."""
+        """Shown in progress bars and in MLflow."""
         return f"{self.member} seed {self.seed}"
 
     @property
     def key(self) -> str:
-        """One name for all of its work."""
+        """Hash of the keys of all its units."""
         return run_key(units=self.units)
 
 
 @dataclass
 class Plan:
-    """All runs, and the units they are made of.
+    """All runs, and the units they consist of.
 
     Attributes:
-        inputs: hashes of the data that come from outside of the chains, by name.
-        missing: those that are not there yet, but that a pipeline makes.
+        inputs: hashes of the data that the chains only read, by name.
+        missing: those that do not exist yet but that a pipeline makes.
     """
 
     runs: list[Run] = field(default_factory=list)
@@ -112,11 +112,11 @@ class Plan:
 
 
 def make_plan(project: Project, runs: Iterable[Run]) -> Plan:
-    """Check every run and name its work; nothing runs yet.
+    """Check every run and split it into units; nothing runs yet.
 
     Raises:
-        SweepError: every fault of every run at once: unknown paths, wrong values, data that are
-            missing and that no pipeline makes.
+        SweepError: lists all errors of all runs: unknown paths, wrong values, missing data that no
+            pipeline makes.
     """
     plan, faults = Plan(), dict[str, list[str]]()
     planner = _Planner(project, plan)
@@ -135,7 +135,7 @@ def make_plan(project: Project, runs: Iterable[Run]) -> Plan:
 
 
 class _Planner:
-    """Holds what all runs have in common: pipelines, catalog, hashes of the data."""
+    """Plans runs; holds what they share: pipelines, catalog, hashes of the data."""
 
     def __init__(self, project: Project, plan: Plan):
         self.project, self.inputs, self.missing = project, plan.inputs, plan.missing
@@ -189,7 +189,7 @@ class _Planner:
         return self.resolver.resolve_pattern(dataset)
 
     def _input(self, dataset: str, node: str) -> str:
-        """Hash of data that the chain itself does not make; empty where they are not there yet."""
+        """Hash of data that the chain does not make; empty if they do not exist yet."""
         if dataset not in self.inputs and dataset not in self.missing:
             path = self.project.path_of(dataset)
             if path is not None and path.exists():
@@ -209,7 +209,7 @@ def _kept(dataset: str, resolver: CatalogConfigResolver) -> bool:
 
 
 def _groups(pipeline: Pipeline, resolver: CatalogConfigResolver) -> list[list[Node]]:
-    """Nodes in the order they run; those that hand each other data in memory stay together."""
+    """Nodes in the order they run; those that pass data in memory stay in one group."""
     groups: list[list[Node]] = []
     for node in pipeline.nodes:
         unkept = {i for i in node.inputs if ":" not in i and not _kept(i, resolver)}

@@ -1,4 +1,4 @@
-"""The project as a sweep sees it: parameters and catalog of the profile it runs in."""
+"""What a sweep knows of the project: parameters, catalog and pipelines of its profile."""
 
 import copy
 import difflib
@@ -22,20 +22,20 @@ from hand_pipeline.sweeps.declaration import SweepError
 PIPELINES = "hand_pipeline.pipelines"
 MACHINE = "params:machine"
 PROJECT = "project"
-"""Name under which the hook puts the `Project` into the catalog."""
+"""Name of the `Project` that the hook adds to the catalog."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """What the hook hands to a sweep.
+    """What the hook passes to a sweep.
 
     Attributes:
         root: folder of the project.
         data: the profile's data root.
         env: the profile.
-        parameters: as in the YAML, with those of the command line.
+        parameters: those of the YAML and the command line.
         catalog: entries with absolute paths.
-        runtime: parameters of the command line alone.
+        runtime: only the parameters of the command line.
     """
 
     root: Path
@@ -47,7 +47,7 @@ class Project:
 
     @property
     def sweeps(self) -> Path:
-        """Where sweeps keep their work and records; no stage's output, as DVC deletes those."""
+        """Folder of the sweeps' work and records; no stage's output, because DVC deletes those."""
         return self.data / "sweeps"
 
     def resolver(self) -> CatalogConfigResolver:
@@ -56,13 +56,13 @@ class Project:
         return CatalogConfigResolver(copy.deepcopy(self.catalog), default_runtime_patterns=memory)
 
     def path_of(self, dataset: str) -> Path | None:
-        """Where a data set lies; None for one that lives in memory."""
+        """Path of a data set; None if it is only in memory."""
         path = self.resolver().resolve_pattern(dataset).get("filepath")
         return Path(path) if path else None
 
 
 def pipeline_names() -> list[str]:
-    """Every module and package of `pipelines/`, by name; sweeps are not among them."""
+    """Names of all modules and packages of `pipelines/`; sweeps are not among them."""
     return sorted(m.name for m in pkgutil.iter_modules(importlib.import_module(PIPELINES).__path__))
 
 
@@ -77,7 +77,7 @@ def load_chain(names: Iterable[str]) -> dict[str, Pipeline]:
     """The pipelines of these names (Kedro itself loads only those of the command line).
 
     Raises:
-        SweepError: one is not there.
+        SweepError: a pipeline does not exist.
     """
     known = pipeline_names()
     for name in names:
@@ -87,7 +87,7 @@ def load_chain(names: Iterable[str]) -> dict[str, Pipeline]:
 
 
 def parameter_type(node: Node, dataset: str) -> type[Config] | None:
-    """The typed configuration a node takes a parameter as, if it has one."""
+    """The `Config` class that a node declares for a parameter, if any."""
     hints = typing.get_type_hints(node.func)
     for argument, name in zip(inspect.signature(node.func).parameters, node.inputs):
         kind = hints.get(argument)
@@ -100,7 +100,7 @@ def look_up(parameters: Mapping[str, Any], path: str) -> Any:
     """The value at a dotted path.
 
     Raises:
-        KeyError: there is none.
+        KeyError: the path does not exist.
     """
     value: Any = parameters
     for part in path.split("."):
@@ -113,7 +113,7 @@ def look_up(parameters: Mapping[str, Any], path: str) -> Any:
 def override(
     parameters: Mapping[str, Any], values: Mapping[str, Any], chain: Pipeline
 ) -> dict[str, Any]:
-    """`parameters` with values changed by dotted path.
+    """Copy of `parameters` with the `values` set at their dotted paths.
 
     Raises:
         SweepError: no node of the chain reads such a parameter.
@@ -153,7 +153,7 @@ def _check_path(path: str, chain: Pipeline) -> None:
 
 
 def typed_parameters(nodes: list[Node], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What the nodes read, each as the typed configuration its node declares.
+    """The parameters that the nodes read, each validated as the `Config` its node declares.
 
     Raises:
         SweepError: a value is missing, of the wrong type, out of range or unknown.

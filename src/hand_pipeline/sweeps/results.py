@@ -1,4 +1,4 @@
-"""What a sweep leaves: a record of each run, a row a run, a row a member, and metrics as JSON."""
+"""Results of a sweep: a record of each run, tables of runs and members, and metrics as JSON."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from hand_pipeline.sweeps.plan import Run
 
 
 class RunRecord(Config):
-    """How one member with one seed ended; kept as SWEEP/MEMBER/seed_N.json."""
+    """Outcome of one member with one seed; stored as SWEEP/MEMBER/seed_N.json."""
 
     member: str
     seed: int
@@ -24,8 +24,8 @@ class RunRecord(Config):
     reason: str = ""
     metrics: dict[str, float] = Field({}, description="by heading of the column")
     overrides: dict[str, Any] = Field({}, description="by dotted path")
-    key: str = Field(description="of all its units: a record of other work is not taken up")
-    files: dict[str, Path] = Field({}, description="what it read and made, by data set")
+    key: str = Field(description="of all its units; a record with another key is not reused")
+    files: dict[str, Path] = Field({}, description="paths it read and wrote, by data set")
     mlflow_run: str | None = None
 
 
@@ -35,10 +35,10 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 
 def read_record(folder: Path, run: Run) -> RunRecord | None:
-    """The record of exactly this work, if there is one."""
+    """The record of a run, if there is one with the same key."""
     try:
         record = record_of(folder, run.member, run.seed)
-    except (FileNotFoundError, ValidationError):  # none yet, or of another version's form
+    except (FileNotFoundError, ValidationError):  # none yet, or written by another version
         return None
     return record if record.key == run.key else None
 
@@ -67,7 +67,7 @@ def read_metrics(run: Run) -> dict[str, float]:
             raise SweepError(
                 f"column {heading}: {dataset} has no metric {key!r}; it has "
                 f"{', '.join(_names(metrics)) or 'none'}. Correct `columns` and run again: "
-                "what is finished is kept"
+                "finished work is kept"
             )
         if not math.isfinite(value):
             raise SweepError(f"column {heading}: {place} is {value}")
@@ -76,7 +76,7 @@ def read_metrics(run: Run) -> dict[str, float]:
 
 
 def look_up_metric(metrics: Mapping[str, Any], key: str) -> float | None:
-    """The number at a dotted key, whose parts may themselves have dots."""
+    """The metric at a dotted key, whose parts may themselves contain dots."""
     value = metrics.get(key)
     if isinstance(value, int | float):
         return float(value)
@@ -89,7 +89,7 @@ def look_up_metric(metrics: Mapping[str, Any], key: str) -> float | None:
 
 
 def _names(metrics: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The dotted keys of all numbers."""
+    """The dotted keys of all metrics."""
     found = []
     for name, value in metrics.items():
         if isinstance(value, Mapping):
@@ -100,7 +100,7 @@ def _names(metrics: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def runs_table(sweep: SweepConfig, records: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row a run: member, seed, each column's value, and why it failed where it did."""
+    """One row per run: member, seed, status, each column's value, and why it failed, if it did."""
     return pd.DataFrame(
         [
             {
@@ -116,7 +116,7 @@ def runs_table(sweep: SweepConfig, records: Sequence[RunRecord]) -> pd.DataFrame
 
 
 def members_table(sweep: SweepConfig, records: Sequence[RunRecord]) -> pd.DataFrame:
-    """One row a member: mean and sample standard deviation of each column over its seeds."""
+    """One row per member: mean and sample standard deviation of each column over its seeds."""
     rows = []
     for member in sweep.members:
         own = [r for r in records if r.member == member.name]
@@ -132,7 +132,7 @@ def members_table(sweep: SweepConfig, records: Sequence[RunRecord]) -> pd.DataFr
 
 
 def metrics(sweep: SweepConfig, records: Sequence[RunRecord]) -> dict[str, Any]:
-    """By member and column: mean, spread where there are two seeds, and every seed's value."""
+    """By member and column: mean, standard deviation (of several seeds), and every seed's value."""
     found: dict[str, Any] = {}
     for row in members_table(sweep, records).to_dict("records"):
         name = row["member"]

@@ -1,4 +1,4 @@
-"""Run a sweep: plan it, do what is not done, keep a record of each run, gather the metrics."""
+"""Run a sweep: plan it, run its unfinished units, record each run, gather the metrics."""
 
 import json
 import logging
@@ -33,10 +33,10 @@ def runs_of(sweep: SweepConfig) -> Iterator[Run]:
 
 
 def plan_sweep(project: Project, sweep: SweepConfig) -> Plan:
-    """Check a sweep whole, before anything runs.
+    """Check and plan a whole sweep before anything runs.
 
     Raises:
-        SweepError: all faults of its members; pipelines declared shared that members change.
+        SweepError: lists all errors of its members, or a `shared` pipeline differs between runs.
     """
     for member in sweep.members:
         if both := set(member.overrides) & set(sweep.seed_paths):
@@ -59,10 +59,10 @@ def plan_sweep(project: Project, sweep: SweepConfig) -> Plan:
 
 
 def plan_on_ground(who: str, project: Project, plan: Callable[[], Plan]) -> Plan:
-    """A plan whose inputs are all there: what is missing of them is made once all runs are checked.
+    """Plan runs, make their missing inputs once all runs are checked, and plan again.
 
     Raises:
-        SweepError: the runs are not in order, or an input cannot be made.
+        SweepError: a run is invalid, or an input cannot be made.
     """
     checked = plan()
     if not checked.missing:
@@ -74,13 +74,13 @@ def plan_on_ground(who: str, project: Project, plan: Callable[[], Plan]) -> Plan
 def run_sweep(
     name: str, project: Project, sweep: SweepConfig, machine: MachineConfig
 ) -> list[RunRecord]:
-    """Run every member with every seed; what is done already is not done again.
+    """Run every member with every seed; finished work is not repeated.
 
     Returns:
-        A record a run, failed ones with their reason.
+        A record per run, failed ones with their reason.
 
     Raises:
-        SweepError: the sweep is not in order (nothing was run), or every run failed.
+        SweepError: the sweep is invalid (nothing was run), or every run failed.
     """
     plan = plan_on_ground(name, project, lambda: plan_sweep(project, sweep))
     todo = len(plan.waiting())
@@ -103,11 +103,11 @@ def run_plan(
     machine: MachineConfig,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, RunRecord]:
-    """Do what a plan has left to do; a record for each run, by its name.
+    """Run the unfinished units of a plan; returns a record for each run, by its name.
 
     Args:
-        folder: where the records are kept.
-        environment: further variables of the units' processes.
+        folder: of the records.
+        environment: further environment variables of the units' processes.
     """
     todo = plan.waiting()
     with tqdm(total=len(todo), desc=name, unit="stage", position=0) as bar:
@@ -124,7 +124,7 @@ def run_plan(
 
 @dataclass
 class _Watch:
-    """Follows the units: opens and closes MLflow runs, and makes each run's record.
+    """Watches the units: opens and closes MLflow runs, and makes each run's record.
 
     Attributes:
         children: MLflow runs by the name of a run, or by the key of a unit that several share.
@@ -139,7 +139,7 @@ class _Watch:
     children: dict[str, str | None] = field(default_factory=dict)
 
     def settle(self, run: Run) -> None:
-        """Make the record of a run whose units are all done."""
+        """Make the record of a run if all its units are done."""
         if run.name in self.records or not all(self.plan.units[key].done for key in run.units):
             return
         try:
@@ -149,7 +149,7 @@ class _Watch:
             return
         former = None if run.name in self.children else read_record(self.folder, run)
         if former is not None and former.status == "finished":
-            tracking.adopt(former.mlflow_run)  # shown below the sweep's latest MLflow run
+            tracking.adopt(former.mlflow_run)  # as a child of the sweep's latest MLflow run
             self.records[run.name] = former.model_copy(update={"metrics": metrics})
             return
         with tracking.logging_to(self._child_of(run)):
@@ -158,7 +158,7 @@ class _Watch:
         self._record(run, metrics=metrics)
 
     def task(self, unit: Unit) -> Task:
-        """What a unit's process is told: the MLflow run of its one user, or one of its own."""
+        """The unit with its MLflow run: that of the only run that uses it, or its own."""
         self.bar.set_postfix_str(unit.name)
         users = self._users(unit)
         if len(users) == 1:
@@ -169,11 +169,11 @@ class _Watch:
         return Task(unit, tracking.environment(child) | self.environment)
 
     def wanted(self, unit: Unit) -> bool:
-        """Whether a run that has not failed needs it."""
+        """Whether a run without a record (not failed, not finished) needs it."""
         return any(run.name not in self.records for run in self._users(unit))
 
     def ended(self, unit: Unit, outcome: Outcome) -> None:
-        """Take note of a unit that is done or has failed, and of the runs this decides."""
+        """Handle a unit that is done or has failed, and record the runs this decides."""
         self.bar.update()
         if unit.key in self.children:
             tracking.end_run(self.children[unit.key], "FAILED" if outcome.reason else "FINISHED")
@@ -186,7 +186,7 @@ class _Watch:
                 self._record(run, f"{unit.name}: {outcome.reason}")
 
     def close(self) -> None:
-        """Close what an interrupted sweep leaves open."""
+        """Close the MLflow runs that an interrupted sweep left open."""
         for run in self.plan.runs:
             if run.name in self.children and run.name not in self.records:
                 tracking.end_run(self.children[run.name], "KILLED")

@@ -18,24 +18,24 @@ from hand_pipeline.sweeps.declaration import SweepError, TuningConfig
 
 QUESTION = "question"
 AGAIN = "again"
-"""Attribute of a trial that stands in for an interrupted one: its number."""
-_TRIES = 10  # at opening a database in which others make the tables at the same moment
+"""Attribute of a trial that repeats an interrupted one: that one's number."""
+_TRIES = 10  # to open a database whose tables another worker may be creating
 
 
 @contextmanager
 def no_warnings() -> Iterator[None]:
-    """Optuna calls experimental what it has had for years: heartbeats, grouped parameters."""
+    """Hide Optuna's warnings that heartbeats and grouped parameters are experimental."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
 
 
 class PerTrialSampler(TPESampler):
-    """Draws by seed and number of the trial, so that workers side by side draw differently, and a
-    study that goes on does not draw its first trials again.
+    """TPE seeded by the study's seed and the trial's number, so that parallel workers sample
+    differently and a continued study does not repeat its first trials.
 
     Args:
-        cfg: `sampler: random` is a TPE that never stops to draw at random.
+        cfg: `sampler: random` is a TPE whose random start-up phase never ends.
     """
 
     def __init__(self, cfg: TuningConfig, number: int = 0):
@@ -47,16 +47,16 @@ class PerTrialSampler(TPESampler):
             )  # fmt: skip
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Start anew for each trial."""
+        """Reseed for each trial."""
         PerTrialSampler.__init__(self, self.cfg, trial.number)
         super().before_trial(study, trial)
 
 
 def open_storage(url: str, cfg: TuningConfig) -> RDBStorage:
-    """The database, with a heartbeat by which dead workers are told from busy ones.
+    """Open the database, with heartbeats that distinguish dead workers from busy ones.
 
     Raises:
-        SweepError: it cannot be reached.
+        SweepError: it cannot be opened.
     """
     with no_warnings():
         retry = RetryHeartbeatStaleTrialCallback(max_retry=cfg.retries)
@@ -74,26 +74,26 @@ def open_storage(url: str, cfg: TuningConfig) -> RDBStorage:
 
 
 def _is_race(error: Exception) -> bool:
-    """Whether another worker has just made the tables: Optuna looks first and makes them then."""
+    """Whether another worker created the tables between Optuna's check and its own attempt."""
     return isinstance(error, IntegrityError) or "already exists" in str(error)
 
 
 def _closed(url: str, error: Exception) -> str:
     return (
         f"the study's database {tracking.without_password(url)} cannot be opened: "
-        f"{str(error).splitlines()[0]}. Is the server up, the database made, and its driver "
-        "installed (pip install 'hand-pipeline[postgres]')?"
+        f"{str(error).splitlines()[0]}. Check that the server runs, the database exists and its "
+        "driver is installed (pip install 'hand-pipeline[postgres]')"
     )
 
 
 def open_study(storage: RDBStorage, cfg: TuningConfig, question: Mapping[str, Any]) -> optuna.Study:
-    """The study of that name, new or as it stands.
+    """Create the study, or continue the stored one of that name.
 
     Args:
-        question: what the study asks: space, objective, fixed parameters, data.
+        question: settings that its trials share: space, objective, fixed parameters, data, code.
 
     Raises:
-        SweepError: the stored study asks something else.
+        SweepError: the stored study has other settings.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
@@ -108,9 +108,9 @@ def open_study(storage: RDBStorage, cfg: TuningConfig, question: Mapping[str, An
         study.set_user_attr(QUESTION, json.dumps(asked))
     elif different := _differences(json.loads(study.user_attrs[QUESTION]), asked):
         raise SweepError(
-            f"the study {cfg.study!r} was started with another question, and its trials cannot be "
+            f"the study {cfg.study!r} was started with other settings, and its trials cannot be "
             f"mixed with new ones: {'; '.join(different)}. Give `tuning.study` another name, or "
-            "take the change back"
+            "undo the change"
         )
     return study
 
@@ -126,15 +126,15 @@ def _differences(stored: Any, asked: Any, name: str = "") -> list[str]:
 
 
 def retried(trial: FrozenTrial) -> int | None:
-    """The trial that this one is run in place of: its worker died, or was interrupted."""
+    """Number of the trial that this one repeats because its worker died or was interrupted."""
     number: int | None = trial.system_attrs.get("failed_trial", trial.user_attrs.get(AGAIN))
     return number
 
 
 def count_left(study: optuna.Study, cfg: TuningConfig) -> tuple[int, int]:
-    """Trials that have not ended, and how many of these are under way, here or elsewhere.
+    """Trials still to finish, and how many of them are running, in any worker.
 
-    A dead worker's trial is failed and queued again here, so it has not ended.
+    A dead worker's trial is failed and queued again here, so it is still to finish.
     """
     with no_warnings():
         optuna.storages.fail_stale_trials(study)

@@ -25,14 +25,13 @@ _COLUMN = "objective"
 
 
 def tune(project: Project, cfg: TuningConfig, machine: MachineConfig) -> optuna.Study:
-    """Run trials until all of the study have ended, here and by other workers.
+    """Run trials until all of the study have ended, in this and in other workers.
 
-    Workers that look at the same moment may each start the last trial: of several, the study may
-    get a trial more for each but one.
+    Workers may start the last trial at the same moment, so N workers may run up to N - 1 extra
+    trials.
 
     Raises:
-        SweepError: the space, the chain, the database or the stored study is not in order; or no
-            trial succeeded.
+        SweepError: the space, chain, database or stored study is invalid, or no trial succeeded.
     """
     question = check_space(project, cfg)
     url = cfg.storage or f"sqlite:///{project.sweeps / 'studies.db'}"
@@ -45,7 +44,7 @@ def tune(project: Project, cfg: TuningConfig, machine: MachineConfig) -> optuna.
         if counts[1] < counts[0]:
             study.optimize(objective, n_trials=1, catch=(SweepError,), callbacks=[watched])
         else:
-            time.sleep(min(1.0, cfg.heartbeat))  # theirs may fail, and then it is ours to retry
+            time.sleep(min(1.0, cfg.heartbeat))  # if another worker dies, its trial is retried here
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         reasons = {str(t.user_attrs.get("reason", "its worker died")) for t in study.get_trials()}
         raise SweepError("no trial succeeded: " + "; ".join(sorted(reasons)))
@@ -53,14 +52,14 @@ def tune(project: Project, cfg: TuningConfig, machine: MachineConfig) -> optuna.
 
 
 def check_space(project: Project, cfg: TuningConfig) -> dict[str, Any]:
-    """Plan a run at both ends of every range, which finds unknown paths and impossible values.
+    """Plan a run at both ends of every range, to find unknown paths and invalid values.
 
     Returns:
-        What the study asks, so that a stored one can be compared: space, objective, the fixed
-        parameters and the hashes of data and code.
+        The study's settings, to compare with a stored study: space, objective, fixed parameters,
+        hashes of data and code.
 
     Raises:
-        SweepError: every fault at once.
+        SweepError: lists all errors.
     """
     ends = {path: _ends(one) for path, one in cfg.space.items()}
     first = {path: values[0] for path, values in ends.items()}
@@ -87,7 +86,7 @@ def _ends(one: ParameterRange) -> list[Any]:
 
 
 def _remove(parameters: dict[str, Any], path: str) -> None:
-    """Take a tuned parameter out of the fixed ones."""
+    """Remove a tuned parameter from the fixed ones."""
     for name in [n for n in parameters if path == n or path.startswith(f"{n}.")]:
         place: Any = parameters
         *parents, last = [name, *path.removeprefix(name).removeprefix(".").split(".")]
@@ -102,7 +101,7 @@ def _run(cfg: TuningConfig, name: str, values: Mapping[str, Any]) -> Run:
 
 
 def suggest(trial: Trial, cfg: TuningConfig) -> dict[str, Any]:
-    """Values for a trial; parameters whose condition does not hold are left as they are."""
+    """Values for a trial; parameters whose condition does not hold keep their defaults."""
     values: dict[str, Any] = {}
     for path, one in cfg.ordered():
         if any(values.get(other) not in as_list(wanted) for other, wanted in one.when.items()):
@@ -121,7 +120,7 @@ def suggest(trial: Trial, cfg: TuningConfig) -> dict[str, Any]:
 def _objective(
     project: Project, cfg: TuningConfig, machine: MachineConfig, url: str
 ) -> Callable[[Trial], float]:
-    """What Optuna optimizes: the objective of one trial's run; a `SweepError` fails the trial."""
+    """The function Optuna optimises: runs one trial; a `SweepError` fails the trial."""
 
     def objective(trial: Trial) -> float:
         values = suggest(trial, cfg)
@@ -130,15 +129,15 @@ def _objective(
             environment = _environment(cfg, trial, url)
             folder = project.sweeps / cfg.study
             (record,) = run_plan(cfg.study, plan, folder, machine, environment).values()
-        except SweepError as error:  # values that only together are impossible
+        except SweepError as error:  # a combination of values that is invalid
             trial.set_user_attr("reason", str(error))
             raise
-        except BaseException:  # interrupted, not failed: it is run again
+        except BaseException:  # interrupted, not failed: queue it again
             trial.study.enqueue_trial(trial.params, user_attrs={AGAIN: trial.number})
             raise
-        # read anew: the process that trained has written there
-        told = trial.study.trials[trial.number].user_attrs.get(pruning.PRUNED, {})
-        pruned = told.get("trial") == trial.number
+        # from the database: the process that trained has written there
+        stopped = trial.study.trials[trial.number].user_attrs.get(pruning.PRUNED, {})
+        pruned = stopped.get("trial") == trial.number
         with tracking.logging_to(record.mlflow_run):
             state = "pruned" if pruned else record.status
             tracking.log_tags({"study": cfg.study, "trial": trial.number, "state": state})
@@ -154,19 +153,19 @@ def _objective(
 
 
 def _environment(cfg: TuningConfig, trial: Trial, url: str) -> dict[str, str]:
-    """What a process that trains needs to report to the trial."""
+    """Environment variables with which a training process reports to the trial."""
     if cfg.pruning is None:
         return {}
-    told = {
+    spec = {
         "storage": url, "study": cfg.study, "id": trial._trial_id, "record": cfg.pruning.record,
         "sign": 1.0 if cfg.pruning.direction == cfg.direction else -1.0,
         "startup_trials": cfg.pruning.startup_trials, "warmup_steps": cfg.pruning.warmup_steps,
     }  # fmt: skip
-    return {pruning.TRIAL: json.dumps(told), tracking.WATCHER: "hand_pipeline.sweeps.pruning:watch"}
+    return {pruning.TRIAL: json.dumps(spec), tracking.WATCHER: "hand_pipeline.sweeps.pruning:watch"}
 
 
 def _check_watched(cfg: TuningConfig) -> Callable[[optuna.Study, FrozenTrial], None]:
-    """Says after the first trial, not after the last, that nothing can be pruned."""
+    """Callback that fails after the first trial if no training records the watched value."""
 
     def check(_: optuna.Study, trial: FrozenTrial) -> None:
         seen = trial.user_attrs.get(pruning.SEEN)
@@ -180,7 +179,7 @@ def _check_watched(cfg: TuningConfig) -> Callable[[optuna.Study, FrozenTrial], N
 
 
 def best_run(project: Project, cfg: TuningConfig, study: optuna.Study) -> dict[str, Any]:
-    """The best trial as a file for `kedro run --config FILE`."""
+    """The best trial as content of a file for `kedro run --config FILE`."""
     parameters: dict[str, Any] = {}
     for path, value in (cfg.fixed | study.best_params).items():
         place = parameters
@@ -192,7 +191,7 @@ def best_run(project: Project, cfg: TuningConfig, study: optuna.Study) -> dict[s
 
 
 def trials_table(study: optuna.Study) -> pd.DataFrame:
-    """One row a trial, in the order they were queued."""
+    """One row per trial, in the order they were queued."""
     return pd.DataFrame(
         [
             {
@@ -212,7 +211,7 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
 def importances(study: optuna.Study) -> dict[str, float]:
     """Share of the objective's variance that each parameter explains (fANOVA).
 
-    Empty where that cannot be told: fewer than four trials, or all equal.
+    Empty if it cannot be estimated: fewer than four trials, or all objectives equal.
     """
     values = [t.value for t in study.get_trials(states=(TrialState.COMPLETE,))]
     if len(values) < 4 or len(set(values)) == 1:
@@ -222,7 +221,7 @@ def importances(study: optuna.Study) -> dict[str, float]:
 
 
 def metrics(study: optuna.Study) -> dict[str, Any]:
-    """The best trial and how many ended how."""
+    """The best trial, and the number of trials by state."""
     states = [t.state.name.lower() for t in study.get_trials(deepcopy=False)]
     best = study.best_trial
     return {

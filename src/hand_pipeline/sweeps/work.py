@@ -1,4 +1,4 @@
-"""One unit of work, in the process that is started for it."""
+"""Run one unit of work in its own process."""
 
 import fcntl
 import json
@@ -25,7 +25,7 @@ from hand_pipeline.sweeps.plan import DONE, Unit
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a unit ended: `reason` is empty where it is done."""
+    """How a unit ended: `reason` of the failure, empty on success."""
 
     reason: str = ""
     seconds: float = 0.0
@@ -33,13 +33,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a process gets besides its unit.
+    """Settings of a process besides its unit.
 
     Attributes:
-        environment: variables: the MLflow run to log to, the GPUs to see.
-        threads: of torch; 0 leaves them.
-        apart: what it prints goes to `output.txt` in the unit's folder, because the progress bars
-            of several units would mix on one terminal.
+        environment: environment variables: the MLflow run to log to, the visible GPUs.
+        threads: torch's; 0: unchanged.
+        apart: print to `output.txt` in the unit's folder, because the progress bars of several
+            units would mix on one terminal.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -48,12 +48,11 @@ class Surroundings:
 
 
 def work_in_process(unit: Unit, around: Surroundings) -> Outcome:
-    """Run `unit` in this process, which is its own; an error is an outcome too."""
+    """Run `unit` in this process, which runs nothing else; errors are returned as outcomes."""
     if around.apart:
         _print_to(unit.folder / "output.txt")
-    logging.getLogger("kedro").setLevel(
-        logging.CRITICAL
-    )  # the sweep says what runs and what failed
+    # the sweep itself reports what runs and what failed
+    logging.getLogger("kedro").setLevel(logging.CRITICAL)
     os.environ.update(around.environment)
     if around.threads:
         torch.set_num_threads(around.threads)
@@ -67,7 +66,7 @@ def work_in_process(unit: Unit, around: Surroundings) -> Outcome:
 
 
 def run_unit(unit: Unit) -> None:
-    """Run the nodes, unless another process has; results are whole once `done.json` is there."""
+    """Run the nodes, unless another process has; `done.json` marks the results as complete."""
     with _alone(unit.folder):
         if unit.done:
             return
@@ -89,17 +88,17 @@ def run_unit(unit: Unit) -> None:
 
 
 def _print_to(file: Path) -> None:
-    """From here on, in this process and in those that it starts."""
+    """Redirect stdout and stderr of this process and its children to a file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as opened:  # a unit taken up again goes on in it
+    with file.open("a") as opened:  # a resumed unit appends
         for stream in (sys.stdout, sys.stderr):
             os.dup2(opened.fileno(), stream.fileno())
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process works on the same: another sweep may share this unit."""
+    """Lock the unit's folder, because another sweep may share the unit."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # the system lets go of it when the process ends
+        fcntl.flock(handle, fcntl.LOCK_EX)  # released by the system when the process ends
         yield

@@ -1,4 +1,4 @@
-"""Units of work on processes of their own: several side by side, a failed one harms no other."""
+"""Run units of work in parallel, each in its own process, so that a failure stays isolated."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -13,22 +13,22 @@ from hand_pipeline.sweeps.plan import Unit
 from hand_pipeline.sweeps.work import Outcome, Surroundings, work_in_process
 
 _SERVER_MODULES = ["hand_pipeline.sweeps.work", "mlflow.tracking.client", "lightning_fabric"]
-"""Imported once by the process that all others are forked from; it touches no GPU. The last two are
-loaded by what uses them, so no module of ours brings them."""
+"""Imported once by the process that all others are forked from; it uses no GPU. The last two are
+listed because our modules import them lazily."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A unit and what its process needs to know."""
+    """A unit and the environment variables of its process."""
 
     unit: Unit
     environment: dict[str, str]
 
 
 class Workers:
-    """Up to `machine.sweep_workers` units side by side, each in a process of its own.
+    """Up to `machine.sweep_workers` parallel units, each in its own process.
 
-    A process for each unit (about 0.1 s) isolates crashes and gives its memory back.
+    One process per unit (about 0.1 s) isolates crashes and frees memory.
     """
 
     def __init__(self, machine: MachineConfig, modules: Iterable[str] = ()):
@@ -53,12 +53,12 @@ class Workers:
         self.running[self.pool.submit(work_in_process, task.unit, around)] = task.unit, slot
 
     def finished(self) -> list[tuple[Unit, Outcome]]:
-        """Wait until a unit's process ends; how those that did ended."""
+        """Wait until a unit ends; returns all that have ended, with their outcomes."""
         ended = wait(self.running, return_when=FIRST_COMPLETED).done
         return [(self.running.pop(future)[0], _outcome(future)) for future in ended]
 
     def stop(self) -> None:
-        """End what still runs: its checkpoints stay, so it can be taken up again."""
+        """Stop running units; their checkpoints stay, so they can be resumed."""
         self.pool.stop()
         self.running = {}
 
@@ -86,9 +86,9 @@ def run_units(
     """Run all units that are not done, each after those it needs.
 
     Args:
-        task: called as a unit starts.
-        wanted: asked before a unit starts; one that nobody wants any more is left out.
-        ended: called as each ends.
+        task: called when a unit starts.
+        wanted: called before a unit starts; False skips it.
+        ended: called when a unit ends.
     """
     waiting = {unit.key: unit for unit in units if not unit.done}
     try:

@@ -19,7 +19,7 @@ _HEADER = "hand_pipeline"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint is damaged, or belongs to something else; the message says what to do."""
+    """A checkpoint is missing, damaged or of another kind; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint written by `save_checkpoint`.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or it is not one of ours.
+        CheckpointError: the file is missing, damaged, or not written by `save_checkpoint`.
     """
     path = Path(path)
     if not path.is_file():
@@ -64,7 +64,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is not a readable safetensors file ({error}); "
-            "it was cut short or is of another kind: delete it and run the stage again"
+            "it is truncated or of another format: delete it and run the stage again"
         ) from error
     if header is None:
         raise CheckpointError(
@@ -87,7 +87,7 @@ def pack_method(name: str, tensors: Mapping[str, Tensor], **configs: Config) -> 
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes."""
+    """SHA-256 over names, dtypes, shapes and bytes."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""A teacher that follows its student as an exponential moving average."""
+"""A teacher whose weights are the exponential moving average (EMA) of its student's."""
 
 import torch
 from torch import nn
@@ -8,8 +8,8 @@ from torch import nn
 def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
     """teacher = momentum * teacher + (1 - momentum) * student, for every teacher parameter.
 
-    Parameters are paired by name; the student may have more (a mask token), not fewer. One fused
-    kernel for all tensors. Buffers are not averaged, as in iBOT.
+    Parameters are paired by name; the student may have more (a mask token), not fewer. Buffers are
+    not averaged, as in iBOT.
 
     Args:
         teacher: changed in place.
@@ -17,7 +17,7 @@ def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> N
         momentum: in [0, 1]; 1 leaves the teacher as it is.
 
     Raises:
-        KeyError: a teacher parameter that the student lacks.
+        KeyError: the student lacks a parameter of the teacher.
     """
     teacher_parameters = dict(teacher.named_parameters())
     student_parameters = dict(student.named_parameters())
@@ -31,5 +31,5 @@ def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> N
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """No gradients and inference behaviour, for a teacher; returns the module."""
+    """Switch off gradients, set eval mode (for a teacher), and return the module."""
     return module.requires_grad_(False).eval()

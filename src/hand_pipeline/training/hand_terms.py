@@ -1,4 +1,4 @@
-"""Supervision of a MANO hand that was regressed in its crop: the terms methods weigh and sum."""
+"""Loss terms and monitors that supervise a MANO hand regressed from its crop."""
 
 import torch
 from jaxtyping import Float
@@ -19,22 +19,22 @@ from hand_pipeline.models.crop_camera import HandEstimate, camera_of
 def hand_terms(
     hand: HandEstimate, labels: HandBatch, image_size: int, camera_joint: int, root: int | None
 ) -> dict[str, Tensor]:
-    """Unweighted terms between an estimate and its labels; what is not labelled counts for nothing.
+    """Unweighted loss terms between an estimate and its labels; missing labels add nothing.
 
     Args:
         hand: the estimate, in the camera of `labels.intrinsics`.
-        labels: as the augmentation leaves them.
+        labels: after augmentation.
         image_size: side of the network's input, px.
-        camera_joint: joint that the camera places.
-        root: joint that 3D terms are relative to; None: absolute.
+        camera_joint: joint whose position the camera parameters encode.
+        root: joint that `vertices` and `joints_3d` are relative to; None: absolute.
 
     Returns:
-        `mano_pose`, `mano_betas`, `mano_camera`, `vertices`, `local_vertices` (in the wrist's own
+        `mano_pose`, `mano_betas`, `mano_camera`, `vertices`, `local_vertices` (in the wrist's
         frame), `joints_3d`, `joints_2d`, `positive_scale`.
     """
     has_place = labels.has_joints_3d[:, camera_joint]
     camera = camera_of(labels.joints_3d, labels.intrinsics, image_size, camera_joint)
-    # Of an unlabelled hand at depth 0 it is infinite, and 0 x infinity is no gradient.
+    # For an unlabelled hand (depth 0) it is infinite, and 0 x infinity makes the gradient NaN.
     camera = torch.where(has_place[:, None], camera, 0.0)
     origin = None if root is None else hand.joints[:, root]
     target_origin = None if root is None else labels.joints_3d[:, root]
@@ -60,7 +60,7 @@ def hand_terms(
 
 
 def hand_monitors(hand: HandEstimate, labels: HandBatch) -> dict[str, Tensor]:
-    """Errors of a training batch, detached (meaningful where all of it is labelled)."""
+    """Detached errors of a training batch, mm and px; meaningful if all its hands are labelled."""
     wrist_relative = hand.vertices - hand.joints[:, :1]
     truth = labels.vertices - labels.joints_3d[:, :1]
     return {
@@ -74,6 +74,6 @@ def in_wrist_frame(
     joints: Float[Tensor, "batch 21 3"],
     mano_pose: Float[Tensor, "batch 16 3 3"],
 ) -> Float[Tensor, "batch 778 3"]:
-    """Vertices relative to the wrist joint, turned back by the global orientation."""
+    """Vertices relative to the wrist joint, with the global orientation undone."""
     with torch.autocast(vertices.device.type, enabled=False):
         return (vertices - joints[:, :1]) @ mano_pose[:, 0]

@@ -12,14 +12,14 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 def launch(function: Callable[..., Any], *args: Any, devices: int) -> Any:
     """Call `function(*args)` on `devices` ranks; return what rank 0 returns.
 
-    One device is a plain call. Inside the ranks `torch.distributed` is ready. Several machines:
-    start the stage under `torchrun` or `srun`, whose variables then win.
+    With one device this is a plain call. In the ranks `torch.distributed` is initialised. For
+    several machines start the stage under `torchrun` or `srun`, whose variables take precedence.
 
     Args:
-        function: importable by name, as it is started anew in each rank.
-        args: picklable. Each rank gets a deep copy: torch hands CPU tensors to spawned processes
-            in shared memory, and two ranks stepping one set of weights train something else
-            without any error.
+        function: importable by name, since each rank is a new process.
+        args: picklable. Each rank gets a deep copy: torch passes CPU tensors to spawned processes
+            in shared memory, and ranks that update the same weights would train wrongly without
+            any error.
     """
     if devices == 1:
         return function(*args)

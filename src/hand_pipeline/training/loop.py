@@ -1,4 +1,4 @@
-"""The training loop. Every paper is trained by `fit` and by nothing else."""
+"""The training loop: `fit` trains every method."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,31 +22,35 @@ if TYPE_CHECKING:
     from lightning_fabric.wrappers import _FabricModule
 
 BatchesFrom = Callable[[int], Iterator[Batch]]
-"""Batches from a given step on: data is a function of (seed, step), hence resumable."""
+"""Given a step, the batches from it on: data is a function of (seed, step), hence resumable."""
 
 
 class TrainConfig(Config):
-    """How to train, apart from what and on which machine. Steps, never epochs."""
+    """Length, optimizer and schedules of a training; not the method or the machine. No epochs."""
 
-    steps: int = Field(gt=0, description="optimizer steps in all")
-    batch_size: int = Field(gt=0, description="samples a step, over all devices together")
+    steps: int = Field(gt=0, description="total optimizer steps")
+    batch_size: int = Field(gt=0, description="samples per step, over all devices")
     lr: float = Field(gt=0, description="peak learning rate")
     schedule: Literal["cosine", "step"] = Field(
-        "cosine", description="of the learning rate: down to final_lr, or by a factor now and then"
+        "cosine", description="learning rate: cosine to final_lr, or a factor every step_every"
     )
-    final_lr: float = Field(1e-6, ge=0, description="learning rate the cosine ends at")
-    step_every: int | None = Field(None, gt=0, description="schedule step: steps between falls")
-    step_factor: float | None = Field(None, gt=0, lt=1, description="schedule step: of each fall")
+    final_lr: float = Field(1e-6, ge=0, description="final learning rate (schedule: cosine)")
+    step_every: int | None = Field(None, gt=0, description="steps between decays (schedule: step)")
+    step_factor: float | None = Field(
+        None, gt=0, lt=1, description="learning-rate factor at each decay (schedule: step)"
+    )
     warmup_steps: int = Field(0, ge=0, description="linear warm-up from 0")
-    weight_decay: float = Field(0.0, ge=0, description="at the start; matrices only")
+    weight_decay: float = Field(0.0, ge=0, description="initial value; on matrices only")
     final_weight_decay: float | None = Field(None, ge=0, description="cosine end; null: constant")
     optimizer: Literal["adamw", "adam"] = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = Field(0.0, ge=0, description="largest gradient norm; 0: no clipping")
-    clip_by: Literal["global", "tensor"] = Field("global", description="iBOT clips each tensor")
+    clip_by: Literal["global", "tensor"] = Field(
+        "global", description="global norm, or each tensor's (iBOT)"
+    )
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     seed: int = Field(0, ge=0)
-    log_every: int = Field(10, gt=0, description="steps a record averages over")
+    log_every: int = Field(10, gt=0, description="steps per record, which averages over them")
     checkpoint_every: int = Field(100, gt=0, description="steps; a multiple of log_every")
 
     @model_validator(mode="after")
@@ -77,18 +81,18 @@ class TrainConfig(Config):
             raise ValueError(f"schedule 'step' needs {' and '.join(missing)}")
         if self.final_lr != type(self).model_fields["final_lr"].default:
             raise ValueError(
-                f"final_lr ({self.final_lr}) is where the cosine ends; schedule 'step' ends where "
-                "its falls lead: leave final_lr out"
+                f"final_lr ({self.final_lr}) belongs to schedule 'cosine', but schedule is 'step': "
+                "leave final_lr out"
             )
         if self.warmup_steps > self.step_every:
             raise ValueError(
                 f"warmup_steps ({self.warmup_steps}) must not be above step_every "
-                f"({self.step_every}): the rate would fall before it has risen"
+                f"({self.step_every}): the learning rate would decay before the warm-up ends"
             )
         return self
 
     def learning_rate(self, step: int) -> float:
-        """The rate of a step, from 0: a function of it alone, so a resumed run has the same."""
+        """Learning rate of a step (from 0); depends only on it, so a resumed run has the same."""
         if self.step_every is not None and self.step_factor is not None:
             return warmup_steps_down(
                 step, self.lr, self.warmup_steps, self.step_every, self.step_factor
@@ -104,11 +108,11 @@ class Record:
         step: steps done so far.
         total: weighted sum of the losses.
         losses: each unweighted term, averaged over the interval (and over devices).
-        monitors: the method's health, at the interval's last step.
+        monitors: the method's monitors, at the interval's last step.
         learning_rate, weight_decay, grad_norm: at the interval's last step.
         images_per_second: over all devices.
         memory_gb: peak device memory; 0 on a CPU.
-        replayed: read back from the checkpoint a resumed run starts from.
+        replayed: restored from the checkpoint that a resumed run starts from.
     """
 
     step: int
@@ -123,7 +127,7 @@ class Record:
     replayed: bool = False
 
     def scalars(self) -> dict[str, float]:
-        """Every number under the name MLflow and the history table show."""
+        """Every value, by its name in MLflow and in the history table."""
         grouped = {"loss": self.losses, "monitor": self.monitors}
         flat = {f"{group}.{k}": v for group, values in grouped.items() for k, v in values.items()}
         plain = ("learning_rate", "weight_decay", "grad_norm", "images_per_second", "memory_gb")
@@ -131,14 +135,14 @@ class Record:
 
 
 class NonFiniteLossError(FloatingPointError):
-    """A loss became NaN or infinite. The last good checkpoint is on disk."""
+    """A loss became NaN or infinite; the last good checkpoint, if any, is kept."""
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """The total loss.
 
     Raises:
-        KeyError: terms and weights do not have the same names.
+        KeyError: terms and weights have different names.
     """
     if terms.keys() != weights.keys():
         raise KeyError(f"loss terms {sorted(terms)} do not match loss_weights {sorted(weights)}")
@@ -146,7 +150,7 @@ def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> T
 
 
 def build_optimizer(method: Method, cfg: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW or Adam over the method's groups; fused where the device has it."""
+    """AdamW or Adam over the method's parameter groups."""
     make = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[cfg.optimizer]
     groups = [g for g in method.param_groups() if g["params"]]
     for group in groups:
@@ -164,9 +168,9 @@ def fit(
 ) -> Iterator[Record]:
     """Train `method` in place, yielding a record every `log_every` steps.
 
-    Interrupted at any point and called again with the same arguments, it goes on from the last
-    checkpoint and ends bit-equal to an uninterrupted run (on one machine); the records already
-    made are yielded first, marked `replayed`, so the caller sees the same stream.
+    Interrupted at any point and called again with the same arguments, it continues from the last
+    checkpoint and ends bit-equal to an uninterrupted run (on one machine). Records made before are
+    yielded first, marked `replayed`, so the caller sees the same stream.
 
     Args:
         checkpoint: file of the running checkpoint; None keeps none.
@@ -185,7 +189,7 @@ def fit(
 
 @dataclass
 class _Interval:
-    """Steps since the last record. Losses stay on the device: reading them would stall it."""
+    """Steps since the last record. Losses stay on the device: reading them would synchronise."""
 
     started: float
     losses: list[Tensor] = field(default_factory=list)
@@ -196,7 +200,7 @@ class _Interval:
 class _Losses(nn.Module):
     """What DDP wraps: its forward is the method's `losses`.
 
-    The batch comes in a callable, because Fabric takes apart every collection it is handed.
+    The batch comes in a callable, because Fabric rebuilds every collection it is passed.
     """
 
     def __init__(self, method: Method):
@@ -215,7 +219,7 @@ class _Loop:
         machine: MachineConfig,
         checkpoint: Path | None,
     ):
-        # Seconds to load, with torchmetrics: only where something is trained, not at each start.
+        # Imported here because Fabric and torchmetrics take seconds to load.
         from lightning_fabric import Fabric
         from lightning_fabric.wrappers import _FabricOptimizer
 
@@ -269,7 +273,7 @@ class _Loop:
                 group["weight_decay"] = weight_decay
 
     def _clip(self) -> Tensor:
-        """Clip gradients as configured; the norm before it, over all parameters."""
+        """Clip gradients as configured; returns their global norm before clipping."""
         parameters = [p for p in self.method.parameters() if p.grad is not None]
         gradients = [p.grad for p in parameters if p.grad is not None]
         norms = torch.stack(torch._foreach_norm(gradients))
@@ -283,7 +287,7 @@ class _Loop:
         return total
 
     def record(self) -> Record:
-        """Close the interval: check its losses, and save where due."""
+        """Close the interval: check its losses, and save a checkpoint where due."""
         cfg, interval = self.cfg, self.interval
         names = sorted(self.method.loss_weights)
         losses = torch.stack(interval.losses)  # (steps, terms)
@@ -320,7 +324,7 @@ class _Loop:
             f"loss term '{names[column]}' is {losses[row, column].item()} at step "
             f"{self.step - len(losses) + row}; batch ids: {', '.join(self.interval.ids[row][:16])}"
             f"{' ...' if len(self.interval.ids[row]) > 16 else ''}. {saved}. Lower the learning "
-            "rate, lengthen the warm-up or look at these samples, then run again"
+            "rate, lengthen the warm-up or inspect these samples, then run again"
         )
 
     def _save(self) -> None:

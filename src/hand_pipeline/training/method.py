@@ -1,4 +1,4 @@
-"""The contract between a paper and everything else: what trains, and what predicts hands."""
+"""The contract between a paper and everything else: how it trains and how it predicts hands."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -18,8 +18,8 @@ class Method(nn.Module, ABC):
     """One paper, as the training loop sees it.
 
     Randomness: before every step the loop seeds torch's global generators from (seed, step, rank),
-    so whatever `losses` draws (views, masks, dropout) is a function of the step alone, and a
-    resumed run draws the same.
+    so what `losses` draws (views, masks, dropout) depends only on those, and a resumed run draws
+    the same.
     """
 
     name: ClassVar[str] = ""
@@ -29,7 +29,7 @@ class Method(nn.Module, ABC):
     """The constructor's arguments by name; checkpoints hold them."""
 
     total_steps: int = 0
-    """Steps of the run, for schedules; the training loop sets it. Before, they are at their end."""
+    """Steps of the run, for schedules; the training loop sets it. Until then (0) they are over."""
 
     loss_weights: Mapping[str, float]
     """Weight of each term of `losses`; an ablation sets one to 0."""
@@ -39,14 +39,14 @@ class Method(nn.Module, ABC):
         """Unweighted scalar loss terms, with exactly the keys of `loss_weights`."""
 
     def after_step(self, step: int) -> None:
-        """What follows an optimizer step: EMA teacher, codebook upkeep. Default: nothing."""
+        """Called after an optimizer step (EMA teacher, codebook update). Default: nothing."""
 
     def monitors(self) -> dict[str, Tensor]:
-        """Detached scalars of the last `losses` call that show its health. Default: none."""
+        """Detached diagnostic scalars of the last `losses` call. Default: none."""
         return {}
 
     def compile_networks(self) -> None:
-        """torch.compile the direct children that are networks; `machine.compile` asks for it."""
+        """torch.compile the direct children with parameters; called if `machine.compile` is set."""
         for child in self.children():
             if next(child.parameters(), None) is not None:
                 child.compile()
@@ -63,27 +63,25 @@ class Method(nn.Module, ABC):
 class Pretraining(Method):
     """A method that learns a backbone from unlabelled crops.
 
-    Its constructor takes `cfg` (its own numbers), `vit` (the backbone) and `views`.
+    Its constructor takes `cfg` (the method's configuration), `vit` (the backbone's) and `views`.
     """
 
     @abstractmethod
     def backbone_state(self) -> dict[str, Tensor]:
-        """The weights fine-tuning starts from, under timm's names."""
+        """The weights fine-tuning starts from, by timm's parameter names."""
 
 
 class Reconstructor(Method):
-    """A method that reconstructs right hands: all that scores, `predict` and reports know of it."""
+    """A method that reconstructs right hands; scorers, `predict` and reports use only this."""
 
     mano: ManoHand
-    """The hand model it predicts the parameters of."""
+    """The hand model whose parameters it predicts."""
     image_size: int
     """Side of the network's input, px."""
     crop_scale: Float[Tensor, ""]
-    """Side of the training images over the longer side of the hands in them: to be set from the
-    data, and to be cut alike in prediction."""
+    """Crop side divided by the hand's longer side, in the training data; prediction crops alike."""
     sampling: Config | None = None
-    """How it draws its hypotheses, to be replaced by whoever wants them drawn otherwise; None of a
-    method that draws nothing."""
+    """How it samples hypotheses (callers may replace it); None for a method that samples none."""
 
     @abstractmethod
     def predict(
@@ -92,17 +90,17 @@ class Reconstructor(Method):
         generator: torch.Generator | None = None,
         only_hands: bool = False,
     ) -> HandHypotheses:
-        """Hands of images; call in eval mode, without gradients.
+        """Predict the hands in images; call in eval mode, without gradients.
 
         Args:
             batch: uint8 square crops of any size, or normalised images of the input size, with
-                their cameras, and keypoints where a detector has looked. Labels are not read.
-            generator: of the method's device, for draws that repeat; None: torch's own.
-            only_hands: the caller looks at no confidence and no colour: what costs time is left
-                out, and is None.
+                their cameras, and detected keypoints if there are any. Labels are not read.
+            generator: on the method's device, for reproducible sampling; None: torch's default.
+            only_hands: skip confidences and colours where computing them costs time; they are
+                then None.
 
         Returns:
-            Metres in the camera of `batch`; `joints_2d` and `intrinsics` of the result belong to
+            Hands in metres, in the camera frame of `batch`; `joints_2d` and `intrinsics` refer to
             the network's input size.
 
         Raises:
@@ -111,10 +109,10 @@ class Reconstructor(Method):
 
 
 def parameter_groups(parts: Iterable[tuple[Iterable[nn.Module], float]]) -> list[dict[str, Any]]:
-    """Optimizer groups of networks, each split by weight decay: on matrices alone (iBOT's rule).
+    """Optimizer groups of networks, with weight decay only on matrices (iBOT's rule).
 
     Args:
-        parts: networks, and their learning rate relative to the schedule's.
+        parts: networks, and the factor of their learning rate.
     """
     groups: list[dict[str, Any]] = []
     for modules, scale in parts:

@@ -1,4 +1,4 @@
-"""The one way to train a method: seed, build, resume, train, count what was left out, pack."""
+"""Train a method: seed, build, resume, train, count unreadable photos, make the checkpoint."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -29,12 +29,12 @@ from hand_pipeline.training.seeding import seed_everything
 logger = logging.getLogger(__name__)
 
 LabelledHands = HandMix | LabelledSubset | WithKeypoints
-"""What `open_hands` gives."""
+"""What `open_hands` returns."""
 
 
 @runtime_checkable
 class TrainingData(BatchedSet[Batch], Protocol):
-    """A set that says what is in it."""
+    """A data set with a fingerprint of its content."""
 
     @property
     def fingerprint(self) -> str:
@@ -47,19 +47,19 @@ class RecordSink(Protocol):
     """Where records go besides the history: MLflow, a study, a file. Must be picklable."""
 
     def __call__(self, record: Record) -> None:
-        """Take one record; may keep it for a while."""
+        """Take one record; may buffer it."""
 
     def flush(self) -> None:
-        """Pass on what was kept."""
+        """Write out the buffered records."""
 
 
 class Trained(NamedTuple):
     """What a training node returns.
 
     Attributes:
-        checkpoint: the method, as `methods.restore_method` rebuilds it.
-        metrics: the caller's counts, photos left out (of labelled hands) and the last record.
-        history: one row a record, from step 0 also where the run was resumed.
+        checkpoint: of the method, for `methods.restore_method`.
+        metrics: the caller's counts, `unreadable_photos` (labelled hands only), the last record.
+        history: one row per record, from step 0 even if the run was resumed.
     """
 
     checkpoint: Checkpoint
@@ -76,16 +76,16 @@ def train(
     counts: Mapping[str, Any],
     sink: RecordSink | None = None,
 ) -> Trained:
-    """Build and train a method, going on from the running checkpoint of the same run if any.
+    """Build and train a method, resuming from the same run's running checkpoint if there is one.
 
     Args:
         stage: names the run and the folder of its running checkpoints.
-        build: makes the method as it starts; called after seeding, so the start is the seed's.
-        data: what it learns from.
+        build: makes the untrained method; called after seeding, so its weights follow the seed.
+        data: the training data.
         training: steps, learning rate, seed.
         machine: where it runs.
-        counts: metrics that are known before: samples, steps.
-        sink: is given each record, on rank 0.
+        counts: metrics known before training: samples, steps.
+        sink: receives each record, on rank 0.
     """
     seed_everything(training.seed)
     method = build()
@@ -107,14 +107,14 @@ def train(
 def running_checkpoint(
     machine: MachineConfig, stage: str, training: TrainConfig, method: Method, data: TrainingData
 ) -> Path:
-    """Where a run keeps its running checkpoint: a name made of everything that decides its result.
+    """Path of a run's running checkpoint, named by a hash of everything that decides its result.
 
-    It lies outside every stage's outputs, because DVC deletes those before it runs a stage. The
-    same configuration, data, starting weights and code find it again; anything else never does.
-    The code is that of the training, of the method's paper and of the data set's class.
+    It is outside every stage's outputs, because DVC deletes those before it runs a stage. Only a
+    run with the same configuration, data, initial weights and code finds it again. The code is
+    that of the training, of the method's paper and of the data set's class.
 
     Args:
-        method: as it starts.
+        method: before training.
     """
     key = run_key(
         stage=stage, data=data.fingerprint, method=method.name,
@@ -126,15 +126,15 @@ def running_checkpoint(
 
 
 def bad_photos_of(machine: MachineConfig, stage: str) -> Path:
-    """Where a stage's data set notes the photos that it cannot read."""
+    """File in which a stage's data set lists the photos that it cannot read."""
     return machine.workspace / stage / "bad_photos.jsonl"
 
 
 class LabelledTrainingConfig(Config):
-    """What every training on labelled hands has in common."""
+    """Configuration that every training on labelled hands shares."""
 
     labels: LabelsConfig = Field(LabelsConfig(), description="which labels may be used")
-    mix: MixConfig = Field(MixConfig(), description="which sets; none: the catalog's")
+    mix: MixConfig = Field(MixConfig(), description="which data sets; none: the catalog's")
     augmentation: HandAugmentationConfig
 
 
@@ -146,18 +146,18 @@ def open_hands(
     machine: MachineConfig,
     keypoints: Path | None = None,
 ) -> LabelledHands:
-    """The hands that a stage learns from; photos that cannot be read are noted for `train`.
+    """The labelled hands a stage trains on; unreadable photos are listed for `train` to count.
 
     Args:
         stage: as given to `train`.
-        labelled_hands: folder of the catalog's set.
-        cfg: which sets and labels.
-        mano_model: converted MANO file that the sets' poses belong to; None is the open hand.
-        machine: where the stage works.
-        keypoints: folder of what a detector saw in them, which every batch is then given.
+        labelled_hands: folder of the catalog's data set.
+        cfg: which data sets and labels.
+        mano_model: converted MANO file of the sets' poses; None: the open hand.
+        machine: its workspace holds the list of unreadable photos.
+        keypoints: folder of detected 2D keypoints to add to every batch.
 
     Raises:
-        DataSetError: a folder is not the set's, or the keypoints are of other hands.
+        DataSetError: a folder does not hold the set, or the keypoints belong to other hands.
     """
     bad_photos = bad_photos_of(machine, stage)
     hands = open_training_hands(labelled_hands, cfg.mix, cfg.labels, mano_model, bad_photos)
@@ -165,7 +165,7 @@ def open_hands(
 
 
 def _report_bad_photos(path: Path) -> int:
-    """Warn of every photo that was left out; their number."""
+    """Warn of every unreadable photo; returns their number."""
     bad = read_bad_photos(path)
     for row in bad:
         logger.warning("left out %(file)s: %(reason)s, %(detail)s", row)
@@ -181,7 +181,7 @@ def _train(
     checkpoint: Path,
     sink: RecordSink | None,
 ) -> tuple[dict[str, Tensor], list[Record]]:
-    """The training itself, in each rank: final weights on the CPU and all records."""
+    """Train, in each rank; returns the final weights on the CPU and all records."""
     distributed = torch.distributed.is_initialized()
     rank = torch.distributed.get_rank() if distributed else 0
     stream = batches_from(

@@ -1,4 +1,4 @@
-"""Schedules as pure functions of the step: nothing to save, nothing to resume."""
+"""Schedules as pure functions of the step, so they have no state to save."""
 
 import math
 
@@ -6,7 +6,7 @@ import math
 def cosine(step: int, total: int, start: float, final: float) -> float:
     """Half a cosine from `start` at step 0 to `final` at step `total` and after.
 
-    The weight decay of iBOT goes so from 0.04 to 0.4, its teacher momentum from 0.996 to 1.
+    iBOT uses it for the weight decay (0.04 to 0.4) and the teacher momentum (0.996 to 1).
     """
     progress = min(max(step / max(total, 1), 0.0), 1.0)
     return final + (start - final) * 0.5 * (1 + math.cos(math.pi * progress))
@@ -15,7 +15,7 @@ def cosine(step: int, total: int, start: float, final: float) -> float:
 def linear(step: int, total: int, start: float, final: float) -> float:
     """A line from `start` at step 0 to `final` at step `total`, then `final`.
 
-    iBOT's teacher temperature goes so from 0.04 to 0.07 over 30 epochs; `total` 0 is constant.
+    iBOT uses it for the teacher temperature (0.04 to 0.07 in 30 epochs). `total` 0: constant.
     """
     if step >= total:
         return final
@@ -31,9 +31,9 @@ def warmup_cosine(
         step: from 0.
         total: steps of the run.
         peak: value at the end of the warm-up.
-        warmup: steps of the warm-up; iBOT takes 10 epochs.
-        final: value at `total`; iBOT's 1e-6.
-        start: value at step 0; iBOT's 0.
+        warmup: steps of the warm-up; in iBOT 10 epochs.
+        final: value at `total`; in iBOT 1e-6.
+        start: value at step 0; in iBOT 0.
     """
     if step < warmup:
         return linear(step, warmup, start, peak)
@@ -41,14 +41,14 @@ def warmup_cosine(
 
 
 def warmup_steps_down(step: int, peak: float, warmup: int, every: int, factor: float) -> float:
-    """A learning rate that falls in steps, S2HAND's: halved every 30 epochs, then /3 every 20.
+    """Step decay of the learning rate; S2HAND: halved every 30 epochs, then /3 every 20.
 
     Args:
         step: from 0.
-        peak: value until the first fall.
-        warmup: steps of a linear rise from 0; it does not put the falls off.
-        every: steps from one fall to the next, the first counted from step 0.
-        factor: of each fall.
+        peak: value until the first decay.
+        warmup: steps of a linear warm-up from 0; it does not delay the decays.
+        every: steps between decays, counted from step 0.
+        factor: of each decay.
     """
     if step < warmup:
         return linear(step, warmup, 0.0, peak)

@@ -1,4 +1,4 @@
-"""Seeds as pure functions of (seed, step, rank): nothing to store, nothing to restore."""
+"""Seeds as pure functions of (seed, step, rank), so they have no state to save."""
 
 import numpy as np
 import torch

@@ -183,5 +183,5 @@ def test_a_checkpoint_rebuilds_it_and_its_backbone_can_be_handed_on() -> None:
 
 
 def test_labelled_hands_are_refused_by_name() -> None:
-    with pytest.raises(TypeError, match="Ibot learns from an ImageBatch, got HandBatch"):
+    with pytest.raises(TypeError, match="Ibot needs an ImageBatch, got HandBatch"):
         build().losses(object.__new__(type("HandBatch", (ImageBatch.__mro__[1],), {})), 0)

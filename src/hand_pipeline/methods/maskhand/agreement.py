@@ -1,4 +1,4 @@
-"""How sure a hand is, from how much other draws of the same network agree with it."""
+"""Confidence of a hand: its agreement with other samples of the same network."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from hand_pipeline.geometry.precision import full_precision
 
 SCALE = 0.01
-"""Metres at which agreement has fallen to 1 / e; our choice: the error that reports call large."""
+"""Distance in metres at which agreement is 1 / e; our choice: an error that reports call large."""
 
 
 class Agreement(NamedTuple):
@@ -32,19 +32,18 @@ def agreement(
 ) -> Agreement:
     """Mean of exp(-d / scale) over the witnesses, d the distance of hypothesis and witness.
 
-    The hypothesis most witnesses agree with is near the middle of what the network thinks possible,
-    and where that is wide no hypothesis is sure: so it can both rank the hypotheses of an image and
-    compare images.
+    It is high for hypotheses near the centre of the network's distribution, and low for all if the
+    distribution is wide, so it ranks the hypotheses of an image and compares images.
 
     Args:
         joints: metres, any frame.
-        witnesses: other draws for the same images, in the same frame.
+        witnesses: other samples for the same images, in the same frame.
         scale: metres.
 
     Returns:
-        d is the mean over joints of their distance for `hands`, and each joint's own for `joints`;
-        both relative to the wrist, so that place does not count and orientation does. The wrist's
-        own entry is that of the hand, because relative to itself it is always right.
+        For `hands`, d is the mean distance over joints; for `joints`, each joint's own. Distances
+        are relative to the wrist, so they include orientation but not position. The wrist's entry
+        is the hand's, because its own distance is always 0.
     """
     ours = joints - joints[:, :, :1]
     theirs = witnesses - witnesses[:, :, :1]

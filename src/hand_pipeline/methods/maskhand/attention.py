@@ -1,4 +1,4 @@
-"""Attention whose keys and values are projected apart, once, and used by many queries."""
+"""Attention whose keys and values are projected once and used by many queries."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,14 +8,13 @@ from torch.nn import functional as F
 class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017) in two halves.
 
-    `project_values` sees only what is attended to, `forward` only the queries and what
-    `project_values` made: where an image stays and the queries change, as in iterative sampling,
-    the first half runs once.
+    `project_values` needs only the context, `forward` the queries and the projected values: if the
+    image stays and the queries change, as in iterative sampling, the first half runs once.
 
     Args:
         width: of the queries and of the result.
         num_heads: heads.
-        context_width: of what is attended to; None: `width`.
+        context_width: of the context; None: `width`.
         head_width: of one head; None: `width / num_heads`.
         dropout: on the attention weights.
 
@@ -51,11 +50,11 @@ class Attention(nn.Module):
     def forward(
         self, queries: Float[Tensor, "batch tokens width"], values: tuple[Tensor, ...]
     ) -> Float[Tensor, "batch tokens width"]:
-        """What the queries find.
+        """Attention output for each query.
 
         Args:
-            queries: of as many batch entries as `values`, or of K times as many: then K successive
-                entries (hypotheses) look at the same context, which is not copied.
+            queries: as many batch entries as `values`, or K times as many: then K successive
+                entries (hypotheses) share a context, which is not copied.
             values: from `project_values`.
         """
         keys, contents = values

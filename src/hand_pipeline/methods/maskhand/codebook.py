@@ -8,12 +8,12 @@ from torch import Tensor, distributed, nn
 
 
 class Quantized(NamedTuple):
-    """Latents after their replacement by codes.
+    """Quantised latents.
 
     Attributes:
-        codes: the nearest codes; backwards the identity (straight-through).
-        ids: their rows in the codebook.
-        commitment: mean squared distance to the codes, which pulls the latents alone.
+        codes: the nearest codes; straight-through gradient to the latents.
+        ids: rows of the codes in the codebook.
+        commitment: mean squared distance to the codes, with a gradient only to the latents.
         perplexity: exp of the entropy of the codes' use in this batch, 1 to the number of codes.
         active: share of the codes that this batch uses.
     """
@@ -33,19 +33,19 @@ class Codebook(nn.Module):
     the first training batch fills the codebook; count and sum of each code's latents decay by
     `decay` a step; a code whose count falls below `threshold` becomes a random latent of the batch.
 
-    Deviation: T2M-GPT leaves the count and sum of a replaced code as they were, so that it is drawn
-    anew in every step until about 1 / (1 - decay) latents have come to it; ours starts afresh with
-    a count of `threshold`, so one latent a step keeps it.
+    Deviation: T2M-GPT keeps the count and sum of a replaced code, so that it is replaced in every
+    step until it has about 1 / (1 - decay) latents; ours is reset to a count of `threshold`, so
+    one latent per step keeps it.
 
-    All state lies in buffers and changes in `forward` under `training` alone, by a function of the
-    latents and torch's global generator: a resumed run goes on bit-equal. No step waits for the
-    device. Over several ranks, counts and sums are those of all, and replacements come from all.
+    All state is in buffers and changes only in training mode, as a function of the latents and
+    torch's global generator: a resumed run continues bit-equal. No step waits for the device. With
+    several ranks, counts and sums are totals, and replacements come from all ranks.
 
     Args:
         num_codes: rows of the codebook.
         width: of a code.
         decay: of counts and sums, in [0, 1).
-        threshold: latents a step, as a moving average, below which a code is replaced.
+        threshold: latents per step, as a moving average, below which a code is replaced.
     """
 
     embeddings: Float[Tensor, "codes width"]
@@ -64,7 +64,7 @@ class Codebook(nn.Module):
         self.register_buffer("filled", torch.zeros(()))  # a float: gloo cannot send booleans
 
     def forward(self, latents: Float[Tensor, "batch tokens width"]) -> Quantized:
-        """Quantise; in training also move the codes, after they were used."""
+        """Quantise; in training mode also update the codes, after they were used."""
         with torch.autocast(latents.device.type, enabled=False):
             latents = latents.float()
             rows = latents.detach().flatten(0, 1)
@@ -93,7 +93,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _draw(self, rows: Tensor) -> Float[Tensor, "codes width"]:
-        """A latent of this batch for every code, of all ranks in turn."""
+        """A random latent of this batch for every code, from all ranks in turn."""
         codes, width = self.embeddings.shape
         chosen = rows[torch.randperm(len(rows), device=rows.device)[:codes]]
         if len(chosen) < codes:
@@ -106,7 +106,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _fill(self, first: Tensor) -> None:
-        """Start from `first`, once; without asking the device whether it was done."""
+        """Initialise the codes with `first`, only once, without waiting for the device."""
         done = self.filled > 0
         for buffer, start in (
             (self.embeddings, first),
@@ -118,7 +118,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _follow(self, rows: Tensor, ids: Tensor, counts: Tensor, replacements: Tensor) -> None:
-        """Move the averages, and the codes to them; replace the codes out of use."""
+        """Update the averages and the codes; replace codes out of use."""
         sums = _over_ranks(torch.zeros_like(self.sums).index_add_(0, ids, rows))
         counts = self.counts * self.decay + counts * (1 - self.decay)
         sums = self.sums * self.decay + sums * (1 - self.decay)
@@ -135,12 +135,12 @@ def _over_ranks(total: Tensor) -> Tensor:
 
 
 def code_likeness(embeddings: Float[Tensor, "codes width"]) -> Float[Tensor, "codes codes"]:
-    """How much one code can stand for another: 1 for itself, falling with their distance.
+    """Similarity of codes: 1 of a code with itself, falling with distance.
 
-    exp(-d^2 / 2 h^2), h the median distance of a code to the one next to it: what lies within the
-    codebook's own resolution is nearly the same pose. Where data are dense a codebook has many
-    near-equal codes, which share what a sure network gives them; one code's probability would
-    call just the common poses unsure.
+    exp(-d^2 / 2 h^2), h the median distance between nearest codes: codes within the codebook's
+    resolution are nearly the same pose. Where data are dense, a codebook has many near-equal codes
+    that share a network's probability, so the probability of a single code would be low for just
+    the most common poses.
     """
     distances = torch.cdist(embeddings.float(), embeddings.float())
     others = distances + torch.diag(torch.full_like(distances[0], torch.inf))

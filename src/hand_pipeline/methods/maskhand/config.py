@@ -1,7 +1,7 @@
-"""The numbers of MaskHand's family in one place: tokenizer, networks, losses, how hands are drawn.
+"""Configurations of MaskHand's family: tokenizer, networks, losses, sampling.
 
-MaskHand, also MMHMR (arXiv 2412.13393), prints few of them and no code was published; each field
-says where its default comes from.
+MaskHand, also MMHMR (arXiv 2412.13393), publishes few values and no code; each field says where its
+default comes from.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ class PoseTokenizerConfig(Config):
     depth: int = Field(2, ge=0, description="residual blocks of each network; TokenHMR: 2")
     num_codes: int = Field(2048, gt=1, description="rows of the codebook; paper: 2048")
     codebook_decay: float = Field(
-        0.99, ge=0, lt=1, description="of the codes' moving averages; T2M-GPT, TokenHMR: 0.99"
+        0.99, ge=0, lt=1, description="of the moving-average codes; T2M-GPT, TokenHMR: 0.99"
     )
 
 
 class VqManoConfig(PoseTokenizerConfig):
-    """VQ-MANO: sizes (inherited: MaskHand needs them alone), losses and augmentation."""
+    """VQ-MANO: sizes (inherited: MaskHand needs only them), losses and augmentation."""
 
     weight_pose: float = Field(1.0, ge=0, description="L1 of rotation matrices; our starting value")
     weight_vertices: float = Field(0.5, ge=0, description="L1, metres; our starting value")
@@ -45,8 +45,8 @@ class VqManoConfig(PoseTokenizerConfig):
         1.0,
         ge=0,
         le=1,
-        description="share of poses turned as a whole by any rotation; paper: turned, how often is "
-        "not printed",
+        description="share of poses with a random global rotation; the paper rotates, but does not "
+        "say how often",
     )
     mano_model: Path | None = Field(
         None, description="converted licensed MANO file; null is the open hand"
@@ -55,7 +55,7 @@ class VqManoConfig(PoseTokenizerConfig):
 
 
 class ContextSynthesizerConfig(Config):
-    """The masked transformer, of images and of texts (section 3 and tables 12-16)."""
+    """The masked transformer for images and for texts (section 3 and tables 12-16)."""
 
     retired: ClassVar[Mapping[str, Any]] = {
         "upsampler_norm": "group", "graph_layers": 2,
@@ -63,24 +63,24 @@ class ContextSynthesizerConfig(Config):
 
     width: int = Field(256, gt=0, description="of tokens and maps; not printed, the code width")
     heads: int = Field(8, gt=0, description="attention heads; not printed, Deformable DETR's")
-    points: int = Field(4, gt=0, description="points a head and map; Deformable DETR's")
+    points: int = Field(4, gt=0, description="points per head and map; Deformable DETR's")
     layers: int = Field(4, ge=1, description="synthesizer layers; MaskHand: 4 of 2, 4, 6, 8 tried")
     refinement_blocks: int = Field(2, ge=1, description="GAPR blocks; MaskHand: B = 2")
     feedforward_width: int = Field(1024, gt=0, description="hidden; Deformable DETR's")
     dropout: float = Field(0.1, ge=0, lt=1, description="of every branch; MMM, Deformable DETR")
     context: Literal["maps", "tokens"] = Field(
         "maps",
-        description="what is looked at: feature maps by deformable attention, or a few tokens (a "
-        "text embedding) by plain cross-attention, since they have no places to sample",
+        description="maps: feature maps by deformable attention; tokens: a few tokens (a text "
+        "embedding) by plain cross-attention, since they have no positions to sample",
     )
     scales: tuple[int, ...] = Field(
         (1, 4), description="multiples of the patch grid, rising powers of two; MaskHand: 1, 4"
     )
-    use_upsampler: bool = Field(True, description="off: the map at 1x alone (ablation)")
+    use_upsampler: bool = Field(True, description="off: only the map at 1x (ablation)")
     use_pose_2d: bool = Field(True, description="off: no 2D keypoints (ablation)")
     use_graph_refinement: bool = Field(True, description="off: no GAPR (ablation)")
     tokenizer: PoseTokenizerConfig | None = Field(
-        None, description="sizes of the frozen VQ-MANO; null: as its checkpoint says"
+        None, description="sizes of the frozen VQ-MANO; null: those of its checkpoint"
     )
     mano_model: Path | None = Field(
         None, description="converted licensed MANO file; null is the open hand"
@@ -89,26 +89,26 @@ class ContextSynthesizerConfig(Config):
         0.1,
         ge=0,
         lt=1,
-        description="share of hands whose image and keypoints are hidden (features zeroed), or "
-        "whose text is, so that generation without is known; MoMask: 0.1",
+        description="share of hands trained without image and keypoints (features zeroed) or text, "
+        "for unconditional generation; MoMask: 0.1",
     )
     corruption: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="share of the visible tokens that are random codes, so that later passes bear "
-        "the mistakes of earlier ones; MMM 0.5, MoMask 0.1; MaskHand says nothing",
+        description="share of visible tokens replaced by random codes, so that later passes "
+        "tolerate mistakes of earlier ones; MMM 0.5, MoMask 0.1; not in MaskHand's paper",
     )
     weight_mask: float = Field(
         1.0,
         ge=0,
-        description="nats a token; with images it must lead: with PyMAF's weights of the other "
-        "terms the mean code becomes a regressor, tokens are not learnt, and no hand is drawn",
+        description="nats per token; with images it must dominate: with PyMAF's weights of the "
+        "other terms the mean code acts as a regressor and tokens are not learnt",
     )
 
     @property
     def used_scales(self) -> tuple[int, ...]:
-        """The maps that are made: `scales`, or 1x alone without the upsampler."""
+        """Scales of the maps: `scales`, or only 1x without the upsampler."""
         return self.scales if self.use_upsampler else (1,)
 
     @model_validator(mode="after")
@@ -120,7 +120,7 @@ class ContextSynthesizerConfig(Config):
 
 
 class ShapeCameraHeadConfig(Config):
-    """The head that regresses shape and camera; MaskHand prints none, so HaMeR's decoder."""
+    """The head that regresses shape and camera; HaMeR's decoder, as MaskHand gives no sizes."""
 
     retired: ClassVar[Mapping[str, Any]] = {
         "mean_camera": [0.75, 0.0, 0.0],
@@ -135,7 +135,7 @@ class ShapeCameraHeadConfig(Config):
 
 
 class MaskHandConfig(ContextSynthesizerConfig):
-    """MaskHand: the transformer (inherited), the head, how hands are drawn, masking, the losses."""
+    """MaskHand: the transformer (inherited), the head, sampling, masking, the losses."""
 
     retired: ClassVar[Mapping[str, Any]] = {
         **ContextSynthesizerConfig.retired, "head_reads_keypoints": True,
@@ -145,23 +145,23 @@ class MaskHandConfig(ContextSynthesizerConfig):
     head: ShapeCameraHeadConfig = Field(
         ShapeCameraHeadConfig(), description="regresses shape and camera"
     )
-    camera_joint: int = Field(9, ge=0, le=20, description="joint whose place is regressed")
-    tips: str = Field("freihand", description="whose fingertip vertices are joints")
+    camera_joint: int = Field(9, ge=0, le=20, description="joint whose position is regressed")
+    tips: str = Field("freihand", description="data set whose fingertip vertices to use")
 
-    sampling: SamplingConfig = Field(SamplingConfig(), description="how `predict` draws")
+    sampling: SamplingConfig = Field(SamplingConfig(), description="of `predict`")
     readout: Literal["expectation", "codes"] = Field(
         "expectation",
         description="what is decoded at temperature 0: the mean code under the logits of the pass "
-        "that settled a token, which is the estimate of least error, or the likeliest code",
+        "that fixed a token (the estimate of least error), or the likeliest code",
     )
     confidence: Literal["agreement", "alike", "code"] = Field(
         "agreement",
-        description="how sure a hand is: how far further draws agree with it, or how probable its "
-        "tokens are: each code together with those like it, or alone (MaskGIT); the paper prints "
+        description="of a hand: agreement with further samples, or the probability of its tokens: "
+        "each code with similar ones (alike), or the code only (MaskGIT); the paper prints "
         "percentages without a formula",
     )
     witnesses: int = Field(
-        16, ge=1, description="further draws, of one pass, that `agreement` asks; our choice"
+        16, ge=1, description="further one-pass samples that `agreement` compares with; our choice"
     )
 
     masking: tuple[float, float] = Field(
@@ -170,22 +170,22 @@ class MaskHandConfig(ContextSynthesizerConfig):
     visible_noise: float = Field(
         0.0,
         ge=0,
-        description="the visible tokens are those of a pose whose joints are turned at random by "
-        "up to this standard deviation, radians, uniform over hands: mistakes as an earlier pass "
-        "makes them, which random codes are not; our addition, 0 in the paper",
+        description="random rotation of the joints behind the visible tokens, radians: each hand's "
+        "standard deviation is uniform up to this. Imitates mistakes of an earlier pass better "
+        "than random codes; our addition, 0 in the paper",
     )
     keypoint_dropout: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="share of hands whose keypoints are hidden, as if none were found; our choice",
+        description="share of hands trained without keypoints; our choice",
     )
     weight_mano_pose: float = Field(0.5, ge=0, description="squared matrix error; our choice")
     weight_mano_betas: float = Field(0.2, ge=0, description="squared std. deviations; our choice")
     weight_mano_camera: float = Field(10.0, ge=0, description="squared crop units; our choice")
     weight_vertices: float = Field(4.0, ge=0, description="metres; our choice, 0 in the paper")
     weight_local_vertices: float = Field(
-        0.0, ge=0, description="metres, in the wrist's own frame; our addition, 0 in the paper"
+        0.0, ge=0, description="metres, in the wrist's frame; our addition, 0 in the paper"
     )
     weight_joints_3d: float = Field(4.0, ge=0, description="metres; our choice")
     weight_joints_2d: float = Field(0.5, ge=0, description="share of the image side; our choice")
@@ -193,7 +193,7 @@ class MaskHandConfig(ContextSynthesizerConfig):
     root: int | None = Field(
         0, ge=0, le=20, description="joint that 3D losses are relative to; null: absolute"
     )
-    frozen_blocks: int = Field(0, ge=0, description="first blocks of the ViT that stay as they are")
+    frozen_blocks: int = Field(0, ge=0, description="number of initial ViT blocks kept frozen")
     backbone_lr_scale: float = Field(
         1.0, gt=0, description="learning rate of the ViT relative to the rest"
     )
@@ -207,35 +207,35 @@ class MaskHandConfig(ContextSynthesizerConfig):
 
 
 class TextEncoderConfig(Config):
-    """What turns prompts into features."""
+    """The text encoder, which turns prompts into features."""
 
     encoder: Literal["auto", "clip", "hashed"] = Field(
         "auto",
-        description="clip: CLIP's text encoder, downloaded if need be; hashed: from the spelling, "
-        "no weights; auto: clip if its weights are on this machine already, else hashed",
+        description="clip: CLIP's text encoder, downloaded if necessary; hashed: features of the "
+        "spelling, no weights; auto: clip if its weights are on this machine, else hashed",
     )
     clip_model: str = Field(
         "openai/clip-vit-base-patch32",
-        description="folder, or name on the hub; MaskHand says CLIP, MMM and MoMask use ViT-B/32",
+        description="folder or hub name; MaskHand's paper says CLIP, MMM and MoMask use ViT-B/32",
     )
 
 
 class TextMaskHandConfig(ContextSynthesizerConfig):
-    """MaskHand from text: the transformer (inherited), the texts, the losses, how hands are drawn.
+    """MaskHand from text: the transformer (inherited), the texts, the losses, sampling.
 
-    The paper prints no sizes, weights or schedule of this experiment.
+    The paper gives no sizes, weights or schedule of this experiment.
     """
 
     context: Literal["tokens"] = Field("tokens", description="one token: the text's feature")
     use_pose_2d: Literal[False] = Field(False, description="a text has no 2D keypoints")
     prompts: tuple[str, ...] = Field(
-        (), description="texts it learns; empty: those of the training set"
+        (), description="texts to learn; empty: those of the training set"
     )
     template: str = Field(
-        "{}", description="what the encoder reads for a prompt; paper: the letter, how is not said"
+        "{}", description="text given to the encoder for a prompt {}; not given in the paper"
     )
     text: TextEncoderConfig = Field(
-        TextEncoderConfig(), description="encoder; a checkpoint names the one that was used"
+        TextEncoderConfig(), description="encoder; a checkpoint stores the one that was used"
     )
     feature_width: int = Field(512, gt=0, description="of the encoder; CLIP ViT-B/32: 512")
     weight_pose: float = Field(

@@ -15,11 +15,11 @@ from hand_pipeline.methods.maskhand.pose_graph import NUM_JOINTS, GraphRefinemen
 
 
 class Context(NamedTuple):
-    """All that does not change between iterations: computed once an image, used by every pass.
+    """What is computed once per image and used by every sampling pass.
 
     Attributes:
-        values: what each layer's cross-attention looks at, by layer.
-        pose: tokens of the 2D keypoints; None where they are not used.
+        values: projected values of each layer's cross-attention.
+        pose: tokens of the 2D keypoints; None if they are not used.
     """
 
     values: list[tuple[Tensor, ...]]
@@ -29,9 +29,9 @@ class Context(NamedTuple):
 class SynthesizerLayer(nn.Module):
     """Self-attention, cross-attention to the image, feed-forward, each with norm and residual.
 
-    Deviation: paper does not say where the norms are (Deformable DETR: after each branch); ours
-    come before, which trains without warm-up. The 2D pose tokens are read by the self-attention
-    but not changed here: they are context, and the layers cost a quarter less.
+    Deviation: the paper does not say where the norms are (Deformable DETR: after each branch); ours
+    come before, which trains without warm-up. The self-attention reads the 2D pose tokens but does
+    not change them, which makes the layers a quarter cheaper.
     """
 
     def __init__(self, cfg: ContextSynthesizerConfig) -> None:
@@ -60,10 +60,10 @@ class SynthesizerLayer(nn.Module):
 
         Args:
             tokens: all pose tokens.
-            pose: 2D context, which is read only.
-            reference_points: where each token looks; None for a context of tokens.
-            values: those that this layer's cross-attention projected.
-            positions: return these tokens only, and compute no others; all are still read.
+            pose: 2D context, which is only read.
+            reference_points: of each token in the maps; None for a context of tokens.
+            values: from this layer's `cross_attention.project_values`.
+            positions: compute and return only these tokens; all are still read.
         """
         normed = self.norm_self(tokens)
         read = normed if pose is None else torch.cat([normed, self.norm_self(pose)], dim=1)
@@ -90,8 +90,8 @@ class ContextSynthesizer(nn.Module):
     learnable reference points, feed-forward; a linear layer to K logits.
 
     Deviation: reference points are the sigmoid of a linear layer on each token after GAPR, so that
-    2D pose moves them (the caption of figure 16 says it guides them); paper gives no formula. The
-    widths are not printed.
+    the 2D pose moves them (the caption of figure 16 says it guides them); the paper gives neither a
+    formula nor widths.
 
     Args:
         cfg: architecture.
@@ -130,7 +130,7 @@ class ContextSynthesizer(nn.Module):
             nn.init.trunc_normal_(table, std=0.02)
 
     def masked(self, hands: int) -> Int64[Tensor, "hands tokens"]:
-        """Ids of hands of which no token is known."""
+        """Ids of hands with all tokens masked."""
         return torch.full((hands, self.num_tokens), self.mask_id, device=self.positions.device)
 
     def encode_context(
@@ -139,16 +139,16 @@ class ContextSynthesizer(nn.Module):
         keypoints: Float[Tensor, "batch joints 2"] | None = None,
         confidence: Float[Tensor, "batch joints"] | None = None,
     ) -> Context:
-        """Everything that the pose tokens do not change: run it once an image.
+        """Compute what does not depend on the pose tokens, once per image.
 
         Args:
             features: patch tokens of the image, a square grid row by row (or the text's tokens).
-            keypoints: 2D joints, x, y; the edges of the network's input are -1 and 1. OpenPose's
-                order. Without them all joints are missing; without `use_pose_2d` they are ignored.
+            keypoints: 2D joints, x, y, in OpenPose's order; the edges of the network's input are
+                -1 and 1. None: all joints are missing. Ignored without `use_pose_2d`.
             confidence: of the keypoints, 0 (not seen) to 1; None: 1.
 
         Raises:
-            ValueError: patches that are no square grid, or a confidence without keypoints.
+            ValueError: the patches are no square grid, or a confidence comes without keypoints.
         """
         layers = cast("list[SynthesizerLayer]", self.layers)
         if self.scales is not None:
@@ -169,14 +169,13 @@ class ContextSynthesizer(nn.Module):
         """Logits of the code at every position.
 
         Args:
-            ids: codes, `mask_id` where unknown. K times as many rows as the context has images
-                are K successive hypotheses of each.
+            ids: codes, `mask_id` where unknown; one row per image of the context, or K successive
+                rows (hypotheses) per image.
             context: from `encode_context`.
-            positions: compute the logits, and the last layer, there only (the other tokens are
-                known already).
+            positions: compute the last layer and the logits only there.
 
         Raises:
-            ValueError: another number of tokens, or rows that are no multiple of the images.
+            ValueError: wrong number of tokens, or rows that are no multiple of the images.
         """
         batch = len(context.values[0][0])
         if ids.shape[1] != self.num_tokens or len(ids) % batch:
@@ -215,7 +214,7 @@ class ContextSynthesizer(nn.Module):
         self, features: Tensor, keypoints: Tensor | None, confidence: Tensor | None
     ) -> Tensor | None:
         if confidence is not None and keypoints is None:
-            raise ValueError("a confidence without keypoints says nothing; give both or none")
+            raise ValueError("got a confidence without keypoints; give both or none")
         if self.pose is None:
             return None
         if keypoints is None:
@@ -232,5 +231,5 @@ def _chosen(tokens: Tensor, positions: Tensor) -> Tensor:
 
 @full_precision
 def _places(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Reference points in 0..1, in single precision."""
+    """Reference points in 0..1, in float32."""
     return nn.functional.linear(tokens, weight, bias).sigmoid()

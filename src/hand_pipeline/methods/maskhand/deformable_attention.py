@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention, its values projected apart from its queries."""
+"""Multi-scale deformable attention whose values are projected once and used by many queries."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from hand_pipeline.geometry.precision import full_precision
 
 
 class DeformableAttention(nn.Module):
-    """Every query looks at a few points of each map, at places and with weights of its own.
+    """Every query samples a few points of each map, at positions and with weights of its own.
 
     Deformable DETR (Zhu et al. 2021), section 4.1, eq. 3, and MaskHand (arXiv 2412.13393), section
     3 (cross-attention of the context-infused masked synthesizer). For query z with reference point
@@ -20,19 +20,19 @@ class DeformableAttention(nn.Module):
     bilinear sampling, 0 outside the map; offsets are in cells of the level, A is a softmax over
     levels and points.
 
-    It is split so that the maps' side is computed once: `project_values` needs no queries, and
-    `forward` no maps. MaskHand's times (0.04, 0.08, 0.12 s for T = 1, 3, 5) suggest that its
-    authors' implementation does that work in every iteration.
+    `project_values` needs no queries and `forward` no maps, so that the maps are projected once.
+    MaskHand's times (0.04, 0.08, 0.12 s for T = 1, 3, 5) suggest that its authors' implementation
+    repeats that work in every iteration.
 
-    Deviation: Deformable DETR normalises pixels of padded photos by valid ratios; our crops fill
-    their maps. Values are kept in float32 under autocast, because grid sampling wants one type
-    for values and places, and a place in bfloat16 is off by up to a quarter of a cell in 64.
+    Deviation: Deformable DETR normalises pixels of padded images by valid ratios; our crops fill
+    their maps. Values stay in float32 under autocast, because grid sampling needs one dtype for
+    values and positions, and bfloat16 positions are off by up to a quarter of a cell in 64.
 
     Args:
         width: of queries, maps and result.
         num_levels: maps.
         num_heads: heads.
-        num_points: points a head and level.
+        num_points: points per head and level.
 
     Raises:
         ValueError: `width` is not a multiple of `num_heads`.
@@ -53,7 +53,7 @@ class DeformableAttention(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """As published: heads look in as many directions, points at 1, 2, ... cells; equal weights.
+        """As published: one direction per head, points at 1, 2, ... cells, equal weights.
 
         The k-th point lies k cells away in the larger of the two coordinates, so that the ring is
         a square.
@@ -76,10 +76,10 @@ class DeformableAttention(nn.Module):
     def project_values(
         self, maps: Sequence[Float[Tensor, "batch width _rows _columns"]]
     ) -> tuple[Tensor, ...]:
-        """What is sampled: one (batch, heads, width / heads, rows, columns) tensor a map.
+        """Values to sample: one (batch, heads, width / heads, rows, columns) tensor per map.
 
         Raises:
-            ValueError: another number of maps than levels.
+            ValueError: the number of maps is not `num_levels`.
         """
         if len(maps) != self.num_levels:
             raise ValueError(f"expected {self.num_levels} feature maps, got {len(maps)}")
@@ -94,11 +94,11 @@ class DeformableAttention(nn.Module):
         reference_points: Float[Tensor, "batch tokens 2"],
         values: tuple[Tensor, ...],
     ) -> Float[Tensor, "batch tokens width"]:
-        """What the queries find.
+        """Attention output for each query.
 
         Args:
-            queries: of as many batch entries as `values`, or of K times as many: then K successive
-                entries (hypotheses) look at the same maps, which are not copied.
+            queries: as many batch entries as `values`, or K times as many: then K successive
+                entries (hypotheses) share the maps, which are not copied.
             reference_points: x, y of each query; the maps' edges are 0 and 1.
             values: from `project_values`.
         """
@@ -116,7 +116,7 @@ def _sample(
     offsets: Float[Tensor, "batch tokens heads levels points 2"],
     scores: Float[Tensor, "batch tokens heads samples"],
 ) -> Float[Tensor, "batch tokens width"]:
-    """Weighted sums of sampled values, in single precision; hypotheses become further queries."""
+    """Weighted sums of sampled values, in float32; hypotheses become further queries."""
     batch, heads, head_width = values[0].shape[:3]
     weights = _per_image(scores.softmax(-1), batch)
     places = _per_image(offsets.flatten(3, 4), batch).unflatten(1, (len(values), -1))
@@ -126,7 +126,7 @@ def _sample(
     sampled = []
     for level, value in enumerate(values):
         rows, columns = value.shape[-2:]
-        # filled on the device: a tensor made from a Python number would be copied and wait
+        # filled on the device: copying a tensor of Python numbers there would synchronise
         cell = torch.cat([offsets.new_full((1,), 2 / columns), offsets.new_full((1,), 2 / rows)])
         grid = torch.addcmul(centres, places[:, level], cell)
         sampled.append(F.grid_sample(value.flatten(0, 1), grid, align_corners=False))

@@ -1,4 +1,4 @@
-"""The feature maps MaskHand's synthesizer looks at: chosen scales of a pyramid."""
+"""The feature maps that MaskHand's synthesizer attends to: chosen scales of a pyramid."""
 
 from itertools import pairwise
 
@@ -9,13 +9,13 @@ from hand_pipeline.models.feature_pyramid import FeaturePyramid, Norm
 
 
 class FeatureScales(nn.Module):
-    """Maps at the asked multiples of the patch grid, such as 1x and 4x.
+    """Maps at the given multiples of the patch grid, such as 1x and 4x.
 
     MaskHand (arXiv 2412.13393), section 3: an upsampler of transposed convolutions makes the
     high-resolution maps; the ablation of table 16 tries 1 / 1,4 / 1,4,8 / 1,8,16 / 1,4,8,16.
 
-    Deviation: paper gives no widths; ours doubles the grid step by step with PyMAF's pyramid and
-    hands out only the asked steps.
+    Deviation: the paper gives no widths; ours doubles the grid step by step with PyMAF's pyramid
+    and returns only the given scales.
 
     Args:
         embed_dim: width of the patch tokens.

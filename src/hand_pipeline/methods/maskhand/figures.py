@@ -1,4 +1,4 @@
-"""Hands before and after a tokenizer, and how often each of its codes is used."""
+"""Figures of a tokenizer: hands before and after it, and how often each code is used."""
 
 from collections.abc import Sequence
 
@@ -25,18 +25,18 @@ def before_and_after(
     size: int = 160,
     hands_a_row: int = 2,
 ) -> Image.Image:
-    """Each hand as it was, as its tokens give it, and both in one image.
+    """Each hand, its reconstruction from tokens, and both in one image.
 
     Args:
-        vertices: metres, turned as they are to be seen; only places relative to the wrist count.
-        rebuilt: the same hands after the tokens.
+        vertices: metres, rotated as they are to be seen; positions do not count.
+        rebuilt: the same hands, decoded from their tokens.
         faces: triangles of the mesh.
-        captions: one a hand.
+        captions: one per hand.
         size: side of each tile, px.
         hands_a_row: hands side by side.
 
     Raises:
-        ValueError: no hands, or captions of another number.
+        ValueError: no hands, or another number of captions.
     """
     if len(vertices) == 0 or len(captions) != len(vertices):
         raise ValueError(f"expected a caption for each of {len(vertices)} hands, at least one")
@@ -51,7 +51,7 @@ def before_and_after(
 
 
 def code_use(uses: Int[np.ndarray, " codes"]) -> Figure:
-    """Share of the tokens that each code has, most used first, beside an even use of all.
+    """Share of the tokens that each code has, most used first, compared with uniform use.
 
     Raises:
         ValueError: no code is used.

@@ -1,16 +1,16 @@
-"""MaskHand: a hand as masked tokens of its pose, filled in by looking at the photo.
+"""MaskHand: a hand's pose as masked tokens, which a transformer predicts from the photo.
 
 MaskHand, also MMHMR (arXiv 2412.13393), section 3: a ViT encodes the image; a cross-attention head
 regresses shape and camera from it; its maps at 1x and 4x and the 2D keypoints of a detector are the
 context from which a masked transformer infers the tokens of VQ-MANO, whose frozen decoder gives the
 pose. Training masks ceil(cos(pi tau / 2) L) tokens, tau ~ U(0, 1), and sums
 L = L_mask + L_MANO + L_3D + L_2D: the first is the negative log likelihood of the masked tokens,
-the others see the hand that the expectation softmax(logits) x codebook decodes to. At test time
-tokens are filled in T passes, the surest first. The parts, put together here: `network`,
-`token_masking` (training), `sampling` (the passes), `training.hand_terms` (L_MANO to L_2D).
+the others compare the hand decoded from the expectation softmax(logits) x codebook. At test time
+tokens are sampled in T passes, the most confident first. This module combines `network`,
+`token_masking` (training), `sampling` (the passes) and `training.hand_terms` (L_MANO to L_2D).
 
-Deviation: weights of the terms, learning rate and most widths could not be found in print; the
-fields of `MaskHandConfig` say where each comes from.
+Deviation: weights of the terms, learning rate and most widths are not published; the fields of
+`MaskHandConfig` say where each comes from.
 Deviation: the paper's camera is weak perspective with a focal length of 5000 px; ours places the
 hand in the crop's true camera (`models.crop_camera`), as everywhere here.
 """
@@ -42,12 +42,12 @@ from hand_pipeline.training.method import Reconstructor, parameter_groups
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnHands(HandHypotheses):
-    """Hands with what they were decoded from.
+    """Hands with the tokens they were decoded from.
 
     Attributes:
         confidence, joint_confidence: always given.
-        tokens: the codes.
-        token_probability: what the network gave each of them.
+        tokens: ids of the codes.
+        token_probability: the network's probability of each token.
     """
 
     confidence: Float[Tensor, "batch hypotheses"]
@@ -56,7 +56,7 @@ class DrawnHands(HandHypotheses):
     token_probability: Float[Tensor, "batch hypotheses tokens"]
 
     def ranked(self) -> "DrawnHands":
-        """The same hypotheses, those of each image by falling confidence."""
+        """The same hypotheses, sorted by falling confidence within each image."""
         order = self.confidence.argsort(dim=1, descending=True, stable=True)
         sorted_: dict[str, Any] = {}
         for field in fields(self):
@@ -73,7 +73,7 @@ class MaskHand(Reconstructor, MaskHandNetwork):
 
     Args:
         cfg: architecture, masking, losses, sampling; `tokenizer` must be given here.
-        vit: the encoder and what it starts from.
+        vit: the encoder and its initialisation.
         augmentation: training augmentation and the input size, which must be the ViT's.
 
     Raises:
@@ -83,7 +83,7 @@ class MaskHand(Reconstructor, MaskHandNetwork):
     name = "maskhand"
     cfg: MaskHandConfig
     sampling: SamplingConfig
-    """How `predict` draws: the configuration's unless replaced."""
+    """How `predict` samples: the configuration's unless replaced."""
 
     def __init__(
         self, cfg: MaskHandConfig, vit: VitConfig, augmentation: HandAugmentationConfig
@@ -104,8 +104,8 @@ class MaskHand(Reconstructor, MaskHandNetwork):
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Every term of L.
 
-        Hands without MANO labels have all tokens masked and learn from 3D and 2D; hands whose
-        condition is dropped learn the distribution of tokens alone.
+        Hands without MANO labels have all tokens masked and learn from 3D and 2D joints; hands
+        whose condition is dropped learn only the distribution of tokens.
 
         Raises:
             TypeError: a batch without labels.
@@ -148,13 +148,13 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         }
 
     def monitors(self) -> dict[str, Tensor]:
-        """Share of asked tokens that are right, and errors of the last training batch."""
+        """Accuracy of the tokens to predict, and errors of the last training batch."""
         return self._monitors
 
     def encode(self, batch: HandBatch) -> EncodedImages:
-        """Everything that does not change between passes and hypotheses; see `predict`.
+        """Compute what all passes and hypotheses share; batch as for `predict`.
 
-        Keypoints that are None or of confidence 0 are as if none were found.
+        Keypoints that are None or of confidence 0 count as not detected.
         """
         keypoints = batch.keypoints
         if not batch.images.is_floating_point():
@@ -169,13 +169,13 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         generator: torch.Generator | None = None,
         only_hands: bool = False,
     ) -> HandHypotheses:
-        """Possible hands of each image as `sampling` says, the surest first, with confidences.
+        """Hypotheses of each image by `sampling`, the most confident first, with confidences.
 
-        Without keypoints a hand is read from the image alone.
+        Without keypoints a hand is predicted only from the image.
         """
         encoded = self.encode(batch)
         found, hand = self.draw(encoded, len(batch), self.sampling, generator)
-        if only_hands and self.sampling.hypotheses == 1:  # of several the surest must be found
+        if only_hands and self.sampling.hypotheses == 1:  # several must be ranked by confidence
             return HandHypotheses.single(
                 batch.ids, encoded.intrinsics, hand.joints_2d, hand.joints, hand.vertices,
                 hand.mano_pose, hand.betas,
@@ -200,7 +200,7 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         return replace(result, confidence=sure.hands, joint_confidence=sure.joints).ranked()
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """New parts and encoder, each split by weight decay; the encoder has its own `lr_scale`."""
+        """Parameter groups of new parts and encoder; the encoder has its own `lr_scale`."""
         new = [self.head, self.synthesizer]
         if self.pose_to_head is not None:
             new.append(self.pose_to_head)
@@ -214,7 +214,7 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         shown: Tensor | None = None,
         found: Tensor | None = None,
     ) -> EncodedImages:
-        """Encode; `shown`, `found` say of which hands the image and the keypoints may be used."""
+        """Encode; `shown` and `found` select hands whose image and keypoints may be used."""
         points, confidence = None, None
         if keypoints is not None:
             points = keypoints.points * (2 / self.image_size) - 1

@@ -1,9 +1,9 @@
-"""MaskHand's network: a photo's context, and the hands whose pose tokens are drawn from it.
+"""MaskHand's network: encodes a photo as context, and samples hands as pose tokens from it.
 
 MaskHand (arXiv 2412.13393), section 3: a ViT encodes the image; a cross-attention head regresses
 shape and camera; image and 2D keypoints are the context from which the masked transformer infers
-the tokens of the frozen VQ-MANO, in T passes, the surest first (`sampling`). How it is trained is
-in `maskhand`.
+the tokens of the frozen VQ-MANO, in T passes, the most confident first (`sampling`). `maskhand`
+has the training.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ from hand_pipeline.models.vit_weights import load_into
 
 
 class EncodedImages(NamedTuple):
-    """What is computed once an image, whatever is sampled then.
+    """What is computed once per image, for all samples.
 
     Attributes:
         context: for the synthesizer.
@@ -46,7 +46,7 @@ class EncodedImages(NamedTuple):
     intrinsics: Float[Tensor, "batch 3 3"]
 
     def repeated(self, times: int) -> "EncodedImages":
-        """Shape, camera and intrinsics once a hypothesis."""
+        """Shape, camera and intrinsics repeated for each hypothesis."""
         betas, camera = (value.repeat_interleave(times, 0) for value in self.shape_camera)
         intrinsics = self.intrinsics.repeat_interleave(times, 0)
         return EncodedImages(self.context, ShapeAndCamera(betas, camera), intrinsics)
@@ -55,12 +55,12 @@ class EncodedImages(NamedTuple):
 class MaskHandNetwork(nn.Module):
     """Encoder, head, context-guided masked transformer and frozen tokenizer.
 
-    Deviation: the head attends to the 2D pose tokens, too, which say where the hand is far better
-    than patches do; the paper's does not.
+    Deviation: the head also attends to the 2D pose tokens, which locate the hand far better than
+    patches do; the paper's does not.
 
     Args:
         cfg: architecture and sampling; `tokenizer` must be given here.
-        vit: the encoder and what it starts from.
+        vit: the encoder and its initialisation.
 
     Raises:
         ValueError: no tokenizer sizes.
@@ -91,13 +91,13 @@ class MaskHandNetwork(nn.Module):
         self.register_buffer("joint_tokens", tokens, persistent=False)
 
     def train(self, mode: bool = True) -> "MaskHandNetwork":
-        """As of every module, but the tokenizer always stays in evaluation mode."""
+        """Set the mode; the tokenizer always stays in eval mode."""
         super().train(mode)
         self.tokenizer.eval()
         return self
 
     def load_tokenizer(self, tensors: Mapping[str, Tensor], origin: str) -> None:
-        """Take the tokenizer of a trained VQ-MANO.
+        """Load the tokenizer of a trained VQ-MANO.
 
         Raises:
             CheckpointMismatchError: it has other sizes.
@@ -105,7 +105,7 @@ class MaskHandNetwork(nn.Module):
         load_strictly(self.tokenizer, tokenizer_state(tensors), origin)
 
     def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
-        """Start from ViT weights under timm's names.
+        """Load ViT weights by timm's parameter names.
 
         Raises:
             CheckpointMismatchError: they belong to another architecture.
@@ -120,14 +120,14 @@ class MaskHandNetwork(nn.Module):
         confidence: Float[Tensor, "batch 21"] | None = None,
         shown: Bool[Tensor, " batch"] | None = None,
     ) -> EncodedImages:
-        """Everything that does not change between passes and hypotheses.
+        """Compute what all passes and hypotheses share.
 
         Args:
             images: normalised, of the input size.
             intrinsics: camera of `images`.
-            points: 2D keypoints, -1 to 1 over the image; None: none were found.
+            points: 2D keypoints, -1 to 1 over the image; None: not detected.
             confidence: of `points`, 0 to 1.
-            shown: of which hands the transformer may see the image; None: of all.
+            shown: hands whose image the transformer may see; None: all.
         """
         patches = self.backbone(images).patches
         features = patches if shown is None else patches * shown[:, None, None]
@@ -146,10 +146,10 @@ class MaskHandNetwork(nn.Module):
         """Tokens for encoded images, each image's hypotheses ranked.
 
         Args:
-            context: of `encode_input`.
-            batch: images.
+            context: from `encode_input`.
+            batch: number of images.
             sampling: None: the configuration's.
-            generator: of the method's device.
+            generator: on the method's device.
         """
         sampling = sampling or self.cfg.sampling
         mean_codes = sampling.temperature == 0 and self.cfg.readout == "expectation"
@@ -169,7 +169,7 @@ class MaskHandNetwork(nn.Module):
         sampling: SamplingConfig | None,
         generator: torch.Generator | None,
     ) -> tuple[SampledTokens, HandEstimate]:
-        """Tokens of `sample` and, one row a hypothesis, their hands."""
+        """Tokens from `sample` and their hands, one row per hypothesis."""
         found = self.sample(encoded.context, batch, sampling, generator)
         codes = found.codes
         if codes is None:
@@ -180,7 +180,7 @@ class MaskHandNetwork(nn.Module):
     def witnesses(
         self, encoded: EncodedImages, batch: int, generator: torch.Generator | None
     ) -> Float[Tensor, "batch witnesses 21 3"]:
-        """Joints of draws of one pass; without a generator the same ones every time."""
+        """Joints of one-pass samples; without a generator always with the same seed."""
         if generator is None:
             generator = torch.Generator(self.joint_tokens.device).manual_seed(0)
         sampling = SamplingConfig(iterations=1, temperature=1, hypotheses=self.cfg.witnesses)
@@ -188,8 +188,8 @@ class MaskHandNetwork(nn.Module):
         return hand.joints.unflatten(0, (batch, -1))
 
     def joint_confidence(self, found: SampledTokens) -> Float[Tensor, "batch hypotheses 21"]:
-        """Of each joint: geometric mean of the probabilities of the tokens that move it, 0 to 1."""
-        # a probability that underflows would be -inf, and that times a weight of 0 is no number
+        """Geometric mean of the probabilities of the tokens that move each joint, 0 to 1."""
+        # clamped, because the logarithm of 0 times a weight of 0 is NaN
         log_probability = found.probabilities.clamp(min=1e-30).log()
         return (log_probability @ self.joint_tokens.mT).exp()
 
@@ -200,12 +200,12 @@ class MaskHandNetwork(nn.Module):
         sampling: SamplingConfig,
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "count 16 3 3"]:
-        """Poses without any image: the features are zeros and no keypoint is found.
+        """Sample poses without an image: features are zero and no keypoint is detected.
 
         Args:
-            count: poses, which replaces the configuration's number of hypotheses.
-            sampling: temperature above 0; MaskHand draws from the 100 likeliest codes.
-            generator: of the method's device.
+            count: number of poses, instead of `sampling.hypotheses`.
+            sampling: temperature above 0; MaskHand samples from the 100 likeliest codes.
+            generator: on the method's device.
         """
         device = self.joint_tokens.device
         features = torch.zeros(1, self.backbone.num_patches, self.backbone.embed_dim, device=device)
@@ -216,7 +216,7 @@ class MaskHandNetwork(nn.Module):
     def place(
         self, codes: Float[Tensor, "rows tokens dim"], encoded: EncodedImages
     ) -> HandEstimate:
-        """The hands that codes decode to, with the shape and the camera of as many images."""
+        """Decode codes to hands, with the shape and the camera of one image per row."""
         betas, camera = encoded.shape_camera
         return place_hand(
             self.tokenizer.decode(codes),

@@ -24,14 +24,14 @@ def skeleton_adjacency() -> Float[Tensor, "joints joints"]:
 
 
 class KeypointGraph(nn.Module):
-    """2D keypoints to one context token a joint, by graph convolutions along the bones.
+    """2D keypoints to one context token per joint, by graph convolutions along the bones.
 
     MaskHand (arXiv 2412.13393), section 3: a GCN makes the 2D-pose context from detected
-    keypoints. Its depth and width are not printed.
+    keypoints. Its depth and width are not published.
 
-    Deviation: paper does not say what happens to undetected joints; we blend a joint's own
-    features with a learned "missing" vector by its confidence, so that a joint of confidence 0
-    contributes nothing of its coordinates (they may be NaN) and every joint changes smoothly.
+    Deviation: the paper does not treat undetected joints; we blend a joint's features with a
+    learned "missing" vector by its confidence, so that coordinates of confidence 0 have no effect
+    (they may be NaN) and tokens change smoothly with confidence.
 
     Args:
         width: of the tokens.
@@ -60,7 +60,7 @@ class KeypointGraph(nn.Module):
             keypoints: x, y; the edges of the network's input are -1 and 1. OpenPose's order.
             confidence: 0 (not seen; coordinates are ignored) to 1; values outside are clamped.
         """
-        # NaN times 0 is NaN, in the gradient too: unseen coordinates are replaced, not scaled away.
+        # NaN times 0 is NaN, in the gradient too: unseen coordinates are replaced, not multiplied.
         seen = torch.nan_to_num(confidence).clamp(0, 1)[..., None]
         places = torch.where(seen > 0, keypoints, torch.zeros_like(keypoints))
         features = seen * self.embed(torch.cat([places, seen], dim=-1))
@@ -71,7 +71,7 @@ class KeypointGraph(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels scaled by gates in 0..1 from the mean over the tokens (Hu et al. 2018)."""
+    """Scales channels by gates in 0..1, computed from the mean over tokens (Hu et al. 2018)."""
 
     def __init__(self, width: int, reduction: int = 4) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class SqueezeExcitation(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "batch tokens width"]
     ) -> Float[Tensor, "batch tokens width"]:
-        """The tokens, every channel scaled alike in all of them."""
+        """The tokens, each channel scaled by its gate."""
         return tokens * self.gate(tokens.mean(1, keepdim=True))
 
 
@@ -94,13 +94,13 @@ class GraphRefinement(nn.Module):
     is learned mixes them, then Q' = MHA(Norm(Q)) + Conv(Norm(Q)) + Q, and the result is
     SE(Norm(Q')). The convolution is pointwise, so it is a linear layer on each token.
 
-    Deviation: paper leaves the graph step's own formula open; ours is Q + A (W Norm(Q)) with a
-    free matrix A that starts as the identity. The squeeze-excitation has no residual around it, as
-    the equation reads.
+    Deviation: the paper gives no formula of the graph step; ours is Q + A (W Norm(Q)) with a free
+    matrix A that starts as the identity. As in the equation, the squeeze-excitation has no
+    residual.
 
     Args:
         width: of the tokens.
-        num_tokens: nodes of the graph: every sequence has this length.
+        num_tokens: nodes of the graph, the length of every sequence.
         num_heads: attention heads.
         dropout: on attention weights and on each branch.
     """

@@ -1,11 +1,11 @@
-"""VQ-MANO's networks: from the rotations of 16 joints to a row of latents, and back.
+"""VQ-MANO's networks: from the rotations of 16 joints to a sequence of latents, and back.
 
 MaskHand (arXiv 2412.13393), section 3.1 and supplement: ResBlocks and 1D convolutions, a sequence
-of tokens for a MANO pose. Its layout is not printed; this is the one of TokenHMR (Dwivedi et al.
-2024), which on MANO's 16 joints gives just the paper's 16, 32, 64 and 128 tokens.
+of tokens for a MANO pose. Its layout is not published; this is the one of TokenHMR (Dwivedi et al.
+2024), which on MANO's 16 joints gives exactly the paper's 16, 32, 64 and 128 tokens.
 
-How weights start is not printed; here with He et al.'s spread and with residual blocks that do
-nothing, which halves the error of a short run against torch's default.
+Nor is the initialisation; ours is He et al.'s, with residual blocks that start as the identity,
+which halves the error of a short run compared with torch's default.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from hand_pipeline.methods.maskhand.codebook import Codebook, Quantized, code_li
 from hand_pipeline.methods.maskhand.config import PoseTokenizerConfig
 
 _JOINTS, _SIX = 16, 6
-_DILATION_GROWTH = 3  # from block to block; TokenHMR's
+_DILATION_GROWTH = 3  # factor from block to block, as in TokenHMR
 
 
 class ResidualBlock1d(nn.Module):
@@ -37,15 +37,15 @@ class ResidualBlock1d(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch width length"]
     ) -> Float[Tensor, "batch width length"]:
-        """Same shape."""
+        """The input plus the block's residual, in the same shape."""
         return x + self.narrow(F.relu(self.wide(F.relu(x))))
 
 
 class PoseEncoder(nn.Module):
-    """Rotations to latents: stretched to twice the tokens, then halved by a strided convolution.
+    """Rotations to latents: upsampled to twice the tokens, then halved by a strided convolution.
 
-    Deviation: the paper takes MANO's 48 axis-angle numbers; we take the 6D form of each rotation,
-    as TokenHMR does, because it does not jump at half a turn.
+    Deviation: the paper takes MANO's 48 axis-angle values; we take the 6D form of each rotation, as
+    TokenHMR does, because it has no discontinuity at half a turn.
     """
 
     def __init__(self, cfg: PoseTokenizerConfig) -> None:
@@ -71,10 +71,10 @@ class PoseEncoder(nn.Module):
 
 
 class PoseDecoder(nn.Module):
-    """Codes to rotations: brought down to 16 joints in even steps, made orthonormal at the end.
+    """Codes to rotations: resampled to 16 joints in even steps, made orthonormal at the end.
 
-    The last layer adds to the flat hand and runs in float32 (in bfloat16 its rounding alone would
-    be a tenth of a degree a joint).
+    The last layer adds to the flat hand and runs in float32 (in bfloat16 its rounding would already
+    be a tenth of a degree per joint).
     """
 
     flat: Float[Tensor, "6"]
@@ -107,9 +107,9 @@ class PoseTokenizer(nn.Module):
     """Encoder, codebook and decoder: poses to ids and back.
 
     Attributes:
-        num_tokens: of a pose.
+        num_tokens: per pose.
         num_codes: values a token can have.
-        likeness: `codebook.code_likeness` of the codes as they were loaded last.
+        likeness: `codebook.code_likeness` of the codes when they were last loaded.
     """
 
     likeness: Float[Tensor, "codes codes"]
@@ -125,7 +125,7 @@ class PoseTokenizer(nn.Module):
         self.register_load_state_dict_post_hook(_measure_likeness)
 
     def quantize(self, mano_pose: Float[Tensor, "batch 16 3 3"]) -> Quantized:
-        """Codes of full poses, with a gradient; in training the codebook moves, too."""
+        """Codes of full poses, with a gradient; in training mode also updates the codebook."""
         return self.codebook(self.encoder(mano_pose))
 
     @torch.no_grad()
@@ -135,10 +135,7 @@ class PoseTokenizer(nn.Module):
         return self.codebook.nearest(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
 
     def decode(self, codes: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch 16 3 3"]:
-        """Rotations from codes, or from any mean of codes (softmax @ `codebook.embeddings`).
-
-        Differentiable in the codes.
-        """
+        """Rotations from codes, or means of codes (softmax @ `codebook.embeddings`)."""
         return self.decoder(codes)
 
     def detokenize(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 16 3 3"]:
@@ -152,7 +149,7 @@ def _measure_likeness(tokenizer: nn.Module, _: object) -> None:
 
 
 def tokenizer_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The `PoseTokenizer` among the tensors of a method that has one as `tokenizer`."""
+    """State of the `PoseTokenizer` that a method with these tensors has as `tokenizer`."""
     prefix = "tokenizer."
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
@@ -163,12 +160,12 @@ def sizes_of(
     """Sizes of a trained tokenizer.
 
     Args:
-        config: what its checkpoint says it was built with.
+        config: its configuration in the checkpoint.
         wanted: the sizes it must have; None: any.
-        origin: what to call it in a message.
+        origin: name of its source for error messages.
 
     Raises:
-        ValueError: it has other sizes than those wanted.
+        ValueError: it does not have the wanted sizes.
     """
     fields = PoseTokenizerConfig.model_fields
     found = PoseTokenizerConfig(**{name: config[name] for name in fields})
@@ -177,20 +174,20 @@ def sizes_of(
         differ = [f"{n} {theirs[n]}, wanted {ours[n]}" for n in fields if theirs[n] != ours[n]]
         raise ValueError(
             f"{origin} is a tokenizer of another size ({'; '.join(differ)}): train one with the "
-            "sizes wanted, or ask for none to take it as it is"
+            "wanted sizes, or set `tokenizer` to null to use it as it is"
         )
     return found
 
 
 def joint_tokens(num_tokens: int) -> Float[Tensor, "21 tokens"]:
-    """Weights, summing to 1, of the tokens that say where each joint is.
+    """Weights, summing to 1, of the tokens that determine each joint's position.
 
-    Tokens lie along the row of MANO's 16 rotations (the tokenizer only stretches it), and a joint
-    is moved by the rotations between it and the wrist. The wrist itself, which none of them moves
-    against the hand, has the tokens of its own rotation.
+    Tokens follow the sequence of MANO's 16 rotations (the tokenizer only resamples it), and a joint
+    is moved by the rotations between it and the wrist. The wrist, which none of them moves, has the
+    tokens of its own rotation.
 
-    Deviation: paper reports no confidence of joints; this one is ours. Neighbouring tokens overlap
-    through the tokenizer's convolutions, so it is no probability, and is to be calibrated.
+    Deviation: the paper reports no confidence of joints; this one is ours. Neighbouring tokens
+    overlap through the tokenizer's convolutions, so it is no probability and needs calibration.
     """
     rotation = torch.arange(num_tokens) * len(MANO_JOINTS) // num_tokens
     weights = torch.zeros(len(OPENPOSE), num_tokens)
@@ -203,7 +200,7 @@ def joint_tokens(num_tokens: int) -> Float[Tensor, "21 tokens"]:
 
 
 def decoder_lengths(num_tokens: int) -> list[int]:
-    """Lengths on the way from the tokens to the 16 joints: 52, 40, 28, 16 for 64 tokens."""
+    """Sequence lengths from the tokens to the 16 joints: 52, 40, 28, 16 for 64 tokens."""
     steps = num_tokens.bit_length() - 3  # 2 for 16 tokens, one more for each doubling
     return [round(num_tokens - (num_tokens - _JOINTS) * n / steps) for n in range(1, steps + 1)]
 

@@ -1,8 +1,8 @@
 """Confidence-guided iterative sampling of pose tokens.
 
 MaskHand (arXiv 2412.13393), section 3; the rule is MaskGIT's (Chang et al. 2022): all tokens start
-masked, each pass draws all masked ones, the surest are kept for good, the others are masked again,
-fewer in every pass by a cosine schedule.
+masked; each pass samples all masked ones, keeps the most confident for good and masks the others
+again, fewer in every pass by a cosine schedule.
 """
 
 import math
@@ -16,26 +16,29 @@ from torch import Tensor
 
 from hand_pipeline.config import Config
 
-_ROUNDING = 1e-6  # cos(pi / 3) is a little above 1/2, and ceil must not see that
+_ROUNDING = 1e-6  # math.cos(math.pi / 3) is a little above 1/2, which ceil would round up
 
 Predictor = Callable[[Tensor, Tensor | None], Tensor]
 """(ids (rows, tokens), positions (rows, chosen) or None) to logits (rows, chosen or all, codes)."""
 
 
 class SamplingConfig(Config):
-    """How tokens are drawn; the defaults are the paper's benchmark: T = 5, the likeliest code."""
+    """How tokens are sampled; defaults as in the paper's benchmark: T = 5, the likeliest code."""
 
     iterations: int = Field(5, ge=1, description="passes T; MaskHand: 5 (1 and 3 in an ablation)")
     temperature: float = Field(
-        0.0, ge=0, description="0: the likeliest code; not printed, MMM's and MoMask's samples: 1"
+        0.0, ge=0, description="0: the likeliest code; not in the paper; MMM, MoMask sample at 1"
     )
     top_k: int | None = Field(
-        None, ge=1, description="draw from so many codes; MaskHand's text: 5 %, unconditional: 100"
+        None, ge=1, description="sample from the K likeliest codes; MaskHand: 5 % (text) or 100"
     )
     top_p: float | None = Field(
-        None, gt=0, le=1, description="draw from the fewest codes of this probability, after top_k"
+        None,
+        gt=0,
+        le=1,
+        description="sample from the likeliest codes of this probability, after top_k",
     )
-    hypotheses: int = Field(1, ge=1, description="hands drawn for each image")
+    hypotheses: int = Field(1, ge=1, description="hands sampled per image")
 
     @model_validator(mode="after")
     def _hypotheses_can_differ(self) -> "SamplingConfig":
@@ -48,13 +51,13 @@ class SamplingConfig(Config):
 
 
 class SampledTokens(NamedTuple):
-    """Hands as tokens, with what the network thinks of them.
+    """Hands as tokens, with the network's probabilities.
 
     Attributes:
         ids: codes, none masked.
-        probabilities: of each code, or of one like it, when it was drawn for the last time, under
-            the network's own distribution (no temperature, no restriction).
-        codes: expectation of the codebook at that time, where it was asked for; else None.
+        probabilities: of each code, or of similar ones together, in the pass that sampled it last,
+            under the network's own distribution (no temperature, no restriction).
+        codes: expectation of the codebook in that pass; None if no codebook was given.
     """
 
     ids: Int64[Tensor, "batch hypotheses tokens"]
@@ -63,20 +66,20 @@ class SampledTokens(NamedTuple):
 
     @property
     def log_probability(self) -> Float[Tensor, "batch hypotheses"]:
-        """Log of the product over a hand's tokens."""
+        """Log of the product of probabilities over a hand's tokens."""
         return self.probabilities.log().sum(-1)
 
     @property
     def confidence(self) -> Float[Tensor, "batch hypotheses"]:
         """Geometric mean over a hand's tokens, 0..1.
 
-        Deviation: the paper's figures show a percentage without its formula; this is the product
-        freed from the number of tokens, so it ranks as the product does.
+        Deviation: the paper's figures show a percentage without a formula; this mean ranks like the
+        product, but does not depend on the number of tokens.
         """
         return self.probabilities.log().mean(-1).exp()
 
     def ranked(self) -> "SampledTokens":
-        """The hypotheses of each image, the surest first."""
+        """The hypotheses of each image, the most confident first."""
         order = self.log_probability.argsort(dim=1, descending=True, stable=True)[..., None]
 
         def sort(values: Tensor) -> Tensor:
@@ -88,12 +91,12 @@ class SampledTokens(NamedTuple):
 
 
 def mask_counts(num_tokens: int, iterations: int) -> list[int]:
-    """Tokens that are masked when each pass starts: ceil(cos(pi t / 2T) L), t = 0 to T - 1.
+    """Number of masked tokens at the start of each pass: ceil(cos(pi t / 2T) L), t = 0 to T - 1.
 
     64 tokens and T = 5 give 64, 61, 52, 38, 20; after the last pass none is masked.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: an argument is below 1.
     """
     if num_tokens < 1 or iterations < 1:
         raise ValueError(
@@ -108,7 +111,7 @@ def expected_codes(
 ) -> Float[Tensor, "*batch dim"]:
     """Mean code under the logits, softmax(logits) x codebook.
 
-    MaskHand's expectation-approximated differential sampling: training's gradient reaches the
+    MaskHand's expectation-approximated differential sampling: in training the gradient reaches the
     logits through it, and at test time it is the estimate of least squared error.
     """
     return logits.softmax(-1).to(codebook.dtype) @ codebook
@@ -124,25 +127,23 @@ def sample_tokens(
     codebook: Float[Tensor, "codes dim"] | None = None,
     likeness: Float[Tensor, "codes codes"] | None = None,
 ) -> SampledTokens:
-    """Draw hands by confidence-guided iterative sampling.
+    """Sample hands by confidence-guided iterative sampling.
 
-    A pass of T draws the masked tokens, and `mask_counts` says how many of them, the least sure,
-    are masked again; kept tokens are never masked nor drawn again. The first pass is the same for
-    all hypotheses of an image, so the network sees each image once there and the draws differ.
-    Nothing in the loop waits for the device.
+    Each of T passes samples the masked tokens; the least confident, as many as `mask_counts` says,
+    are masked again. Kept tokens never change. In the first pass all hypotheses of an image share
+    one evaluation of the network; only their samples differ. Nothing waits for the device.
 
     Args:
         predict: the network with its context, for example
-            `lambda ids, positions: synthesizer(ids, context, positions)`. Rows are one an image in
-            the first pass, then one a hypothesis, those of an image in succession. Put the network
-            in eval mode: dropout is not switched off here.
-        masked: the ids of hands of which no token is known, one an image, on the network's device.
+            `lambda ids, positions: synthesizer(ids, context, positions)`. It gets one row per image
+            in the first pass, later one per hypothesis, grouped by image. Put the network in eval
+            mode before: dropout is not switched off here.
+        masked: ids with all tokens masked, one row per image, on the network's device.
         cfg: passes, temperature, restrictions, hypotheses.
-        generator: of that device; None: torch's global one. Not used at temperature 0.
-        codebook: also return expectations under it.
-        likeness: how much one code can stand for another, 0 to 1 (`codebook.code_likeness`): a
-            token is as sure as all codes like it are together. None: each code for itself, as
-            MaskGIT has it.
+        generator: on that device; None: torch's global one. Not used at temperature 0.
+        codebook: if given, also return expectations under it.
+        likeness: similarity of codes, 0 to 1 (`codebook.code_likeness`): the confidence of a token
+            is the total probability of similar codes. None: only of the code, as in MaskGIT.
     """
     ids = masked = masked.repeat_interleave(cfg.hypotheses, dim=0)
     rows, num_tokens = ids.shape
@@ -154,7 +155,7 @@ def sample_tokens(
         if iteration == 0:
             logits, repeats = predict(ids[:: cfg.hypotheses], None), cfg.hypotheses
         else:
-            # of the tokens just drawn the least sure; those kept before are not among them
+            # only tokens of the last pass can be masked again; those kept before stay
             unsure = drawn_probabilities.topk(count, dim=1, largest=False, sorted=False).indices
             positions = positions.gather(1, unsure)
             ids = ids.scatter(1, positions, masked)
@@ -181,10 +182,10 @@ def draw(
     generator: torch.Generator | None = None,
     repeats: int = 1,
 ) -> Int64[Tensor, "rows_times_repeats chosen"]:
-    """Codes drawn from logits, `repeats` independent ones for each row, in succession.
+    """Sample codes from logits, `repeats` successive independent rows for each row.
 
-    At temperature 0 the likeliest code. Otherwise by the inverse of the cumulative distribution:
-    one uniform number a token, so that hundreds of hypotheses share one distribution.
+    At temperature 0 the likeliest code. Otherwise by inverting the cumulative distribution with a
+    uniform number per token, so that hundreds of hypotheses share one distribution.
     """
     if cfg.temperature == 0:
         return logits.argmax(-1).repeat_interleave(repeats, dim=0)
@@ -215,7 +216,7 @@ def _probability_of(
     logits: Float[Tensor, "rows chosen codes"],
     likeness: Float[Tensor, "codes codes"] | None,
 ) -> Float[Tensor, "rows_times_repeats chosen"]:
-    """Softmax probability of each id or of those like it, before temperature and restrictions."""
+    """Softmax probability of each id or of similar ones, before temperature and restrictions."""
     rows, chosen = logits.shape[:2]
     index = ids.unflatten(0, (rows, -1)).transpose(1, 2)  # rows, chosen, repeats
     if likeness is not None:

@@ -11,16 +11,16 @@ from hand_pipeline.methods.maskhand.config import ShapeCameraHeadConfig
 
 BETAS_WIDTH = 10
 MEAN_CAMERA = (0.75, 0.0, 0.0)
-"""What the residual starts from: scale in units of `crop_camera.SCALE_UNIT` half crops a metre, and
-place in the crop, -1 to 1; our choice: a hand of 16 cm fills 60 % of its crop."""
+"""Camera to which the head's output is added: scale in units of `crop_camera.SCALE_UNIT` half crops
+per metre, and position in the crop, -1 to 1; our choice: a hand of 16 cm fills 60 % of its crop."""
 
 
 class ShapeAndCamera(NamedTuple):
-    """What the head regresses.
+    """Output of the head.
 
     Attributes:
         betas: shape coefficients.
-        camera: weak-perspective scale and place, in the units of `MEAN_CAMERA`.
+        camera: weak-perspective scale and position, in the units of `MEAN_CAMERA`.
     """
 
     betas: Float[Tensor, "batch 10"]
@@ -28,13 +28,13 @@ class ShapeAndCamera(NamedTuple):
 
 
 class ShapeCameraHead(nn.Module):
-    """One query reads the patch tokens; linear layers turn it into steps from the mean.
+    """One query attends to the patch tokens; a linear layer turns it into an offset from the mean.
 
     MaskHand (arXiv 2412.13393), section 3 ("x-Attention head"); the wrist's rotation is among the
-    pose tokens, so only shape and camera are left to it.
+    pose tokens, so the head regresses only shape and camera.
 
-    Deviation: HaMeR feeds one zero through a linear layer and adds a position, which is one learned
-    vector; its self-attention over that single token is a linear map and is left out.
+    Deviation: HaMeR's query is a zero through a linear layer plus a position embedding, which is
+    one learned vector; its self-attention over that single token is linear and is left out.
 
     Args:
         cfg: architecture.
@@ -63,7 +63,7 @@ class ShapeCameraHead(nn.Module):
         self.register_buffer("mean", mean)
 
     def forward(self, patches: Float[Tensor, "batch patches embed"]) -> ShapeAndCamera:
-        """Shape and camera of the hand in each image, in float32 at least."""
+        """Shape and camera of the hand in each image, at least in float32."""
         token = self.query.expand(len(patches), 1, -1)
         attentions = cast("list[Attention]", self.attentions)
         for norm_cross, attention, norm_feedforward, feedforward in zip(

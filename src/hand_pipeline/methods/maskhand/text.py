@@ -1,14 +1,14 @@
-"""MaskHand from text: the tokens of a hand's pose, filled in by reading a word.
+"""MaskHand from text: a hand's pose as masked tokens, which a transformer predicts from a text.
 
 MaskHand (arXiv 2412.13393), text-to-mesh: the masked transformer of MaskHand with the CLIP feature
-of an ASL letter in place of the image, over the tokens of the frozen VQ-MANO; hands are drawn from
+of an ASL letter instead of the image, over the tokens of the frozen VQ-MANO; hands are sampled from
 the 5 % likeliest codes. The loss is the masked tokens' negative log likelihood, as for images, and
 optionally L1 of the hand that the expectation softmax(logits) x codebook decodes to.
 
-Deviation: paper prints no sizes, weights or schedule of this experiment; the fields of
+Deviation: the paper gives no sizes, weights or schedule of this experiment; the fields of
 `TextMaskHandConfig` say where each comes from.
-Deviation: one feature has no places to sample, so cross-attention is plain; and 2D keypoints, which
-a text has none of, are left out of the graph.
+Deviation: one feature has no positions to sample, so cross-attention is plain; the graph has no 2D
+keypoints, because a text has none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,28 +32,27 @@ from hand_pipeline.methods.maskhand.token_masking import random_mask
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.method import Method, parameter_groups
 
-_ROWS = 512  # hands drawn at once: with 2048 codes 250 MB of logits
+_ROWS = 512  # hands sampled at once: with 2048 codes 250 MB of logits
 
 
 class UnknownPromptError(ValueError):
-    """A prompt that the model has not learnt; the message names those it has."""
+    """The model has not learnt a prompt; the message lists those it has."""
 
 
 class TextMaskHand(Method):
     """Masked transformer over pose tokens with a text as its context, and the frozen tokenizer.
 
     Args:
-        cfg: architecture, texts, masking, losses, sampling; `prompts` and `tokenizer` must be given
-            here.
+        cfg: architecture, texts, masking, losses, sampling; `prompts` and `tokenizer` must be set.
 
     Raises:
-        ValueError: no prompts, no tokenizer sizes, or prompts that differ in their case alone.
+        ValueError: no prompts, no tokenizer sizes, or prompts that differ only by case.
     """
 
     name = "maskhand_text"
     mano: ManoHand
     features: Float[Tensor, "prompts width"]
-    """Of the prompts, as the encoder gives them: zeros until `set_features`."""
+    """The text encoder's features of the prompts; zeros until `set_features`."""
 
     def __init__(self, cfg: TextMaskHandConfig) -> None:
         super().__init__()
@@ -80,20 +79,20 @@ class TextMaskHand(Method):
 
     @property
     def sampling(self) -> SamplingConfig:
-        """How the paper draws hands for a text."""
+        """How the paper samples hands for a text."""
         top_k = max(1, int(self.cfg.top_share * self.tokenizer.num_codes))
         return SamplingConfig(
             iterations=self.cfg.iterations, temperature=self.cfg.temperature, top_k=top_k
         )
 
     def train(self, mode: bool = True) -> "TextMaskHand":
-        """As of every module, but the tokenizer always stays in evaluation mode."""
+        """Set the mode; the tokenizer always stays in eval mode."""
         super().train(mode)
         self.tokenizer.eval()
         return self
 
     def load_tokenizer(self, tensors: Mapping[str, Tensor], origin: str) -> None:
-        """Take the tokenizer of a trained VQ-MANO (or MaskHand).
+        """Load the tokenizer of a trained VQ-MANO (or MaskHand).
 
         Raises:
             CheckpointMismatchError: it has other sizes.
@@ -101,10 +100,10 @@ class TextMaskHand(Method):
         load_strictly(self.tokenizer, tokenizer_state(tensors), origin)
 
     def set_features(self, features: Float[Tensor, "prompts width"]) -> None:
-        """Keep the encoder's features of the prompts; they stay in the checkpoint.
+        """Store the encoder's features of the prompts; checkpoints include them.
 
         Raises:
-            ValueError: other numbers of prompts or of features than configured.
+            ValueError: the shape does not fit the configured prompts and `feature_width`.
         """
         if features.shape != self.features.shape:
             raise ValueError(
@@ -114,7 +113,7 @@ class TextMaskHand(Method):
         self.features.copy_(features)
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Negative log likelihood of masked and of wrong tokens; terms of the expected hand.
+        """Negative log likelihood of masked and corrupted tokens; terms of the expected hand.
 
         Raises:
             TypeError: a batch without prompts.
@@ -122,8 +121,9 @@ class TextMaskHand(Method):
         if not isinstance(batch, PromptedPoseBatch):
             raise TypeError(f"TextMaskHand needs a PromptedPoseBatch, got {type(batch).__name__}")
         device = batch.mano_pose.device
-        told = torch.rand(len(batch), device=device) >= self.cfg.condition_dropout
-        context = self.synthesizer.encode_context(self._tokens(self.features[batch.prompts], told))
+        with_text = torch.rand(len(batch), device=device) >= self.cfg.condition_dropout
+        tokens = self._tokens(self.features[batch.prompts], with_text)
+        context = self.synthesizer.encode_context(tokens)
         targets = self.tokenizer.tokenize(batch.mano_pose)
         hidden = random_mask(torch.rand(len(batch), device=device), self.tokenizer.num_tokens)
         ids, asked = self._masked(targets, hidden)
@@ -137,24 +137,24 @@ class TextMaskHand(Method):
             codes = torch.where(
                 asked[..., None], expected_codes(logits, codebook), codebook[targets]
             )
-            terms |= self._hand_terms(self.tokenizer.decode(codes), batch.mano_pose, told)
+            terms |= self._hand_terms(self.tokenizer.decode(codes), batch.mano_pose, with_text)
         return {name: terms[name] for name in self.loss_weights}
 
     def monitors(self) -> dict[str, Tensor]:
-        """Share of the asked tokens that are right, in the last batch."""
+        """Accuracy of the tokens to predict, in the last batch."""
         return self._monitors
 
     def numbers_of(self, prompts: Sequence[str]) -> list[int]:
-        """Rows of known prompts; case does not count.
+        """Rows of known prompts, ignoring case.
 
         Raises:
-            UnknownPromptError: a prompt it has not learnt.
+            UnknownPromptError: the model has not learnt a prompt.
         """
         unknown = [text for text in prompts if text.strip().casefold() not in self._numbers]
         if unknown:
             raise UnknownPromptError(
                 f"not learnt: {', '.join(map(repr, unknown))}; known prompts: "
-                f"{', '.join(self.cfg.prompts)}. Give one of these, or ask for the closest"
+                f"{', '.join(self.cfg.prompts)}. Give one of these, or use the closest (--closest)"
             )
         return [self._numbers[text.strip().casefold()] for text in prompts]
 
@@ -172,27 +172,27 @@ class TextMaskHand(Method):
         sampling: SamplingConfig | None = None,
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "hands 16 3 3"]:
-        """Draw poses; call in eval mode.
+        """Sample poses; call in eval mode.
 
         Args:
-            text: known prompts, or features of any text by the same encoder; None: without text.
-            per_prompt: hands of each, which replaces the number of hypotheses.
-            sampling: None: the configuration's, from its share of the codes.
-            generator: of the method's device.
+            text: known prompts, or features of any text by the same encoder; None: unconditional.
+            per_prompt: hands per prompt, instead of `sampling.hypotheses`.
+            sampling: None: the property `sampling`.
+            generator: on the method's device.
 
         Returns:
-            Full poses, those of a prompt in succession.
+            Full poses, grouped by prompt.
 
         Raises:
-            UnknownPromptError: a prompt it has not learnt.
+            UnknownPromptError: the model has not learnt a prompt.
         """
         device = self.features.device
         if text is None:
-            features, told = torch.zeros_like(self.features[:1]), torch.tensor([False])
+            features, with_text = torch.zeros_like(self.features[:1]), torch.tensor([False])
         else:
             rows = text if isinstance(text, Tensor) else self.features[self.numbers_of(text)]
-            features, told = rows.to(device), torch.ones(len(rows), dtype=torch.bool)
-        tokens = self._tokens(features, told.to(device))
+            features, with_text = rows.to(device), torch.ones(len(rows), dtype=torch.bool)
+        tokens = self._tokens(features, with_text.to(device))
         drawn = []
         for part in tokens.split(max(1, _ROWS // per_prompt)):
             pieces = [
@@ -203,7 +203,7 @@ class TextMaskHand(Method):
         return torch.cat(drawn)
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """The transformer, split by weight decay, and the stand-in for a text."""
+        """Parameter groups of the transformer, and of `no_text` without weight decay."""
         text = {"params": [self.no_text], "weight_decay": 0.0}
         return [*parameter_groups([([self.synthesizer], 1.0)]), text]
 
@@ -225,39 +225,40 @@ class TextMaskHand(Method):
         return self.tokenizer.detokenize(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])
 
     def _tokens(
-        self, features: Float[Tensor, "batch width"], told: Bool[Tensor, " batch"]
+        self, features: Float[Tensor, "batch width"], with_text: Bool[Tensor, " batch"]
     ) -> Float[Tensor, "batch 1 width"]:
-        """Features as context tokens: the prompts' mean taken away, brought to a size of 1.
+        """Features as context tokens: centred by the prompts' mean and scaled to size 1.
 
-        CLIP's features of single letters share most of their length; what tells them apart is
-        what is left.
+        CLIP's features of single letters are nearly equal; centring leaves their differences.
         """
         known = self.features
         centred = (features - known.mean(0)) / known.std(0, correction=0).norm().clamp(min=1e-6)
         tokens = centred * known.shape[1] ** 0.5
-        return torch.where(told[:, None], tokens, self.no_text)[:, None]
+        return torch.where(with_text[:, None], tokens, self.no_text)[:, None]
 
     def _masked(
         self, targets: Int64[Tensor, "batch tokens"], hidden: Bool[Tensor, "batch tokens"]
     ) -> tuple[Int64[Tensor, "batch tokens"], Bool[Tensor, "batch tokens"]]:
-        """What the network sees, and which tokens it is asked for: hidden and wrong ones."""
+        """The network's input, and which tokens it must predict: hidden and corrupted ones."""
         wrong = ~hidden & (torch.rand(targets.shape, device=targets.device) < self.cfg.corruption)
         random = torch.randint_like(targets, self.tokenizer.num_codes)
         ids = torch.where(hidden, self.synthesizer.mask_id, torch.where(wrong, random, targets))
         return ids, hidden | wrong
 
-    def _hand_terms(self, pose: Tensor, truth: Tensor, told: Tensor) -> dict[str, Tensor]:
-        """Of hands whose text was seen: what is expected without one is no hand."""
+    def _hand_terms(self, pose: Tensor, truth: Tensor, with_text: Tensor) -> dict[str, Tensor]:
+        """Terms of hands with a text: without one, the expectation is no plausible hand."""
         betas = pose.new_zeros(len(pose), 10)
         hand, true_hand = self.mano(pose, betas), self.mano(truth, betas)
         wrist, true_wrist = hand.joints[:, 0], true_hand.joints[:, 0]
         return {
-            "pose": pose_l1_loss(pose, truth, told),
-            "vertices": vertex_loss(hand.vertices, true_hand.vertices, told, wrist, true_wrist),
+            "pose": pose_l1_loss(pose, truth, with_text),
+            "vertices": vertex_loss(
+                hand.vertices, true_hand.vertices, with_text, wrist, true_wrist
+            ),
         }
 
 
 def _pieces(count: int) -> list[int]:
-    """`count` in parts of at most `_ROWS`."""
+    """Split `count` into parts of at most `_ROWS`."""
     whole, rest = divmod(count, _ROWS)
     return [_ROWS] * whole + ([rest] if rest else [])

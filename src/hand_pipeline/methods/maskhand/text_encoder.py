@@ -1,6 +1,6 @@
-"""Text as one vector: CLIP's, or one made of the spelling where CLIP's weights are not at hand.
+"""Text encoders: CLIP's, or one based on spelling if CLIP's weights are not available.
 
-MaskHand (arXiv 2412.13393), text-to-mesh: the CLIP feature of a word stands in for the image.
+MaskHand (arXiv 2412.13393), text-to-mesh: the CLIP feature of a word replaces the image.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ logger = logging.getLogger(__name__)
 
 
 class TextEncoderError(RuntimeError):
-    """CLIP was asked for and cannot be had; the message says what to do."""
+    """CLIP is not available; the message says what to do."""
 
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """Prompts in, features out.
+    """Maps prompts to features.
 
     Attributes:
-        name: which encoder it is.
+        name: of the encoder.
         width: of its features.
     """
 
@@ -49,12 +49,12 @@ class TextEncoder(Protocol):
 class HashedTextEncoder:
     """Features of the spelling: no weights, no download, the same on every machine.
 
-    Each run of 1 to 3 characters of the prompt (in lower case, with a mark at either end) has a
-    row of 512 signs, the bits of its BLAKE2b digest; a prompt is their sum, brought to length 1: a
-    fixed random projection of its n-gram counts. Prompts that share letters are near each other,
-    meanings are not known: "fist" is no nearer to "A" than "palm" is.
+    Each n-gram of 1 to 3 characters of the prompt (in lower case, with a mark at either end) has
+    512 signs, the bits of its BLAKE2b digest; a prompt's feature is their sum, normalised: a fixed
+    random projection of its n-gram counts. Prompts that share letters are near each other; meaning
+    has no effect: "fist" is no nearer to "A" than "palm" is.
 
-    Deviation: paper has CLIP; this one is for machines without its weights.
+    Deviation: the paper uses CLIP; this is for machines without its weights.
     """
 
     name: Literal["clip", "hashed"] = "hashed"
@@ -64,7 +64,7 @@ class HashedTextEncoder:
         """See `TextEncoder`.
 
         Raises:
-            ValueError: a prompt without any character.
+            ValueError: a prompt is empty.
         """
         _check(prompts)
         rows = [sum(map(_signs, _ngrams(prompt))) for prompt in prompts]
@@ -76,10 +76,10 @@ class ClipTextEncoder:
 
     Args:
         model: folder or name on the hub.
-        download: whether the hub may be asked; otherwise only what is on this machine.
+        download: whether to download missing weights.
 
     Raises:
-        TextEncoderError: transformers is not installed, or the weights are not there.
+        TextEncoderError: transformers is not installed, or the weights are missing.
     """
 
     name: Literal["clip", "hashed"] = "clip"
@@ -113,7 +113,7 @@ class ClipTextEncoder:
         """See `TextEncoder`.
 
         Raises:
-            ValueError: a prompt without any character.
+            ValueError: a prompt is empty.
         """
         _check(prompts)
         tokens = self.tokenizer(list(prompts), padding=True, truncation=True, return_tensors="pt")
@@ -122,10 +122,10 @@ class ClipTextEncoder:
 
 
 def build_text_encoder(cfg: TextEncoderConfig) -> TextEncoder:
-    """The encoder of a configuration; where it had to fall back, a warning says so.
+    """The encoder of a configuration; logs a warning if `auto` falls back to `hashed`.
 
     Raises:
-        TextEncoderError: CLIP was asked for by name and cannot be had.
+        TextEncoderError: the encoder is `clip` and is not available.
     """
     if cfg.encoder == "hashed":
         return HashedTextEncoder()
@@ -135,7 +135,7 @@ def build_text_encoder(cfg: TextEncoderConfig) -> TextEncoder:
         if cfg.encoder == "clip":
             raise
         logger.warning(
-            "text encoder: FALLBACK to 'hashed', which knows spelling and no meaning: %s", error
+            "text encoder: FALLBACK to 'hashed', which knows spelling but no meaning: %s", error
         )
         return HashedTextEncoder()
 

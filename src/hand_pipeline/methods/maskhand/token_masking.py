@@ -1,7 +1,7 @@
-"""What of a hand's pose tokens the masked transformer sees in training, and what it is asked for.
+"""Masking and corruption of pose tokens in training.
 
 MaskHand (arXiv 2412.13393), section 3: ceil(cos(pi tau / 2) L) of the L tokens are hidden. Some of
-the visible ones are wrong, so that passes of sampling bear the mistakes of earlier ones.
+the visible ones are corrupted, so that sampling passes tolerate mistakes of earlier ones.
 """
 
 import math
@@ -16,11 +16,11 @@ from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer
 
 
 class MaskedTokens(NamedTuple):
-    """Tokens as the network sees them.
+    """Input tokens of the network.
 
     Attributes:
         ids: codes, and the mask's id where hidden.
-        asked: which the network must name: those hidden and those that are wrong.
+        asked: tokens to predict: the hidden and the corrupted ones.
     """
 
     ids: Int64[Tensor, "batch tokens"]
@@ -42,9 +42,9 @@ def random_mask(
     """Training masks, True where hidden: ceil(cos(pi tau / 2) L) random tokens, at least one.
 
     Args:
-        tau: 0 (all hidden) to 1; MaskHand draws it from U(0, 1), its ablation from parts of that.
+        tau: 0 (all hidden) to 1; MaskHand: U(0, 1), in an ablation parts of that range.
         num_tokens: L.
-        generator: of the device of `tau`; None: torch's global one.
+        generator: on the device of `tau`; None: torch's global one.
     """
     noise = torch.rand(len(tau), num_tokens, device=tau.device, generator=generator)
     rank = noise.argsort(1).argsort(1)
@@ -55,10 +55,10 @@ def random_mask(
 def tokens_nearby(
     tokenizer: PoseTokenizer, mano_pose: Float[Tensor, "batch 16 3 3"], spread: float
 ) -> Int64[Tensor, "batch tokens"]:
-    """Tokens of a pose whose joints are turned at random, as an earlier pass errs.
+    """Tokens of a pose with randomly rotated joints, like the mistakes of an earlier pass.
 
     Args:
-        tokenizer: the frozen one.
+        tokenizer: the frozen tokenizer.
         mano_pose: full pose, rotation matrices.
         spread: radians; each hand's standard deviation is uniform in 0 to this.
     """
@@ -74,14 +74,14 @@ def hide_tokens(
     corruption: float,
     mask_id: int,
 ) -> MaskedTokens:
-    """Hide tokens and put random codes in place of some of the others.
+    """Hide tokens and replace some of the others by random codes.
 
     Args:
         targets: the true tokens.
-        visible: what is seen where nothing is hidden: the targets, or `tokens_nearby`.
-        hidden: of `random_mask`.
+        visible: tokens to show where they are not hidden: the targets, or `tokens_nearby`.
+        hidden: from `random_mask`.
         corruption: share of the visible tokens that become random codes.
-        mask_id: stands for [MASK]; the codes are the numbers below it.
+        mask_id: id of [MASK]; the codes are the integers below it.
     """
     corrupt = torch.rand(targets.shape, device=targets.device) < corruption
     random = torch.randint_like(targets, mask_id)

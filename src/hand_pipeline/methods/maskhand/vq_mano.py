@@ -1,4 +1,4 @@
-"""VQ-MANO: a hand pose as a row of discrete tokens.
+"""VQ-MANO: a hand pose as a sequence of discrete tokens.
 
 MaskHand (arXiv 2412.13393), section 3.1: an encoder maps MANO's pose to latents, each takes the
 nearest of 2048 codes of width 256, and a decoder maps the codes back;
@@ -6,8 +6,8 @@ L_vq = L_recon + weight_commitment |z - sg[c]|, L_recon = L1 on pose, vertices a
 posed by MANO with the labelled shape. The second stage masks and predicts these tokens, with this
 method frozen.
 
-Deviation: the weights of L_vq, the learning rate and the layers' widths could not be found in
-print; the defaults of `VqManoConfig` say where each comes from.
+Deviation: the weights of L_vq, the learning rate and the layers' widths are not published; the
+fields of `VqManoConfig` say where each comes from.
 Deviation: the term of the codebook, |sg[z] - c|, is left out: codes are moving averages of their
 latents (`methods.maskhand.codebook`) and have no gradient.
 """
@@ -51,10 +51,10 @@ class VqMano(Method):
         self._monitors: dict[str, Tensor] = {}
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """The terms of L_vq; in training the codebook moves, too.
+        """The terms of L_vq; in training mode also updates the codebook.
 
         Raises:
-            TypeError: a batch that holds no poses.
+            TypeError: the batch holds no poses.
         """
         if not isinstance(batch, PoseBatch):
             raise TypeError(f"VQ-MANO needs a PoseBatch, got {type(batch).__name__}")
@@ -78,11 +78,11 @@ class VqMano(Method):
         }
 
     def monitors(self) -> dict[str, Tensor]:
-        """Use of the codes in the last batch, and its error in millimetres."""
+        """Use of the codes and mean vertex error (mm) in the last batch."""
         return self._monitors
 
     def _turned(self, pose: Tensor) -> Float[Tensor, "batch 16 3 3"]:
-        """Poses with the wrist turned by a random rotation, for the configured share of them."""
+        """Rotate the wrists of the configured share of poses at random."""
         count = len(pose)
         wrist = random_rotation(count, pose.device) @ pose[:, 0]
         chosen = torch.rand(count, device=pose.device) < self.cfg.rotation_augmentation

@@ -1,1 +1,1 @@
-"""PeCLR: contrastive pretraining whose latents turn with the view."""
+"""PeCLR: contrastive pretraining whose latents are equivariant to the view."""

@@ -1,4 +1,4 @@
-"""Contrastive losses: two views of one photo are alike, views of other photos are not."""
+"""Contrastive loss: pull two views of a photo together, push views of other photos apart."""
 
 import torch
 from jaxtyping import Float
@@ -14,11 +14,11 @@ def nt_xent_loss(
     """Normalised temperature-scaled cross entropy (SimCLR eq. 1; PeCLR eq. 1).
 
     With unit latents z of all 2 N views and j the other view of i's photo, the mean over i of
-    -log exp(z_i . z_j / T) / sum over k != i of exp(z_i . z_k / T). Latents that tell nothing
-    apart cost log(2 N - 1).
+    -log exp(z_i . z_j / T) / sum over k != i of exp(z_i . z_k / T). If all latents are equal it is
+    log(2 N - 1).
 
-    In float32 whatever autocast says. Where several devices train, each has the negatives of its
-    own share of the batch, as PeCLR's accumulated batches do.
+    In float32, also under autocast. With several devices, each uses the negatives of its own share
+    of the batch, as PeCLR's accumulated batches do.
 
     Args:
         first: of the first views, any length.
@@ -33,7 +33,7 @@ def nt_xent_loss(
 def pair_cosines(
     first: Float[Tensor, "batch latent"], second: Float[Tensor, "batch latent"]
 ) -> Float[Tensor, "views views"]:
-    """Cosine of each view with each other one, first views first; -infinity with itself."""
+    """Cosines of all pairs of views, first views first; -infinity of a view with itself."""
     unit = F.normalize(torch.cat([first, second]).float(), dim=-1)
     itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
     return (unit @ unit.T).masked_fill(itself, -torch.inf)

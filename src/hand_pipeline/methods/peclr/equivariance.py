@@ -1,4 +1,4 @@
-"""Equivariance in latent space: undo on a latent vector what was done to its picture (PeCLR)."""
+"""Equivariance in latent space (PeCLR): undo an image's transform on its latent vector."""
 
 import torch
 from jaxtyping import Float
@@ -14,24 +14,23 @@ def undo_view(
     rotation: bool = True,
     translation: bool = True,
 ) -> Float[Tensor, "batch latent"]:
-    """The inverse of a view's translation and rotation, on the points its latent vector holds.
+    """Undo a view's translation and rotation on the points that its latent vector holds.
 
     PeCLR (Spurr et al. 2021, eq. 2 and 3): a unit-length latent is read as `latent / 2` points;
     the view's shift, as a share of its side, is scaled by the range of the points on each axis and
-    subtracted; the points are turned back about their mean; and the vector has unit length again.
-    Range and mean carry no gradient. Scale is not undone: the unit length takes it away.
+    subtracted; the points are rotated back about their mean; the vector is normalised again. Range
+    and mean have no gradient. Scale is not undone, because normalisation removes it.
 
-    Deviation: PeCLR turns and shifts crops that stand on labelled joints; we take both from the
-    matrix that made the view: the angle of the photo's x axis in it, and where the photo's centre
-    has come to lie.
+    Deviation: PeCLR rotates and shifts crops around labelled joints; we take both from the matrix
+    that made the view: the angle of the photo's x axis in it, and the place of the photo's centre.
 
     Args:
         latents: of one view each, x and y alternating.
         matrices: photo pixels to view pixels, without a mirror.
         view_size: height and width, pixels.
         source_size: of the photo, height and width, pixels.
-        rotation: undo it; neither this nor the next is SimCLR.
-        translation: undo it.
+        rotation: undo it.
+        translation: undo it; without both it is SimCLR.
     """
     with torch.autocast(latents.device.type, enabled=False):
         points = F.normalize(latents.float(), dim=-1).unflatten(-1, (-1, 2))
@@ -49,7 +48,7 @@ def undo_view(
 def _shift(
     matrices: Tensor, view_size: tuple[int, int], source_size: tuple[int, int]
 ) -> Float[Tensor, "batch 2"]:
-    """Where the photo's centre lies in the view: from the view's centre, shares of its sides."""
+    """Place of the photo's centre in the view, from the view's centre, as shares of its sides."""
     places = []
     for axis, side in enumerate(reversed(view_size)):
         row = matrices[:, axis]

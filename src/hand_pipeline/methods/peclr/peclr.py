@@ -1,15 +1,15 @@
 """PeCLR: equivariant contrastive learning (Spurr et al. 2021, arXiv 2106.05953).
 
-SimCLR asks two views of a photo to have one latent vector. For poses that is wrong where a view
-was turned or moved, so PeCLR undoes rotation and translation on the latents before it compares
+SimCLR wants two views of a photo to have the same latent vector. For poses that is wrong if a view
+is rotated or shifted, so PeCLR undoes rotation and translation on the latents before it compares
 them: with z~ = t^-1(z) for the view's own t, and cosines over the 2 N views of a batch,
 
     L = mean over i of -log exp(z~_i . z~_j / T) / sum over k != i of exp(z~_i . z~_k / T)   (eq. 1)
 
-Colours are still to be invariant. HandMIM's table compares with it on the same ViT and data.
+It stays invariant to colours. HandMIM's table compares with it on the same ViT and data.
 
 Deviation: PeCLR cuts crops about labelled joints, rotates by up to 45 degrees and has colour
-factors of its own; we take HandMIM's views, because a baseline is to differ in the method alone.
+factors of its own; we take HandMIM's views, so that the baseline differs only in the method.
 Deviation: PeCLR's optimizer is Adam within LARS, weight decay 1e-6, gradients of 16 batches of 128;
 we train every pretraining with the same optimizer and batch.
 """
@@ -35,7 +35,7 @@ from hand_pipeline.training.method import Pretraining
 
 
 class PeclrConfig(Config):
-    """PeCLR's own numbers."""
+    """PeCLR's own options."""
 
     retired: ClassVar[Mapping[str, Any]] = {
         "contrast_weight": 1.0,
@@ -47,7 +47,7 @@ class PeclrConfig(Config):
     undo_rotation: bool = Field(True, description="on the latents (PeCLR eq. 3)")
     undo_translation: bool = Field(True, description="on the latents; without both: SimCLR")
     resnet: ResNetConfig | None = Field(
-        None, description="a ResNet in place of the ViT, as in PeCLR's own paper; null: the ViT"
+        None, description="a ResNet instead of the ViT, as in PeCLR's paper; null: the ViT"
     )
 
 
@@ -55,8 +55,8 @@ class PeCLR(Pretraining):
     """An encoder and a projection head; the term is `contrast`.
 
     Args:
-        cfg: PeCLR's numbers.
-        vit: the backbone, or, with `cfg.resnet`, the size of its pictures.
+        cfg: PeCLR's options.
+        vit: the backbone; with `cfg.resnet` only its image size is used.
         views: how views are drawn; HandMIM's.
 
     Raises:
@@ -86,7 +86,7 @@ class PeCLR(Pretraining):
             TypeError: a batch of labelled hands.
         """
         if not isinstance(batch, ImageBatch):
-            raise TypeError(f"PeCLR learns from an ImageBatch, got {type(batch).__name__}")
+            raise TypeError(f"PeCLR needs an ImageBatch, got {type(batch).__name__}")
         views = self.sampler(batch.images)
         features = self.encoder(views.images.flatten(0, 1)).cls
         first, second = self.align(self.head(features), views).unflatten(0, (2, -1))
@@ -106,16 +106,16 @@ class PeCLR(Pretraining):
         )
 
     def monitors(self) -> dict[str, Tensor]:
-        """Of the last `losses`.
+        """Monitors of the last `losses` call.
 
-        `feature_std`: `feature_spread` of the encoder's features, 0 where they have collapsed.
+        `feature_std`: `feature_spread` of the encoder's features, 0 if they have collapsed.
         `pair_cosine`: mean cosine of two views of one photo. `retrieval`: share of views whose
         nearest view is of the same photo.
         """
         return dict(self._monitors)
 
     def backbone_state(self) -> dict[str, Tensor]:
-        """The weights fine-tuning starts from, under timm's names."""
+        """The weights fine-tuning starts from, by timm's parameter names."""
         return self.encoder.backbone_state()
 
     @torch.no_grad()

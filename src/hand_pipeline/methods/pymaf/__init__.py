@@ -1,1 +1,1 @@
-"""PyMAF: a MANO hand from a feature pyramid, corrected step by step."""
+"""PyMAF: a MANO hand from a feature pyramid, refined iteratively."""

@@ -1,4 +1,4 @@
-"""The numbers of PyMAF as HandMIM fine-tunes it: head, losses, what of the backbone is trained."""
+"""Configuration of PyMAF as HandMIM fine-tunes it: head, losses and frozen part of the backbone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +21,10 @@ class PyMAFConfig(Config):
         3, ge=1, le=4, description="corrections; HandMIM: 'three rectifier layers'"
     )
     grid_side: int = Field(
-        21, ge=2, description="points a side of the first iteration's grid; PyMAF: 21"
+        21, ge=2, description="points per side of the first iteration's grid; PyMAF: 21"
     )
     num_vertices: int = Field(
-        195, ge=4, le=778, description="vertices looked at, evenly spread; PyMAF-X: 195"
+        195, ge=4, le=778, description="vertices to sample features at; PyMAF-X: 195"
     )
     pyramid_channels: int = Field(256, gt=0, description="width of the feature maps; PyMAF: 256")
     pyramid_norm: Norm = Field("batch", description="PyMAF: batch; group for small batches")
@@ -40,8 +40,8 @@ class PyMAFConfig(Config):
         9,
         ge=0,
         le=20,
-        description="joint whose place in the crop is regressed; our choice: the middle knuckle, "
-        "near the centre of a hand's crop",
+        description="joint whose position in the crop is regressed; our choice: the middle "
+        "knuckle, near the crop's centre",
     )
 
     weight_mano_pose: float = Field(60.0, ge=0, description="squared matrix error; PyMAF: 60")
@@ -53,8 +53,8 @@ class PyMAFConfig(Config):
     weight_local_vertices: float = Field(
         0.0,
         ge=0,
-        description="metres; vertices in the wrist's own frame, so that fingers and shape learn "
-        "before the orientation is known; our addition, 0 in the paper",
+        description="metres; vertices in the wrist's frame, so that fingers and shape are learnt "
+        "before the orientation; our addition, 0 in the paper",
     )
     weight_joints_3d: float = Field(300.0, ge=0, description="metres; PyMAF: 300")
     weight_joints_2d: float = Field(30.0, ge=0, description="share of the image side; our choice")
@@ -66,15 +66,15 @@ class PyMAFConfig(Config):
         description="joint that 3D losses are relative to (PyMAF-X: the wrist); null: absolute",
     )
     frozen_blocks: int = Field(
-        0, ge=0, description="first blocks of the ViT that stay as they are (HandMIM: 0 to 12)"
+        0, ge=0, description="number of initial ViT blocks kept frozen (HandMIM: 0 to 12)"
     )
     backbone_lr_scale: float = Field(
         1.0, gt=0, description="learning rate of the ViT relative to the head's; paper: 1"
     )
     mano_model: Path | None = Field(
-        None, description="converted licensed MANO file; null is the open hand"
+        None, description="converted licensed MANO file; null: the open hand"
     )
     tips: str = Field(
         "freihand",
-        description="whose fingertip vertices are joints (`mano.TIP_VERTICES`): the training set's",
+        description="data set whose fingertip vertices to use (`mano.TIP_VERTICES`)",
     )

@@ -1,4 +1,4 @@
-"""PyMAF's feedback loop: look at the image where the mesh lies now, correct it, look again."""
+"""PyMAF's feedback loop: sample image features at the current mesh, correct it, repeat."""
 
 from typing import cast
 
@@ -22,12 +22,12 @@ POSE_WIDTH, BETAS_WIDTH, CAMERA_WIDTH = 16 * 6, 10, 3
 
 
 class PointExtractor(nn.Module):
-    """The same small MLP at every sampled point, fed with the point's feature at every layer.
+    """A small MLP shared by all sampled points; every layer also gets the point's feature.
 
     PyMAF: 1 x 1 convolutions 256-128-64-5 with LeakyReLU (0.01) between them.
 
-    Deviation: PyMAF ends in a ReLU; we use LeakyReLU there too, because the 5 outputs are shared by
-    all points and one that dies is dead everywhere.
+    Deviation: PyMAF ends in a ReLU; we use LeakyReLU there too, because all points share the 5
+    outputs, and a dead one would be dead everywhere.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
@@ -46,7 +46,7 @@ class PointExtractor(nn.Module):
 
 
 class Rectifier(nn.Module):
-    """One iteration's own extractor and regressor: features at points, and a step of the state."""
+    """Extractor and regressor of one iteration: from features at points to a step of the state."""
 
     def __init__(self, cfg: PyMAFConfig, num_points: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Rectifier(nn.Module):
         features: Float[Tensor, "batch points width"],
         state: Float[Tensor, "batch state"],
     ) -> Float[Tensor, "batch state"]:
-        """The state after a step, from what this iteration's `extractor` made of its points."""
+        """The state after a step, from this iteration's `extractor` features."""
         hidden = self.regressor(torch.cat([features.flatten(1), state], dim=-1))
         return state + torch.cat([decoder(hidden) for decoder in self.decoders], dim=-1)
 
@@ -91,7 +91,7 @@ class PyMAFHead(nn.Module):
         cfg: architecture.
         embed_dim: width of the patch tokens.
         image_size: side of the network's input, pixels.
-        mano: the hand model; it is used, not owned, so its buffers stay out of checkpoints.
+        mano: the hand model; not a submodule, so its buffers stay out of checkpoints.
     """
 
     subset: Tensor
@@ -119,7 +119,7 @@ class PyMAFHead(nn.Module):
         intrinsics: Float[Tensor, "batch 3 3"],
         mano: ManoHand,
     ) -> list[HandEstimate]:
-        """The hand after every iteration, the last being the answer.
+        """The hand after every iteration; the last one is the result.
 
         Args:
             patches: the transformer's patch tokens.
@@ -145,7 +145,7 @@ class PyMAFHead(nn.Module):
         intrinsics: Float[Tensor, "batch 3 3"],
         mano: ManoHand,
     ) -> HandEstimate:
-        """The hand a state describes, in single precision whatever autocast says."""
+        """The hand that a state describes, in float32 also under autocast."""
         with torch.autocast(state.device.type, enabled=False):
             pose_6d, betas, camera = state.float().split(
                 [POSE_WIDTH, BETAS_WIDTH, CAMERA_WIDTH], dim=-1
@@ -156,7 +156,7 @@ class PyMAFHead(nn.Module):
             )
 
     def _points_of(self, hand: HandEstimate, intrinsics: Tensor) -> Tensor:
-        """Where the next iteration looks: crop coordinates in -1..1, without gradient."""
+        """Points the next iteration samples: crop coordinates in -1..1, without gradient."""
         pixels = project_in_front(hand.vertices.detach()[:, self.subset], intrinsics)
         return pixels * (2 / self.image_size) - 1
 
@@ -171,7 +171,7 @@ def sample_at(
 
 
 def _timid_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A decoder whose first steps are small, so that training starts at the mean hand (PyMAF)."""
+    """A decoder with small initial outputs, so that training starts at the mean hand (PyMAF)."""
     decoder = nn.Linear(inputs, outputs)
     nn.init.xavier_uniform_(decoder.weight, gain=0.01)
     nn.init.zeros_(decoder.bias)
@@ -186,7 +186,7 @@ def _grid(side: int) -> Float[Tensor, "1 points 2"]:
 
 
 def _mean_state(mano: ManoHand) -> Float[Tensor, " state"]:
-    """Mean finger pose, wrist and shape at 0, in the middle of the crop."""
+    """State with mean finger pose, wrist and shape at 0, in the middle of the crop."""
     pose = mano.full_pose(torch.zeros(1, 48), flat_hand_mean=False)
     pose_6d = matrix_to_rotation_6d(pose).reshape(-1)
     camera = torch.tensor([INITIAL_SCALE, 0.0, 0.0])

@@ -9,7 +9,7 @@ PyMAF, with the mean over corrections, so that weights do not depend on their nu
 Deviation: no loss weights are published; ours start from PyMAF's and are tuned (`PyMAFConfig`).
 Deviation: HandMIM does not say what 3D positions are relative to; we compare 3D joints and vertices
 relative to the wrist, and let the 2D term with the true camera place the hand, because one image
-tells depth only through the hand's size.
+shows depth only through the hand's size.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class PyMAF(Reconstructor):
 
     Args:
         cfg: head, losses and freezing.
-        vit: backbone and what it starts from: `random`, `imagenet` or a local checkpoint.
+        vit: backbone and its initialisation: `random`, `imagenet` or a local checkpoint.
         augmentation: training augmentation and the input size, which must be the ViT's.
 
     Raises:
@@ -71,11 +71,11 @@ class PyMAF(Reconstructor):
         self._monitors: dict[str, Tensor] = {}
 
     def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
-        """Start from pretrained ViT weights under timm's names (HandMIM's `backbone_state`).
+        """Load pretrained ViT weights by timm's parameter names (a `backbone_state`).
 
         Args:
             weights: tensors by name.
-            origin: what to call them in a message.
+            origin: name of their source for error messages.
 
         Raises:
             CheckpointMismatchError: they belong to another architecture.
@@ -83,7 +83,7 @@ class PyMAF(Reconstructor):
         load_into(self.backbone.trunk, weights, origin)
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Every term, as the mean over the corrections.
+        """Every term, averaged over the corrections.
 
         Raises:
             TypeError: a batch without labels.
@@ -101,7 +101,7 @@ class PyMAF(Reconstructor):
         }
 
     def monitors(self) -> dict[str, Tensor]:
-        """Errors of the last training batch (meaningful where all of it is labelled)."""
+        """Errors of the last training batch (meaningful if all its hands are labelled)."""
         return self._monitors
 
     def estimate(
@@ -118,7 +118,7 @@ class PyMAF(Reconstructor):
         generator: torch.Generator | None = None,
         only_hands: bool = False,
     ) -> HandHypotheses:
-        """One hand for each image, without a confidence; nothing is drawn."""
+        """One hand per image, without a confidence; nothing is sampled."""
         images, intrinsics = self.augmentation.network_input(batch.images, batch.intrinsics)
         hand = self.estimate(images, intrinsics)[-1]
         return HandHypotheses.single(
@@ -127,6 +127,6 @@ class PyMAF(Reconstructor):
         )  # fmt: skip
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """Head and backbone, each split by weight decay; the backbone with its own `lr_scale`."""
+        """Parameter groups of head and backbone; the backbone has its own `lr_scale`."""
         scale = self.cfg.backbone_lr_scale
         return parameter_groups([([self.head], 1.0), ([self.backbone], scale)])

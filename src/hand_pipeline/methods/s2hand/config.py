@@ -1,4 +1,4 @@
-"""S2HAND's numbers in one place: what supervises, which stage, how the paper is read, the weights.
+"""S2HAND's configuration: supervision, training stage, readings of the paper, loss weights.
 
     L = w_3D E_3D + w_2D E_2D + w_con E_con
     E_3D = w_geo E_geo + w_photo E_photo + w_regu E_regu
@@ -6,11 +6,11 @@
     E_photo = E_pixel + w_SSIM E_SSIM
     E_regu = E_beta + w_tex E_tex + w_s E_s + w_J E_J          (Chen et al., CVPR 2021, section 3.5)
 
-The copy of the paper we have lacks the weights. The code has only their products; these eleven are
-factors that give all nine products. That the paper splits the products so is our inference.
+Our copy of the paper lacks the weights, and the code has only their nine products. The eleven
+defaults here give these products; how the paper factors them is our inference.
 
-Where the public code departs from the paper, docs/deviations.md says which of both we follow. The
-networks' sizes are beside the networks (`hourglass`, `efficientnet_encoder`).
+Where the public code departs from the paper, docs/deviations.md says which one we follow. Sizes of
+the networks are configured in `hourglass` and `efficientnet_encoder`.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ from hand_pipeline.config import Config
 from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
 
 REFERENCE_SIZE = 224
-"""px; side of the image that 2D distances are given for, whatever the input's size."""
+"""Side of the image in whose px all 2D distances are measured, whatever the input's size."""
 PARTS = ("encoder", "geometry", "appearance", "hourglass")
-"""The networks, each trained in the stages that need it."""
+"""The networks; each is trained only in the stages that need it."""
 GEOMETRY_TERMS = (
     "joint_location", "bone_direction", "joints_3d", "shape", "scale", "joint_limits",
 )  # fmt: skip
@@ -36,14 +36,14 @@ STAGE_TERMS: dict[str, tuple[str, ...]] = {
     "3d": GEOMETRY_TERMS,
     "joint": (*GEOMETRY_TERMS, *PICTURE_TERMS, *_ALSO_JOINT),
 }
-"""What each stage of training learns from: the 2D branch alone, geometry without a look at the
-photo's colours (the code's 'SSL-shape'), then everything."""
+"""Loss terms of each training stage: only the 2D branch; geometry without the photo's colours (the
+code's 'SSL-shape'); everything."""
 
 
 class S2HandConfig(Config):
-    """Supervision, stage, readings of the paper, how a code is read, and the weights.
+    """Supervision, stage, readings of the paper, and loss weights.
 
-    A weight of 0 leaves its term out, and what it would cost.
+    A term of weight 0 is not computed.
     """
 
     retired: ClassVar[Mapping[str, Any]] = {
@@ -57,33 +57,34 @@ class S2HandConfig(Config):
         "self", description="detected keypoints; true 2D joints; true 2D and 3D joints"
     )
     stage: Literal["2d", "3d", "joint"] = Field(
-        "joint", description="the 2D branch alone, geometry alone, everything (section 4.1)"
+        "joint", description="only the 2D branch, only geometry, or everything (section 4.1)"
     )
     hourglass: HourglassConfig = Field(HourglassConfig(), description="the 2D branch")
     mano_model: Path | None = Field(
-        None, description="converted licensed MANO file; null is the open hand"
+        None, description="converted licensed MANO file; null: the open hand"
     )
-    tips: str = Field("freihand", description="whose fingertip vertices are joints")
+    tips: str = Field("freihand", description="data set whose fingertip vertices to use")
 
     pooling: Literal["mean", "max", "grid"] = Field(
         "mean",
-        description="of the last feature map: the code's mean, the paper's max, or none: the whole "
-        "map with 64 channels, which short trainings of small inputs need",
+        description="of the last feature map: mean (code), max (paper), or grid: the whole map "
+        "with 64 channels, for short trainings on small images",
     )
     initial_rotation: tuple[float, float, float] = Field(
         (0.0, 0.0, 0.0),
-        description="axis-angle of the wrist that a regressed rotation of 0 stands for, rad; "
-        "S2HAND: 0, fingers to the left, the back of the hand up. Hands held up: 0, 0, pi/2",
+        description="axis-angle of the wrist for a regressed rotation of 0, rad; S2HAND: 0, "
+        "fingers to the left, the back of the hand up. For hands held up: 0, 0, pi/2",
     )
     translation: Literal["camera", "crop"] = Field(
         "crop",
-        description="what is regressed: metres in the camera (paper), or for a camera of "
-        "FreiHAND's focal length that looks at the image's middle, carried over to the true K",
+        description="camera: regress metres in the camera frame (paper); crop: regress for a "
+        "nominal camera with FreiHAND's focal length, then convert to the true K",
     )
     start_std: float = Field(
         0.001,
         gt=0,
-        description="of the first weights of translation, scale, texture and light; code: 0.001",
+        description="standard deviation of the initial weights of translation, scale, texture and "
+        "light; code: 0.001",
     )
     keypoint_weights: bool = Field(
         True, description="weigh wrist (2) and tips (1.5) in E_loc as the code does; paper: no"
@@ -92,8 +93,8 @@ class S2HandConfig(Config):
         0.1,
         ge=0,
         lt=1,
-        description="colours of images with a joint at or below it count for nothing (code: 0.1 "
-        "on FreiHAND); null: the paper's sum over joints",
+        description="ignore colours of images with a joint at or below this confidence (code: 0.1 "
+        "on FreiHAND); null: use all (paper)",
     )
 
     w_3d: float = Field(1.0, ge=0, description="of E_3D")
@@ -110,7 +111,7 @@ class S2HandConfig(Config):
     w_mrgb: float = Field(
         0.0,
         ge=0,
-        description="of the mean colour, colours from 0 to 1; not in the paper; code 1e-3",
+        description="of the mean colour, colours from 0 to 1; not in the paper; code: 1e-3",
     )
     w_laplacian: float = Field(
         0.0,
@@ -122,7 +123,7 @@ class S2HandConfig(Config):
     )
 
     def of_terms(self) -> dict[str, float]:
-        """What each term counts in the sum, by the term's name."""
+        """Weight of each term in the total loss, by the term's name."""
         geometry, photo, prior = (
             self.w_3d * part for part in (self.w_geo, self.w_photo, self.w_regu)
         )
@@ -143,10 +144,10 @@ class S2HandConfig(Config):
         }
 
     def active_terms(self) -> dict[str, float]:
-        """Terms of this stage and their weights; without those that count for nothing.
+        """Terms of this stage with a weight above 0, and their weights.
 
         Raises:
-            ValueError: nothing is left.
+            ValueError: there is no such term.
         """
         left_out = set() if self.supervision == "full" else {"joints_3d"}
         weights = self.of_terms()
@@ -162,7 +163,7 @@ class S2HandConfig(Config):
         return active
 
     def trained_parts(self) -> set[str]:
-        """Networks (of `PARTS`) that this stage's terms depend on."""
+        """Networks (of `PARTS`) that this stage trains, because its terms depend on them."""
         terms, parts = set(self.active_terms()), set()
         if terms & {"keypoint_2d", "consistency"}:
             parts.add("hourglass")

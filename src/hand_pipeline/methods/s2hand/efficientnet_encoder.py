@@ -1,4 +1,4 @@
-"""timm's EfficientNet with the two feature maps S2HAND reads: the last one and that of stride 4."""
+"""timm's EfficientNet with the two feature maps S2HAND uses: the last one and that of stride 4."""
 
 import difflib
 import math
@@ -24,7 +24,7 @@ _LOW_STRIDE = 4
 
 
 class EfficientNetConfig(Config):
-    """Which EfficientNet, and what it starts from."""
+    """Which EfficientNet, and its initialisation."""
 
     retired: ClassVar[Mapping[str, Any]] = {
         "imagenet_normalization": False,
@@ -32,14 +32,14 @@ class EfficientNetConfig(Config):
 
     name: str = Field(
         "efficientnet_b3",
-        description="timm model of its EfficientNet class. S2HAND's text says b0, its tables fit "
-        "b3 alone (1536 features, 32 channels at stride 4), which its code builds",
+        description="a timm EfficientNet. S2HAND's text says b0, but its tables (1536 features, 32 "
+        "channels at stride 4) and its code are b3",
     )
     image_size: int = Field(224, ge=32, description="side of the square input, px; S2HAND: 224")
     stride: Literal[8, 16, 32] = Field(
         32,
-        description="px of the input to one of the last map; S2HAND: 32, which leaves small inputs "
-        "a map of 2 x 2. Below 32 the last stages are dilated in place of striding",
+        description="of the last map; S2HAND: 32, where small inputs have maps of 2 x 2. Below 32 "
+        "the last stages are dilated instead of strided",
     )
     init: str = Field(
         "random",
@@ -48,10 +48,10 @@ class EfficientNetConfig(Config):
 
 
 class EncodedImage(NamedTuple):
-    """What the encoder sees in images.
+    """Feature maps of images.
 
     Attributes:
-        features: of the last layer, a square map (7 x 7 of a 224 px image at stride 32).
+        features: of the last layer, a square map (7 x 7 for a 224 px image at stride 32).
         low: output of the last block of stride 4 (56 x 56).
     """
 
@@ -67,12 +67,12 @@ class EfficientNetEncoder(nn.Module):
 
     Attributes:
         num_features: channels of the last map.
-        side: of the last map of an image of `image_size`.
+        side: of the last map, for an image of `image_size`.
         num_low: channels of the map of stride 4.
 
     Raises:
-        ValueError: a name that timm does not know, or of another kind of network.
-        CheckpointMismatchError: the starting weights belong to another architecture.
+        ValueError: timm does not know the name, or it is another kind of network.
+        CheckpointMismatchError: the weights of `init` belong to another architecture.
         RuntimeError: the ImageNet weights could not be downloaded.
     """
 
@@ -93,9 +93,9 @@ class EfficientNetEncoder(nn.Module):
             load_strictly(self.trunk, state, cfg.init)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> EncodedImage:
-        """Encode images, RGB from 0 to 1, as S2HAND's code gives them."""
+        """Encode images, RGB from 0 to 1, as in S2HAND's code."""
         trunk = self.trunk
-        # half the time of the default layout, where depthwise convolutions have no fast kernel
+        # takes half the time: depthwise convolutions have no fast kernel in the default layout
         images = images.contiguous(memory_format=torch.channels_last)
         values: Tensor = trunk.bn1(trunk.conv_stem(images))
         low = values
@@ -115,7 +115,7 @@ def _build(name: str, stride: int, pretrained: bool) -> TimmEfficientNet:
         network = timm.create_model(
             name, pretrained=pretrained, num_classes=0, output_stride=stride
         )
-    except Exception as error:  # any failure of the hub client, whose error types are its own
+    except Exception as error:  # the hub client has many error types of its own
         if not pretrained:
             raise
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""Reconstructed hands with their colours: over the photo, from the side, and without light."""
+"""Figure of reconstructed hands with colours: over the photo, from the side, without light."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ from hand_pipeline.viz.hands import SIDE_TURN, camera_at, resized, side_views
 from hand_pipeline.viz.sheet import Layout, sheet, tiles
 
 TILES = ("photo", "over the photo", "from the side", "texture, no light")
-"""What is shown of a hand, from left to right."""
+"""Tiles of a hand, from left to right."""
 
 _LAYOUT = Layout(between=20, header=22, caption=18)
-_COLUMNS = 2  # hands a row
+_COLUMNS = 2  # hands per row
 _NO_LIGHT = {"ambient": 1.0, "ambient_r": 1.0, "ambient_g": 1.0, "ambient_b": 1.0}
 
 
@@ -32,19 +32,19 @@ def textured_sheet(
 ) -> Image.Image:
     """Many hands, each a strip of `TILES` under their headings.
 
-    The side view turns the hand, and the lamp with it, by 90 degrees about the vertical through the
-    hand's middle. The texture is the reflectance as it was learnt, drawn by the photo's camera.
+    The side view rotates hand and lamp by 90 degrees about the vertical axis through the hand's
+    middle. The texture is the predicted reflectance, rendered with the photo's camera.
 
     Args:
         photos: square uint8 images and their cameras.
         found: the hands of `photos`, on the same device.
         faces: triangles, outward.
-        captions: under each strip, for example its error.
+        captions: text under each strip, for example its error.
         size: side of each tile, px.
 
     Raises:
-        ValueError: there are no hands, or captions of another number.
-        TypeError: hands without colours and light.
+        ValueError: there are no hands, or another number of captions.
+        TypeError: the hands have no colours and light.
     """
     if not isinstance(found, TexturedHands):
         raise TypeError("expected hands with colours and light; predict without `only_hands`")

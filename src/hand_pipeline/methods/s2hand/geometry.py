@@ -15,19 +15,19 @@ from hand_pipeline.methods.s2hand.heads import HandCode
 from hand_pipeline.models.crop_camera import project_in_front
 
 FOCAL_SIDES = 480 / 224
-"""Focal length, in sides of the image, for which depths are regressed: FreiHAND's, about."""
-_PALM_TO_CAMERA = (math.pi, 0.0, 0.0)  # the hand model's own wrist rotation, never changed
+"""Focal length of the nominal camera, in image sides; about FreiHAND's."""
+_PALM_TO_CAMERA = (math.pi, 0.0, 0.0)  # the fixed wrist rotation of the hand model
 
 
 class S2Estimate(NamedTuple):
     """A hand in the camera of its image, metres and pixels of the image.
 
     Attributes:
-        mano_pose: rotations of wrist and fingers, full pose.
+        mano_pose: rotation matrices of wrist and fingers, full pose.
         fingers: full axis-angle of MANO's 15 finger joints, radians.
         betas: shape coefficients.
         joints: OpenPose order.
-        vertices: of the mesh; the model's, times the regressed scale.
+        vertices: of the mesh, with the regressed scale.
         joints_2d: projected `joints`.
     """
 
@@ -50,25 +50,25 @@ def pose_hand(
 ) -> S2Estimate:
     """The hand of a code: `t + |s| R M(theta, beta)`, R about the model's origin, not the wrist.
 
-    theta is the model's mean pose and a sum of its principal components; M's own wrist rotation is
-    half a turn about x throughout, so that at zero the back of the hand is up in the picture.
+    theta is the model's mean pose plus a sum of its principal components; M's own wrist rotation is
+    fixed at half a turn about x, so that with R = 0 the back of the hand is up in the image.
 
     Deviation: with `translation="crop"` the network regresses t for a camera of focal length
-    `FOCAL_SIDES` image sides that looks at the image's middle, and we carry it to the true K along
-    the viewing ray; the paper's FreiHAND photos all have about that camera, crops do not, and
-    nothing in a crop tells which camera saw it.
+    `FOCAL_SIDES` image sides centred on the image, and we convert it to the true K along the
+    viewing ray. The paper's FreiHAND photos all have about that camera; crops do not, and a crop
+    does not show which camera took it.
 
-    Deviation: R is the regressed rotation after `initial_rotation`, which the paper lacks. Where
-    all hands point the same way, a rotation counted from there stays clear of half a turn, where
-    axis-angles jump.
+    Deviation: R is the regressed rotation after `initial_rotation`, which the paper lacks. If most
+    hands point the same way, rotations relative to it stay far from half a turn, where axis-angles
+    are discontinuous.
 
     Args:
-        code: as regressed.
+        code: the regressed code.
         intrinsics: camera of the image.
         image_size: its side, px.
         mano: the hand model.
-        translation: how `code.translation` is meant.
-        initial_rotation: R of a regressed rotation of 0, axis-angle, radians.
+        translation: meaning of `code.translation`, see `S2HandConfig`.
+        initial_rotation: R for a regressed rotation of 0, axis-angle, radians.
     """
     components = mano.hands_components[: code.pose.shape[1]]
     fingers = mano.hands_mean + (code.pose @ components).unflatten(1, (15, 3))
@@ -96,7 +96,7 @@ def pose_hand(
 def _in_true_camera(
     place: Float[Tensor, "batch 3"], intrinsics: Float[Tensor, "batch 3 3"], image_size: int
 ) -> Float[Tensor, "batch 3"]:
-    """A place regressed for the nominal camera: as large and at the same pixel in the true one."""
+    """Convert a translation from the nominal to the true camera, with the same size and pixel."""
     focal = (intrinsics[:, 0, 0] + intrinsics[:, 1, 1]) / 2
     depth = place[:, 2] * focal / (FOCAL_SIDES * image_size)
     middle = torch.full_like(place[:, None, :2], image_size / 2)

@@ -1,6 +1,6 @@
-"""What a hand looks like before it is seen: size, shape, colours (S2HAND, Chen et al. 2021).
+"""Priors on a hand's size, shape and colours (S2HAND, Chen et al. 2021).
 
-The regularisation of section 3.4 (E_regu), less the joints' limits (`methods.s2hand.joint_limits`).
+The regularisation of section 3.4 (E_regu), without the joint limits (`joint_limits`).
 """
 
 import torch
@@ -11,7 +11,7 @@ from hand_pipeline.geometry.joints import FINGERS
 from hand_pipeline.losses.reduction import weighted_mean
 
 BONE_LENGTH = 0.0282  # metres; the middle finger's first phalanx in S2HAND's code
-OUTLIER = 2.0  # standard deviations; the paper's A, whose number its code has
+OUTLIER = 2.0  # standard deviations; the paper's A, value from its code
 
 
 def shape_loss(betas: Float[Tensor, "batch 10"]) -> Float[Tensor, ""]:
@@ -24,11 +24,11 @@ def scale_loss(
 ) -> Float[Tensor, ""]:
     """Mean error of the length of the middle finger's first bone, metres (E_s).
 
-    One photo does not tell a large hand from a near one; a known bone does.
+    A photo alone cannot distinguish a large hand from a near one; a bone of known length can.
 
     Args:
         joints: OpenPose order, metres.
-        length: that the bone has, metres.
+        length: true length of the bone, metres.
     """
     first, second = FINGERS["middle"][:2]
     return ((joints[:, first] - joints[:, second]).norm(dim=-1) - length).abs().mean()
@@ -42,8 +42,8 @@ def texture_loss(
     Mean and (unbiased) deviation are over the hand, for each channel; weighted by C_b^2.
 
     Deviation: in the code the means broadcast against the wrong axis, so that each hand's colours
-    are compared with the mean and deviation of every hand of the batch, and the weight is 2 C_b in
-    place of C_b^2; we do what was surely meant.
+    are compared with the mean and deviation of every hand of the batch, and the weight is 2 C_b
+    instead of C_b^2; we follow the paper.
 
     Args:
         colours: as regressed, before the tanh.
@@ -56,5 +56,5 @@ def texture_loss(
 
 
 def _deviation(colours: Float[Tensor, "batch vertices 3"]) -> Float[Tensor, "batch 3"]:
-    """Without gradient, which a hand of one colour would not have: it only sets the threshold."""
+    """Standard deviation, without gradient (undefined for a hand of one colour): a threshold."""
     return colours.detach().std(1)

@@ -1,6 +1,6 @@
 """S2HAND's regressors: geometry from the last feature map, colours and light from an early one.
 
-Chen et al., CVPR 2021, appendix B (tables 7 and 8); what the paper leaves out is its code's.
+Chen et al., CVPR 2021, appendix B (tables 7 and 8); what the paper leaves out follows its code.
 """
 
 from typing import Literal, NamedTuple
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SKIN = (200 / 256, 150 / 256, 150 / 256)
-"""RGB that regressed colours are added to, before the tanh."""
+"""RGB added to regressed colours, before the tanh."""
 POSE_COMPONENTS = 30
 """Principal components of the finger pose (S2HAND)."""
 FIRST_SCALE, FIRST_DEPTH = 0.95, 0.65
-"""What scale and z (metres) of a hand start from; the code's."""
+"""Initial scale and z (metres) of a hand, as in the code."""
 FIRST_LIGHT = (0.6, 0.4, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
-"""Our start: mostly ambient, white, the lamp at the camera (`LIGHT` says what stands where)."""
+"""Our initial light, in the order of `LIGHT`: mostly ambient, white, the lamp at the camera."""
 LIGHT = (
     "ambient", "directional", "ambient_r", "ambient_g", "ambient_b", "directional_r",
     "directional_g", "directional_b", "direction_x", "direction_y", "direction_z",
 )  # fmt: skip
 _GRID_CHANNELS = 64
-_LOW_SIDE = 56  # of the early map that table 8's convolutions are made for: a 224 px input's
+_LOW_SIDE = 56  # side of the early map for which table 8 is designed (224 px input)
 
 
 class HandCode(NamedTuple):
-    """The hand as regressed (S2HAND, section 3.1).
+    """The regressed parameters of a hand (S2HAND, section 3.1).
 
     Attributes:
         pose: coefficients of the finger pose's principal components.
@@ -51,9 +51,9 @@ class GeometryHeads(nn.Module):
         num_features: channels of the last feature map.
         side: of the last feature map.
         pooling: over the map; the paper's text says max, its code takes the mean. Deviation:
-            "grid" keeps the map, with fewer channels, so that a network which trains for minutes
-            need not learn first to tell places through padding alone.
-        start_std: of the first weights of translation and scale; the code's are 0.001.
+            "grid" keeps the map, with fewer channels: after pooling, only padding effects encode
+            positions, which short trainings do not learn to use.
+        start_std: of the initial weights of translation and scale; in the code 0.001.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class GeometryHeads(nn.Module):
             _last(self.translation).bias[2] = FIRST_DEPTH
 
     def forward(self, features: Float[Tensor, "batch channels rows columns"]) -> HandCode:
-        """The code of each hand, in float32 at least."""
+        """The code of each hand, at least in float32."""
         base = self.base(self.pool(features).flatten(1))
         return HandCode(
             *(
@@ -97,7 +97,7 @@ class GeometryHeads(nn.Module):
 
 
 class Appearance(NamedTuple):
-    """Colours and light as regressed.
+    """Regressed colours and light.
 
     Attributes:
         colours: of each vertex, before the tanh.
@@ -111,17 +111,17 @@ class Appearance(NamedTuple):
 class AppearanceHeads(nn.Module):
     """Early features to colours and light (table 8).
 
-    Maps of other sizes than a 224 px image's are interpolated to it, so that layers and weights
-    are the same at every size.
+    Maps of other image sizes are interpolated to that of a 224 px image, so that layers and weights
+    do not depend on the size.
 
-    Deviation: in the code the light starts from output weights of mean 1 and no bias, hence near
-    0, and pictures from black; we start from `FIRST_LIGHT`.
+    Deviation: in the code the last layer of the light has weights of mean 1 and no bias, so light
+    starts near 0 and renders start black; we start from `FIRST_LIGHT`.
     Deviation: the code has a colour for each face; we have one for each vertex, as the paper.
 
     Args:
         num_low: channels of the early map.
         num_vertices: of the mesh.
-        start_std: of all first weights; the code's are 0.001.
+        start_std: of all initial weights; in the code 0.001.
     """
 
     skin: Tensor
@@ -146,7 +146,7 @@ class AppearanceHeads(nn.Module):
         self.register_buffer("skin", torch.tensor(SKIN), persistent=False)
 
     def forward(self, low: Float[Tensor, "batch channels rows columns"]) -> Appearance:
-        """Colours and light of each image, in float32 at least."""
+        """Colours and light of each image, at least in float32."""
         if low.shape[-2:] != (_LOW_SIDE, _LOW_SIDE):
             low = F.interpolate(low, (_LOW_SIDE, _LOW_SIDE), mode="bilinear", align_corners=False)
         base = self.base(low)
@@ -160,7 +160,7 @@ def _narrowing(outputs: int) -> nn.Sequential:
 
 
 def _start_small(network: nn.Sequential, std: float) -> None:
-    """Small weights and no bias: the outputs start at the biases set afterwards."""
+    """Small weights and zero biases, so that outputs start near the biases set afterwards."""
     for layer in network:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             nn.init.normal_(layer.weight, 0.0, std)

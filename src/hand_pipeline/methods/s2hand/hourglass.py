@@ -1,4 +1,4 @@
-"""The 2D branch: a stacked hourglass (Newell et al., ECCV 2016) read by integral regression.
+"""The 2D branch: a stacked hourglass (Newell et al., ECCV 2016) with integral regression.
 
 S2HAND (Chen et al., CVPR 2021), section 3.3, uses it in training only.
 """
@@ -16,19 +16,19 @@ _STEM_STRIDE = 4
 
 
 class HourglassConfig(Config):
-    """The 2D branch's architecture; defaults are those of S2HAND's code."""
+    """The 2D branch's architecture; the defaults are those of S2HAND's code."""
 
     stacks: int = Field(2, ge=1, description="hourglasses, each with its own loss; S2HAND: 2")
     width: int = Field(256, ge=8, multiple_of=4, description="channels; code: 256")
     depth: int = Field(4, ge=1, description="halvings within an hourglass; code: 4")
-    blocks: int = Field(2, ge=1, description="residual blocks at each place; code: 2")
+    blocks: int = Field(2, ge=1, description="residual blocks in sequence; code: 2")
 
 
 class StackedHourglass(nn.Module):
-    """Images to 2D joints, one set a stack.
+    """Images to 2D joints, one set per stack.
 
-    The image is padded with zeros to the right and below until every halving is whole (224 px to
-    256), which leaves pixel coordinates as they are.
+    The image is zero-padded on the right and below to a size that can be halved `depth` times
+    (224 px to 256), which keeps pixel coordinates.
 
     Args:
         cfg: architecture.
@@ -86,7 +86,7 @@ class StackedHourglass(nn.Module):
 def integral_joints(
     maps: Float[Tensor, "batch joints rows columns"], image_size: tuple[int, int]
 ) -> Float[Tensor, "batch joints 2"]:
-    """Mean place under the softmax of each map (integral regression, Sun et al., ECCV 2018).
+    """Mean position under the softmax of each map (integral regression, Sun et al., ECCV 2018).
 
     As S2HAND's code: logits are first interpolated to the image, corner pixel onto corner pixel,
     and the temperature is 1.

@@ -1,12 +1,12 @@
-"""How far finger joints may turn: S2HAND's 45 ranges (Chen et al., CVPR 2021, table 6; E_J).
+"""Rotation limits of finger joints: S2HAND's 45 ranges (Chen et al., CVPR 2021, table 6; E_J).
 
-A rotation is its axis-angle vector, taken apart along the joint's own axes: roll about the bone
-(towards the wrist), azimuth about the back of the hand, flexion about the axis the finger bends by.
-On MANO's right hand these are x, y and z, the same for every joint; flexion is the paper's pitch
-with the other sign. "Within the limits" is a box of these components, no Euler angles.
+A rotation's axis-angle vector is decomposed along the joint's axes: roll about the bone (towards
+the wrist), azimuth about the normal of the back of the hand, flexion about the axis the finger
+bends by. On MANO's right hand these are x, y and z for every joint; flexion is the paper's pitch
+with the opposite sign. The limits bound these components, not Euler angles.
 
 Deviation: the open hand's fingers are not parallel to its axes as MANO's nearly are; there the
-vector is taken apart along each joint's own axes (`joint_axes`), by the same ranges.
+vector is decomposed along each joint's own axes (`joint_axes`), with the same ranges.
 """
 
 import math
@@ -21,11 +21,11 @@ from hand_pipeline.geometry.joints import FINGER_NAMES, MANO_JOINTS
 from hand_pipeline.geometry.precision import full_precision
 
 FLEXION_WEIGHT = 2.0  # of the excess of flexion; roll and azimuth 1
-COUNTED_ROWS = 16  # rows of the mean: 15 joints, and the constant root that never errs
+COUNTED_ROWS = 16  # rows of the mean: 15 joints and the fixed root, whose excess is 0
 
 
 class Range(NamedTuple):
-    """Degrees, lowest and highest, of the three components of a rotation vector."""
+    """Lowest and highest value of the three components of a rotation vector, degrees."""
 
     roll: tuple[float, float]
     azimuth: tuple[float, float]
@@ -63,10 +63,10 @@ def limit_table() -> Float[Tensor, "2 15 3"]:
 def joint_axes(
     flex_axes: Float[Tensor, "axes 3"], abd_axes: Float[Tensor, "axes 3"]
 ) -> Float[Tensor, "15 3 3"]:
-    """Axes of roll, azimuth and flexion of MANO's 15 finger joints, one a row.
+    """Axes of roll, azimuth and flexion (rows) of MANO's 15 finger joints.
 
     Args:
-        flex_axes, abd_axes: of a `ManoHand`; without rows, as of a MANO file, all are x, y, z.
+        flex_axes, abd_axes: of a `ManoHand`; if empty, as for a MANO file, all axes are x, y, z.
     """
     if not len(flex_axes):
         return torch.eye(3).to(flex_axes).expand(15, 3, 3).clone()
@@ -80,7 +80,7 @@ def joint_limit_loss(
     limits: Float[Tensor, "2 15 3"],
     axes: Float[Tensor, "15 3 3"],
 ) -> Float[Tensor, ""]:
-    """Mean excess beyond the limits, radians; that of flexion counts twice (E_J).
+    """Mean excess beyond the limits, radians; flexion counts twice (E_J).
 
     Args:
         rotations: full axis-angle of MANO's 15 finger joints, radians.

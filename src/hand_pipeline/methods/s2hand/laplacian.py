@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_LEAST_AREA = 1e-12  # square metres, twice a face; thinner ones would have infinite cotangents
+_LEAST_AREA = 1e-12  # square metres, twice a face's; keeps cotangents of thin faces finite
 
 
 def laplacian_loss(
@@ -13,8 +13,8 @@ def laplacian_loss(
     """Mean length of `L v`, metres: how far each vertex is from the mean of its neighbours.
 
     `(L v)_i = sum_j (cot a + cot b) / 2 (v_i - v_j)` over its neighbours, a and b the angles
-    opposite of the edge. As in the code one L serves the whole batch, that of the first mesh,
-    without gradient.
+    opposite of the edge. As in the code, L is that of the first mesh for the whole batch, without
+    gradient.
 
     Args:
         vertices: metres.
@@ -33,7 +33,7 @@ def laplacian_loss(
 def _cotangents(
     vertices: Float[Tensor, "vertices 3"], faces: Int[Tensor, "faces 3"]
 ) -> Float[Tensor, "faces 3"]:
-    """Of the angle at each corner."""
+    """Cotangent of the angle at each corner."""
     corners = vertices[faces]
     rows = []
     for corner in range(3):

@@ -1,6 +1,7 @@
 """How far a rendered hand is from the photo (S2HAND, Chen et al., CVPR 2021, eqs. 5 to 7).
 
-Pictures are RGB, 0 to 1. `region` says which pixels count, without gradient: the render's mask.
+Images are RGB, 0 to 1. `region` is the mask of the pixels that count: the render's, without
+gradient.
 """
 
 import torch
@@ -17,14 +18,14 @@ WINDOW = 11  # px; Gaussian of 1.5 px
 def sample_confidence(
     confidence: Float[Tensor, "batch 21"], least: float | None
 ) -> Float[Tensor, " batch"]:
-    """C_b: how far an image is trusted for its colours; the mean confidence of its joints.
+    """C_b: weight of an image in the colour losses, the mean confidence of its joints.
 
     Deviation: the paper sums confidences; the normalisation of the losses cancels the factor 21.
 
     Args:
         confidence: of the joints, 0 to 1.
         least: images with a joint at or below it get 0 (S2HAND's code on FreiHAND: 0.1), because
-            a missed joint mostly is a covered one; None: none do.
+            undetected joints are mostly occluded; None: no threshold.
     """
     mean = confidence.mean(1)
     if least is None:
@@ -40,7 +41,7 @@ def pixel_loss(
 ) -> Float[Tensor, ""]:
     """Mean absolute colour difference over each image's region, weighted by C_b^2 (eq. 5, E_pixel).
 
-    0 where every confidence is 0; an image without region counts as 0.
+    0 if every confidence is 0; an image with an empty region counts as 0.
     """
     difference = (rendered - photo).abs().mean(1)
     return weighted_mean(_mean_of_region(difference, region), confidence.square())
@@ -51,8 +52,8 @@ def ssim_loss(
 ) -> Float[Tensor, ""]:
     """1 - mean structural similarity (eq. 6, E_SSIM); both with the same background, usually black.
 
-    Window of 11 px, Gaussian of 1.5 px, beyond the border zeros; over all pixels, colours and
-    images alike, without confidence.
+    Window of 11 px, Gaussian of 1.5 px, zero padding; mean over all pixels, colours and images,
+    without confidence.
     """
     border = [WINDOW // 2] * 4
     similarity = ssim(
@@ -69,9 +70,9 @@ def mean_colour_loss(
 ) -> Float[Tensor, ""]:
     """Difference of the mean brightness over the region, weighted by C_b^2; not in the paper.
 
-    'mrgb' of S2HAND's code: one mean an image, over pixels and colours.
+    'mrgb' of S2HAND's code: one mean per image, over pixels and colours.
     """
-    first, second = (_mean_of_region(picture.mean(1), region) for picture in (rendered, photo))
+    first, second = (_mean_of_region(image.mean(1), region) for image in (rendered, photo))
     return weighted_mean((first - second).abs(), confidence.square())
 
 

@@ -11,26 +11,26 @@ from hand_pipeline.geometry.topology import EdgeFaces, edge_faces
 
 
 class Rendered(NamedTuple):
-    """A picture of hands.
+    """Rendered hands.
 
     Attributes:
         colours: RGB, premultiplied by alpha: over a background it is
             `colours + (1 - alpha) * background`.
-        alpha: 1 on the hand, 0 beside it, a ramp across the outline.
-        mask: pixels that see the hand; without gradient.
+        alpha: 1 on the hand, 0 outside, a ramp across the outline.
+        mask: pixels that show the hand; without gradient.
     """
 
     colours: Float[Tensor, "batch 3 height width"]
     alpha: Float[Tensor, "batch height width"]
     mask: Bool[Tensor, "batch height width"]
 
-    def over(self, background: Float[Tensor, "*picture"]) -> Float[Tensor, "batch 3 height width"]:
-        """The hands before a background of the pictures' size, or one that spreads to it."""
+    def over(self, background: Float[Tensor, "*image"]) -> Float[Tensor, "batch 3 height width"]:
+        """The hands over a background whose shape broadcasts to theirs."""
         return self.colours + (1 - self.alpha[:, None]) * background
 
 
 class HandRenderer(nn.Module):
-    """Draws meshes of one topology: smooth light, and colours that fade across the outline.
+    """Renders meshes of one topology: smooth shading, and colours that fade across the outline.
 
     Args:
         faces: triangles, outward.
@@ -56,18 +56,18 @@ class HandRenderer(nn.Module):
         intrinsics: Float[Tensor, "batch 3 3"],
         image_size: tuple[int, int],
     ) -> Rendered:
-        """Pictures of the hands.
+        """Render the hands.
 
         Args:
             vertices: camera frame, metres.
             colours: reflectance of the vertices.
             light: intensities of ambient and directional light, the colours of both, and the
                 direction towards the lamp, not normalised (`heads.LIGHT`).
-            intrinsics: camera of the picture.
+            intrinsics: camera of the image.
             image_size: height, width.
         """
         topology = EdgeFaces(self._edge_edges, self._edge_faces, self._edge_opposite)
-        picture, alpha = render_textured(
+        image, alpha = render_textured(
             vertices, self.faces, colours, light, intrinsics, image_size, topology
         )
-        return Rendered(picture, alpha, alpha.detach() >= 0.5)  # the outline's ramp at its edge
+        return Rendered(image, alpha, alpha.detach() >= 0.5)  # 0.5 is the true outline

@@ -1,14 +1,14 @@
 """S2HAND: textured 3D hands learnt from photos and noisy detected keypoints (Chen et al. 2021).
 
 CVPR 2021, arXiv 2103.11703. An encoder regresses pose, shape, place, colours and light of a hand; a
-MANO hand is posed, projected with the photo's camera and rendered; projected joints are compared
-with what a detector saw, the render with the photo, and a 2D branch ties both (section 3).
-`methods.s2hand.config` has the sum, its weights and what is read as the public code has it.
+MANO hand is posed, projected with the photo's camera and rendered. Losses compare projected joints
+with detected ones, the render with the photo, and a 2D branch with the projection (section 3).
+`methods.s2hand.config` has the total loss, its weights and the readings of paper and code.
 
 Deviation: paper and code regress a translation in the camera; by default we regress it for a
-nominal camera and carry it to the photo's (`geometry.pose_hand`).
-Deviation: colours are compared where the hand is drawn, and fade into the photo within the
-outline's ramp; the code takes the whole image, the render before white, the photo before black.
+nominal camera and convert it to the photo's (`geometry.pose_hand`).
+Deviation: colours are compared only where the hand is rendered, and blend into the photo within the
+outline's ramp; the code compares whole images, the render over white, the photo over black.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ from hand_pipeline.training.method import Reconstructor, parameter_groups
 
 @dataclass(frozen=True, kw_only=True)
 class TexturedHands(HandHypotheses):
-    """Hands with the light they are seen in; half of what the photo shows of colours is light.
+    """Hands with the light they are seen in; `colours` are reflectances, without it.
 
     Attributes:
         colours: always given.
@@ -72,7 +72,7 @@ class S2Hand(Reconstructor):
 
     Args:
         cfg: supervision, stage, readings, weights.
-        encoder: the EfficientNet and what it starts from.
+        encoder: the EfficientNet and its initialisation.
         augmentation: training augmentation and the input size, which must be the encoder's.
 
     Raises:
@@ -109,16 +109,16 @@ class S2Hand(Reconstructor):
     def load_parts(
         self, tensors: Mapping[str, Tensor], parts: tuple[str, ...], origin: str
     ) -> None:
-        """Take some networks of another S2Hand's state: how a stage starts from the ones before.
+        """Load some networks of another S2Hand's state, to start a stage from the one before.
 
         Args:
             tensors: its `state_dict`.
-            parts: of `PARTS`.
-            origin: what to call it in a message.
+            parts: networks to load, of `PARTS`.
+            origin: name of its source for error messages.
 
         Raises:
             ValueError: an unknown part.
-            CheckpointMismatchError: a part has other sizes.
+            CheckpointMismatchError: a part has another architecture.
         """
         if unknown := [part for part in parts if part not in PARTS]:
             raise ValueError(f"unknown parts {unknown}; known: {', '.join(PARTS)}")
@@ -133,8 +133,8 @@ class S2Hand(Reconstructor):
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The terms of this stage.
 
-        Images in which nothing was detected are used: their terms of supervision weigh 0, what is
-        known of any hand (shape, scale, limits, E_con, SSIM) still holds; `monitors` counts them.
+        Images without detections are used: their supervision has weight 0, but the priors (shape,
+        scale, limits), E_con and SSIM still apply; `monitors` counts them.
 
         Raises:
             TypeError: a batch that holds no hands.
@@ -167,11 +167,11 @@ class S2Hand(Reconstructor):
         return {name: terms[name] for name in self.loss_weights}
 
     def monitors(self) -> dict[str, Tensor]:
-        """Distances from the supervision, px of a 224 px image; shares of images left out."""
+        """2D distances from the supervision, px of a 224 px image; shares of images left out."""
         return self._monitors
 
     def param_groups(self) -> list[dict[str, Any]]:
-        """The networks of this stage."""
+        """Parameter groups of the networks that this stage trains."""
         return parameter_groups([([self.get_submodule(part) for part in PARTS], 1.0)])
 
     def predict(
@@ -180,9 +180,9 @@ class S2Hand(Reconstructor):
         generator: torch.Generator | None = None,
         only_hands: bool = False,
     ) -> HandHypotheses:
-        """One hand for each image, with its colours and without a confidence; nothing is drawn.
+        """One hand per image, with its colours and without a confidence; nothing is sampled.
 
-        Keypoints are not looked at: the 2D branch is for training only. The mesh has the regressed
+        Keypoints are not used: the 2D branch is for training only. The mesh has the regressed
         scale, which `betas` lacks.
         """
         images, intrinsics = self.augmentation.network_input(batch.images, batch.intrinsics)
@@ -199,7 +199,7 @@ class S2Hand(Reconstructor):
         return TexturedHands(**values)
 
     def estimated_2d(self, batch: HandBatch) -> Float[Tensor, "batch 21 2"]:
-        """Joints as the 2D branch sees them, px of the network's input; images as for `predict`."""
+        """Joints of the 2D branch, px of the network's input; images as for `predict`."""
         images, _ = self.augmentation.network_input(batch.images, batch.intrinsics)
         return self.hourglass(imagenet_denormalize(images))[-1]
 
@@ -211,7 +211,7 @@ class S2Hand(Reconstructor):
             self.appearance.light.requires_grad_(False)
 
     def _target(self, labels: HandBatch) -> Keypoints:
-        """What supervises the 2D terms, px of a 224 px image."""
+        """Keypoints that supervise the 2D terms, px of a 224 px image."""
         unit = REFERENCE_SIZE / self.image_size
         if self.cfg.supervision != "self":
             seen = true_keypoints(labels)
@@ -219,7 +219,7 @@ class S2Hand(Reconstructor):
             seen = labels.keypoints
         else:
             raise ValueError(
-                "self-supervision learns from detected keypoints, but the batch has none; attach "
+                "self-supervision needs detected keypoints, but the batch has none; attach "
                 "them (data.detected_keypoints.WithKeypoints), or set supervision to weak or full"
             )
         return seen._replace(points=seen.points * unit)

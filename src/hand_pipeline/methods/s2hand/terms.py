@@ -1,6 +1,6 @@
-"""S2HAND's terms between an estimate and what supervises it, as its configuration reads them.
+"""S2HAND's loss terms between an estimate and its supervision.
 
-Everything in pixels is in those of a 224 px image. The sum is in `methods.s2hand.config`.
+All pixels are those of a 224 px image. `methods.s2hand.config` has the total loss.
 """
 
 import torch
@@ -30,7 +30,7 @@ from hand_pipeline.methods.s2hand.weighted_keypoint import (
 
 
 class HandPrior(nn.Module):
-    """What the terms need of the hand model, on the device; nothing of it is stored.
+    """Constants that the terms need, on the method's device; not in checkpoints.
 
     Args:
         axes: of the finger joints (`joint_limits.joint_axes`).
@@ -57,8 +57,7 @@ class HandPrior(nn.Module):
 def branch_loss(stacks: list[Float[Tensor, "batch 21 2"]], target: Keypoints) -> Float[Tensor, ""]:
     """E_2D: the sum over the 2D branch's stacks, each weighted by confidence, without k_j.
 
-    Deviation: the public code takes the plain distance; the paper smooth L1 "as eq. 3", and so do
-    we.
+    Deviation: the public code takes the plain distance; we take smooth L1 "as eq. 3", as the paper.
     """
     each = [joint_location_loss(joints, target.points, target.confidence) for joints in stacks]
     return torch.stack(each).sum()
@@ -72,14 +71,14 @@ def geometry_terms(
     prior: HandPrior,
     cfg: S2HandConfig,
 ) -> dict[str, Tensor]:
-    """E_loc, E_ori, E_beta, E_s, E_J, and where they have a weight the 3D joints and the Laplacian.
+    """E_loc, E_ori, E_beta, E_s, E_J, and if they have a weight the 3D joints and the Laplacian.
 
     Args:
         hand: the estimate.
         projected: its joints, px of a 224 px image.
-        labels: looked at under full supervision only.
-        target: what supervises the 2D terms, px of a 224 px image.
-        prior: of the hand model.
+        labels: used only under full supervision.
+        target: keypoints that supervise the 2D terms, px of a 224 px image.
+        prior: constants of the hand model.
         cfg: which terms, and their readings.
     """
     points, confidence = target
@@ -110,26 +109,26 @@ def picture_terms(
     trust: Float[Tensor, " batch"],
     cfg: S2HandConfig,
 ) -> dict[str, Tensor]:
-    """E_pixel, the mean colour's and, where it has a weight, E_SSIM.
+    """E_pixel, the mean colour's term and, if it has a weight, E_SSIM.
 
     Args:
         drawn: the render.
         photo: RGB, 0 to 1.
         trust: C_b.
-        cfg: which have a weight.
+        cfg: the weights.
     """
     shown = drawn.mask[:, None]
-    cut, picture = photo * shown, drawn.over(photo) * shown
+    cut, render = photo * shown, drawn.over(photo) * shown
     terms = {
-        "pixel": pixel_loss(picture, cut, drawn.mask, trust),
-        "mean_colour": mean_colour_loss(picture, cut, drawn.mask, trust),
+        "pixel": pixel_loss(render, cut, drawn.mask, trust),
+        "mean_colour": mean_colour_loss(render, cut, drawn.mask, trust),
     }
     if cfg.w_ssim > 0:
-        terms["ssim"] = ssim_loss(picture, cut)
+        terms["ssim"] = ssim_loss(render, cut)
     return terms
 
 
 def seen_distance(joints: Float[Tensor, "batch 21 2"], target: Keypoints) -> Float[Tensor, ""]:
-    """Mean distance from the supervision's joints, each by its confidence; detached."""
+    """Mean distance from the supervision's joints, weighted by their confidence; detached."""
     distance = (joints - target.points).norm(dim=-1)
     return weighted_mean(distance, target.confidence).detach()

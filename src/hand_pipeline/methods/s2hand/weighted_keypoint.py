@@ -1,7 +1,7 @@
-"""Distances between 2D joints that a detector saw with some confidence, and estimated ones.
+"""Losses between estimated 2D joints and detected ones, weighted by the detector's confidence.
 
 S2HAND (Chen et al., CVPR 2021), equations 2 to 4 and the 2D branch. Pixels are those of the
-paper's 224 px input: scale others to it, or the knee of the smooth distance moves.
+paper's 224 px input; scale others to it, because the smooth distance depends on them.
 """
 
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from torch import Tensor
 from hand_pipeline.geometry.joints import BONES, TIPS
 from hand_pipeline.losses.reduction import weighted_mean
 
-KNEE = 5.0  # px at which the smooth L1 distance goes over from square to linear
+KNEE = 5.0  # px at which the smooth L1 distance changes from quadratic to linear
 WRIST_WEIGHT, TIP_WEIGHT = 2.0, 1.5
 _SHORT = 1e-4  # px, added to a bone's length
 
@@ -43,13 +43,13 @@ def joint_location_loss(
     S2HAND eq. 3 (E_loc), and the 2D branch's loss (E_2D): one ratio over the whole batch,
     `sum H(d) (k c)^2 / sum (k c)^2`; 0 where nothing was detected.
 
-    Deviation: the paper knows no k_j; its code weighs wrist and tips more (`joint_weights`).
+    Deviation: the paper has no k_j; its code weighs wrist and tips more (`joint_weights`).
 
     Args:
         joints: projected or estimated, px.
-        detected: px; may be anything finite where its confidence is 0.
+        detected: px; any finite value where its confidence is 0.
         confidence: 0 to 1.
-        weights: k_j; None: all alike.
+        weights: k_j; None: all 1.
     """
     weight = confidence if weights is None else confidence * weights
     return weighted_mean(smooth_distance(joints, detected), weight.square())
@@ -63,7 +63,7 @@ def bone_direction_loss(
     """Mean squared difference of bone directions in the image (S2HAND eq. 4, E_ori).
 
     `c_parent c_child |n(u) - n(p)|^2` with `n(v) = v / (|v| + 1e-4)`: a plain mean over batch and
-    20 bones, so that an image with few detections counts for less.
+    20 bones, so that an image with few detections counts less.
     """
     parents, children = ([bone[end] for bone in BONES] for end in (0, 1))
     difference = _directions(joints) - _directions(detected)
@@ -76,7 +76,7 @@ def consistency_loss(
 ) -> Float[Tensor, ""]:
     """Mean smooth distance between the 2D branch's joints and the projected ones (E_con).
 
-    Whatever a detector saw; the gradient goes into both branches.
+    Independent of detections; both branches get the gradient.
     """
     return smooth_distance(estimated, projected).mean()
 

@@ -1,1 +1,1 @@
-"""HandMIM and iBOT: a student that imitates its averaged self on masked images."""
+"""HandMIM and iBOT: a student learns from its own moving average (the teacher) on masked images."""

@@ -1,7 +1,7 @@
-"""The numbers of HandMIM and iBOT in one place, with what HandMIM takes from iBOT.
+"""Configurations of HandMIM and iBOT, and what both share.
 
-Where a field names a reading, the default is the one that fits HandMIM's papers best. Views and
-backbone have configurations of their own. What never varied is a constant where it is used.
+Where a field offers several readings of HandMIM's papers, the default fits them best. Views and
+backbone have their own configurations.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from hand_pipeline.methods.self_distillation.pose_alignment import Coordinates
 
 
 class SelfDistillationConfig(Config):
-    """Numbers that iBOT and HandMIM share."""
+    """Options that iBOT and HandMIM share."""
 
     retired: ClassVar[Mapping[str, Any]] = {
         "total_steps": ANY, "mask_shape": "block", "mask_stratified": True, "mask_rounds": 40,
@@ -22,24 +22,24 @@ class SelfDistillationConfig(Config):
     }  # fmt: skip
 
     mask_ratio: tuple[float, float] = Field(
-        (0.1, 0.5), description="bounds of the uniform share of hidden patches (HandMIM 4.1)"
+        (0.1, 0.5), description="share of hidden patches, uniform in this range (HandMIM 4.1)"
     )
     latent_dim: int = Field(
         256, gt=1, description="iBOT's bottleneck; 128 pseudo key points x 2 (HandMIM 3.2)"
     )
     head_hidden_dim: int = Field(2048, gt=0, description="iBOT")
     head_full_precision: bool = Field(
-        True, description="hidden layers in float32 too; False: autocast for them, last layer not"
+        True, description="hidden layers in float32, as the last one always is; False: autocast"
     )
     center_momentum: float = Field(0.9, ge=0, lt=1, description="iBOT")
     student_temperature: float = Field(0.1, gt=0, description="iBOT; HandMIM: 'constant'")
     class_temperature: tuple[float, float] = Field((0.04, 0.04), description="teacher's; iBOT")
     patch_temperature: tuple[float, float] = Field((0.04, 0.07), description="teacher's; iBOT")
     temperature_warmup: float = Field(
-        0.075, ge=0, le=1, description="share of the run from first to second; iBOT: 30 of 400"
+        0.075, ge=0, le=1, description="share of the run until the second; iBOT: 30 of 400 epochs"
     )
     ema_momentum: tuple[float, float] = Field(
-        (0.996, 1.0), description="of the teacher, first and last step, cosine between; iBOT"
+        (0.996, 1.0), description="of the teacher, at first and last step (cosine); iBOT"
     )
 
     @model_validator(mode="after")
@@ -56,7 +56,7 @@ class SelfDistillationConfig(Config):
 
 
 class HandMIMConfig(SelfDistillationConfig):
-    """HandMIM's own numbers (arXiv 2307.16061)."""
+    """HandMIM's own options (arXiv 2307.16061)."""
 
     retired: ClassVar[Mapping[str, Any]] = {
         **SelfDistillationConfig.retired, "koleo_weight": 0.0, "head_l2": False,
@@ -78,14 +78,14 @@ class HandMIMConfig(SelfDistillationConfig):
     )
     align: Literal["both", "relative", "none"] = Field(
         "both",
-        description="map both networks' key points to the photo; or the student's from its view "
-        "to the teacher's; or not at all (plain DINO)",
+        description="both: map the key points of both networks to the photo's frame; relative: map "
+        "the student's to the teacher's view; none: plain DINO",
     )
     coordinates: Coordinates = Field(
         "centred",
         description="units of key points: (px - size / 2) / size; symmetric: twice that; corner: "
-        "px / size, so that a view turns about its corner's frame (eq. 3); pixels: px - size / 2, "
-        "which saturates the softmax",
+        "px / size, so that views rotate about their corner (eq. 3); pixels: px - size / 2, which "
+        "saturates the softmax",
     )
     decoder_width: int = Field(256, gt=0, description="channels at the first stage (our choice)")
 
@@ -97,7 +97,7 @@ class HandMIMConfig(SelfDistillationConfig):
 
 
 class IbotConfig(SelfDistillationConfig):
-    """iBOT's own numbers (arXiv 2111.07832)."""
+    """iBOT's own options (arXiv 2111.07832)."""
 
     retired: ClassVar[Mapping[str, Any]] = {
         **SelfDistillationConfig.retired, "prototype_gain": False, "patch_center_tokens": "all",
@@ -107,5 +107,5 @@ class IbotConfig(SelfDistillationConfig):
     patch_weight: float = Field(1.0, ge=0, description="of L_MIM; iBOT's lambda2")
     prototypes: int = Field(8192, gt=1, description="width of the shared last layer (iBOT)")
     freeze_prototypes: float = Field(
-        0.0025, ge=0, le=1, description="share of the run before they learn; iBOT: 1 epoch of 400"
+        0.0025, ge=0, le=1, description="share of the run they stay fixed; iBOT: 1 epoch of 400"
     )

@@ -1,7 +1,7 @@
 """Self-distillation: centred teacher targets and the cross entropies of DINO and iBOT.
 
-Everything here runs in float32 whatever autocast says: temperatures of a few hundredths turn
-rounding of the logits into rounding of whole nats.
+Everything here runs in float32, also under autocast: temperatures of a few hundredths amplify
+rounding errors of the logits to whole nats.
 """
 
 import torch
@@ -39,7 +39,7 @@ class Center(nn.Module):
 
         Args:
             logits: the teacher's, before centring.
-            weights: 0 leaves a row out; only whether a row counts, not how much, should be told.
+            weights: 1 for rows that count, 0 for those that do not.
         """
         rows = logits.detach().float().flatten(0, -2)
         if weights is None:
@@ -93,7 +93,7 @@ def patch_loss(
 
 
 def _over_ranks(total: Tensor) -> Tensor:
-    """The sum over all ranks where torch.distributed runs, else the tensor itself."""
+    """The sum over all ranks if torch.distributed is initialised, else the tensor itself."""
     if distributed.is_available() and distributed.is_initialized():
         total = total.contiguous()
         distributed.all_reduce(total)

@@ -1,7 +1,7 @@
 """HandMIM: masked image modelling on hand photos with pose-aware alignment.
 
-arXiv 2307.16061 and Front. Phys. 12:1515842. No code was published: what the papers leave open is
-iBOT's default where there is one, and an option here where there are two readings.
+arXiv 2307.16061 and Front. Phys. 12:1515842. No code was published: what the papers leave open
+follows iBOT, or is an option here if there are several readings.
 """
 
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ class HandMIM(SelfDistillation):
             self.decoder.compile()
 
     def _pose(self, seen: MaskedStep, step: int) -> Tensor:
-        """Class tokens: teacher of one view against student of the other, as key points."""
+        """L_pose: class tokens as key points, teacher of one view against student of the other."""
         student = self._aligned(self.student.head(seen.student.cls), seen.views, "student")
         with torch.no_grad():
             teacher = self._aligned(self.teacher.head(seen.teacher.cls), seen.views, "teacher")
@@ -101,7 +101,7 @@ class HandMIM(SelfDistillation):
         )
 
     def _patch(self, seen: MaskedStep, step: int) -> Tensor:
-        """Patch tokens: the teacher saw what was hidden from the student in the same view."""
+        """L_patch: patch tokens of the same view, which the teacher sees unmasked."""
         if self.cfg.patch_tokens == "masked":
             index, weights = gather_masked(seen.mask, self.masks.most_masked(len(seen.mask)))
             picked = [seen.student.patches, seen.teacher.patches]
@@ -121,7 +121,7 @@ class HandMIM(SelfDistillation):
         return patch_loss(targets, logits, weights, self.cfg.student_temperature)
 
     def _recon(self, seen: MaskedStep) -> Tensor:
-        """Hidden pixels that show the photo, against the view the student did not see."""
+        """L_recon: hidden pixels inside the photo, against the unmasked view."""
         target = seen.views.images.flatten(0, 1)
         if self.decoder is None:
             return target.new_zeros(())
@@ -133,7 +133,7 @@ class HandMIM(SelfDistillation):
 def _decoder(
     cfg: HandMIMConfig, vit: VisionTransformer
 ) -> tuple[tuple[int, ...], PixelDecoder | None]:
-    """The pixel decoder and the layers it reads; none where its term has no weight."""
+    """The ViT layers to decode and the pixel decoder; none if `recon_weight` is 0."""
     if cfg.recon_weight == 0:
         return (), None
     layers = fused_layers(vit.depth, num_stages(vit.patch_size))

@@ -1,15 +1,15 @@
 """iBOT: masked image modelling by self-distillation (Zhou et al. 2022, arXiv 2111.07832).
 
 HandMIM's nearest baseline. Both compare a student that sees views with hidden patches to an EMA
-teacher that sees all; iBOT compares class tokens as they are, as distributions over 8192
-prototypes, and rebuilds no pixels. With p_t = softmax((g_t - c) / T_t) of the teacher's cosines to
-the prototypes, p_s = softmax(g_s / T_s), views u and v, and mask m:
+teacher that sees all; iBOT compares unaligned class tokens, as distributions over 8192 prototypes,
+and reconstructs no pixels. With p_t = softmax((g_t - c) / T_t) of the teacher's cosines to the
+prototypes, p_s = softmax(g_s / T_s), views u and v, and mask m:
 
     L_CLS = -1/2 [p_t(u) . log p_s(v) + p_t(v) . log p_s(u)]                          (eq. 3)
     L_MIM = -mean over u, v of sum_i m_i p_t(u_i) . log p_s(u_i) / sum_i m_i          (eq. 2)
 
 Deviation: iBOT has flips and, in its best recipe, ten small crops; we take HandMIM's two views,
-which have neither, because a baseline is to differ in the method alone.
+which have neither, so that the baseline differs only in the method.
 Deviation: iBOT leaves about half of the views unmasked (ratio 0 or 0.3 +- 0.2); we mask each with
 HandMIM's U[0.1, 0.5], for the same reason.
 Deviation: iBOT leaves the prototypes out of the optimizer's first epoch; we stop their gradient
@@ -34,7 +34,7 @@ class Ibot(SelfDistillation):
     """Student and EMA teacher with prototypes; terms `class` and `patch`.
 
     Args:
-        cfg: iBOT's numbers.
+        cfg: iBOT's options.
         vit: the backbone.
         views: how views are drawn; HandMIM's.
 
@@ -73,7 +73,7 @@ class Ibot(SelfDistillation):
         )
 
     def _patch(self, seen: MaskedStep, step: int) -> Tensor:
-        """Hidden patches: the teacher's view of them against what the student makes up."""
+        """Hidden patches: the teacher, which sees them, against the student, which does not."""
         index, weights = gather_masked(seen.mask, self.masks.most_masked(len(seen.mask)))
         student = self.student.head(seen.student.patches.flatten(0, 1)[index])
         everything = seen.teacher.patches.flatten(0, 1)
@@ -90,13 +90,13 @@ class Ibot(SelfDistillation):
         )
 
     def _student_logits(self, latents: Tensor, step: int) -> Tensor:
-        """Cosines to the prototypes; these get a gradient of 0 while they are frozen."""
+        """Cosines to the prototypes, whose gradient is 0 while they are frozen."""
         prototypes = _prototypes(self.student)
         if step >= round(self.cfg.freeze_prototypes * self.total_steps):
             return prototypes(latents)
         frozen = {name: p.detach() for name, p in prototypes.named_parameters()}
         logits = torch.func.functional_call(prototypes, frozen, (latents,))
-        # Still part of the graph: ranks wait for a gradient of every parameter.
+        # Keep them in the graph: DDP waits for a gradient of every parameter.
         return logits + 0.0 * sum(p.sum() for p in prototypes.parameters())
 
 

@@ -1,4 +1,4 @@
-"""Which patches are hidden from the student: masks for a whole batch at once, on the device."""
+"""Masks of hidden patches, for a whole batch at once, on the device."""
 
 import math
 
@@ -11,9 +11,9 @@ _TRIES_IN_A_ROW = 10
 
 
 class MaskSampler:
-    """Draws masks for a square grid of patches, with nothing read back from the device.
+    """Samples masks for a square grid of patches, without waiting for the device.
 
-    The ratios of a batch are spread evenly over their range: each is still uniform, but the batch's
+    The ratios of a batch are stratified over their range: each is still uniform, but the batch's
     total hardly varies and has a tight upper bound.
 
     Args:
@@ -35,7 +35,7 @@ class MaskSampler:
     def __call__(
         self, batch: int, device: torch.device | str, generator: torch.Generator | None = None
     ) -> Bool[Tensor, "batch patches"]:
-        """True where a patch is hidden; at least one an image, at most its ratio of the grid."""
+        """True where a patch is hidden: at least one per image, at most its ratio of the grid."""
         ratios = self.ratios(batch, device, generator)
         return block_masks(ratios, self.grid_size, generator=generator)
 
@@ -49,7 +49,7 @@ class MaskSampler:
         return low + (high - low) * ((stratum + unit) / batch)
 
     def most_masked(self, batch: int) -> int:
-        """Upper bound of the patches hidden in a batch: the size of static buffers for them."""
+        """Upper bound of the hidden patches of a batch, as the size of static buffers."""
         patches = self.grid_size**2
         low, high = self.ratio
         # Sum of the upper ends of the strata, lo + (hi - lo) * (1 + ... + batch) / batch.
@@ -70,14 +70,14 @@ def block_masks(
     the grid's, places the block uniformly and takes it if it hides at least one new patch and no
     more than are left. An image is done when its budget is spent or 10 tries in a row failed.
 
-    All images try at the same time, a fixed number of rounds, so there is no branch on data: the
+    All images try in parallel for a fixed number of rounds, without a branch on data: the
     distribution is that of the rule run image by image, cut off after `rounds` tries (of 3000 masks
     of 14x14 patches none took more than 39). An image whose tries all failed gets one random patch.
 
     Args:
         ratio: share of the patches that may be hidden; the budget is never exceeded.
         grid_size: patches along a side.
-        rounds: tries an image.
+        rounds: tries per image.
         generator: of the device of `ratio`.
     """
     batch, device = len(ratio), ratio.device
@@ -105,7 +105,7 @@ def block_masks(
         count = torch.where(taken, count + new, count)
         failed = torch.where(taken, 0, failed + 1)
         trying = (failed < _TRIES_IN_A_ROW) & (count < budget)
-        if device.type == "cpu" and not trying.any():  # looking is free there, and changes nothing
+        if device.type == "cpu" and not trying.any():  # on a GPU this check would synchronise
             break
     lone = torch.rand(batch, grid_size**2, device=device, generator=generator).argmax(1)
     flat = mask.flatten(1)
@@ -114,7 +114,7 @@ def block_masks(
 
 
 def _span(length: Tensor, unit: Tensor, cells: Tensor) -> Bool[Tensor, "batch cells"]:
-    """Cells from a uniform start that leaves room for `length`, one row an image."""
+    """Cells of a span with a uniform start that leaves room for `length`, a row per image."""
     room = (len(cells) - length + 1).clamp(min=1)
     start = (unit * room).floor()[:, None]
     return (cells >= start) & (cells < start + length[:, None])
@@ -123,10 +123,9 @@ def _span(length: Tensor, unit: Tensor, cells: Tensor) -> Bool[Tensor, "batch ce
 def gather_masked(
     mask: Bool[Tensor, "batch patches"], size: int
 ) -> tuple[Int[Tensor, " size"], Float[Tensor, " size"]]:
-    """Where the masked tokens of a batch are, in a buffer whose size does not depend on the mask.
+    """Indices of the masked tokens of a batch, in a buffer whose size does not depend on the mask.
 
-    So tokens can be picked with `tokens.flatten(0, 1)[index]` without asking the device how many
-    there are.
+    `tokens.flatten(0, 1)[index]` then picks tokens without waiting for the device.
 
     Args:
         mask: at most `size` entries are True.

@@ -11,13 +11,13 @@ class PixelDecoder(nn.Module):
     """Stride-2 transposed convolutions from the patch grid to pixels, one ViT layer fused in each.
 
     HandMIM eq. 8, T[i+1] = upsample(linear([T[i]; L[i]])), with T[0] empty: the map doubles at
-    every stage while the tokens L[i] stay on the patch grid, so they are upsampled to join. A
-    linear layer on the concatenation is a sum of two, and a 1x1 map commutes with interpolation:
-    tokens are projected on the small grid first, which is the same number at a fraction of the
-    cost. GELU follows every stage but the last.
+    every stage while the tokens L[i] stay on the patch grid, so they are upsampled to match. A
+    linear layer on a concatenation is a sum of two, and a 1x1 map commutes with interpolation, so
+    tokens are projected before upsampling: the same result at a fraction of the cost. GELU follows
+    every stage but the last.
 
-    The earliest ViT layer is fused first, on the coarsest map, as the paper is written. Kernels of
-    the transposed convolutions, which it does not give, are of 2.
+    The earliest ViT layer is fused first, on the coarsest map, as in the paper. It does not give
+    the kernels of the transposed convolutions; ours have size 2.
 
     Deviation: the paper names no norm; we normalise each layer's tokens (LayerNorm), because
     the tokens of inner ViT layers have no fixed scale.
@@ -33,11 +33,11 @@ class PixelDecoder(nn.Module):
 
         Args:
             token_dim: ViT width.
-            patch_size: pixels a patch, a power of two: 16 gives four stages, 8 three.
+            patch_size: side of a patch, px, a power of two: 16 gives four stages, 8 three.
             width: channels of the first stage, halved at each next one.
 
         Raises:
-            ValueError: a patch size that doubling from one cell does not reach.
+            ValueError: `patch_size` is not a power of two above 1.
         """
         super().__init__()
         self.num_stages = num_stages(patch_size)
@@ -56,16 +56,16 @@ class PixelDecoder(nn.Module):
     def forward(
         self, layers: Sequence[Float[Tensor, "batch patches width"]]
     ) -> Float[Tensor, "batch 3 height width_px"]:
-        """Pixels in the space of the normalised image.
+        """Pixels of the normalised image.
 
         Args:
-            layers: patch tokens, one entry a stage, earliest ViT layer first.
+            layers: patch tokens, one entry per stage, earliest ViT layer first.
 
         Raises:
             ValueError: another number of layers than stages, or a patch grid that is not square.
         """
         if len(layers) != self.num_stages:
-            raise ValueError(f"expected {self.num_stages} layers, one a stage, got {len(layers)}")
+            raise ValueError(f"expected {self.num_stages} layers, one per stage, got {len(layers)}")
         grid = round(layers[0].shape[1] ** 0.5)
         if grid**2 != layers[0].shape[1]:
             raise ValueError(f"{layers[0].shape[1]} patches are not a square grid")
@@ -86,7 +86,7 @@ class PixelDecoder(nn.Module):
 
 
 def num_stages(patch_size: int) -> int:
-    """Doublings from one cell a patch to its pixels.
+    """Number of doublings from one cell per patch to its pixels.
 
     Raises:
         ValueError: `patch_size` is not a power of two above 1.

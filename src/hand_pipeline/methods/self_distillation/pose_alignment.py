@@ -1,4 +1,4 @@
-"""Pose-aware alignment: bring the key points of a latent vector back to the photo's frame."""
+"""Pose-aware alignment: map the key points of a latent vector back to the photo's frame."""
 
 from typing import Literal
 
@@ -24,8 +24,8 @@ def pose_aware_alignment(
     N_source T^-1 N_view^-1, with T the matrix that made the view and N from pixels to units. In
     centred units differences are of the order of DINO's cosines, so its temperatures carry over.
 
-    Deviation: eq. 3 turns about the view's corner and knows one scale for both axes; we invert
-    what the photo really underwent, which covers any affine view.
+    Deviation: eq. 3 rotates about the view's corner and has one scale for both axes; we invert the
+    photo's actual transform, which can be any affine one.
 
     Args:
         latents: of one view each, x and y alternating (Algorithm 3's `reshape(-1, 2)`).
@@ -34,7 +34,7 @@ def pose_aware_alignment(
         source_size: of the photo, height and width, pixels.
         coordinates: see `HandMIMConfig.coordinates`.
     """
-    with torch.autocast(latents.device.type, enabled=False):  # pixels need more than 8 bits
+    with torch.autocast(latents.device.type, enabled=False):  # bfloat16 is too coarse for pixels
         points = latents.float().unflatten(-1, (-1, 2))
         inverse = invert(matrices.float())
         view_scale, view_zero = _units(view_size, coordinates)
@@ -43,7 +43,7 @@ def pose_aware_alignment(
         y = points[..., 1] / view_scale[1] + view_zero[1]
         aligned = []
         for axis in range(2):
-            # Written out: TF32, where it is switched on, is too coarse for a product as well.
+            # Written out, because TF32 matrix products are too coarse as well.
             turned = inverse[:, axis, 0, None] * x + inverse[:, axis, 1, None] * y
             pixels = turned + inverse[:, axis, 2, None]
             aligned.append((pixels - source_zero[axis]) * source_scale[axis])
@@ -53,10 +53,9 @@ def pose_aware_alignment(
 def between_views(
     matrices: Float[Tensor, "2 batch 3 3"],
 ) -> Float[Tensor, "2 batch 3 3"]:
-    """Each view's warp as seen from the other view instead of from the photo.
+    """Matrices from the other view's pixels to each view's, instead of from the photo's.
 
-    Used in place of photo-to-view matrices, `pose_aware_alignment` maps a view's key points into
-    the other view.
+    Given these, `pose_aware_alignment` maps a view's key points into the other view.
     """
     with torch.autocast(matrices.device.type, enabled=False):
         back = invert(matrices.flip(0).float())

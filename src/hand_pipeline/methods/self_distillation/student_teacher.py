@@ -1,7 +1,7 @@
-"""Self-distillation on masked views: what iBOT is and what HandMIM takes from it.
+"""Self-distillation on masked views, shared by iBOT and HandMIM.
 
 Two views of every photo, a student that sees them with patches hidden, and a teacher, its moving
-average, that sees all of them. Which tokens are compared, and how, is each paper's own.
+average, that sees them whole. Subclasses decide which tokens are compared, and how.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from hand_pipeline.training.schedules import cosine, linear
 
 
 class MaskedStep(NamedTuple):
-    """What one step's terms are computed from; views are stacked, first views first."""
+    """Inputs of one step's loss terms; views are stacked, first views first."""
 
     views: ViewPair
     mask: Bool[Tensor, "views patches"]
@@ -37,11 +37,11 @@ class SelfDistillation(Pretraining):
     """Student and EMA teacher over two masked views; a subclass computes the terms.
 
     Args:
-        cfg: the method's numbers.
+        cfg: the method's options.
         vit: backbone of both networks; the teacher never drops paths.
         views: how views are drawn.
         head_l2: unit-length latents.
-        prototypes: how many the encoders have; 0: none.
+        prototypes: number of prototypes of each encoder; 0: none.
 
     Raises:
         ValueError: views and backbone disagree on the image size, or the grid does not suit the
@@ -94,7 +94,7 @@ class SelfDistillation(Pretraining):
         update_teacher(self.teacher, self.student, momentum)
 
     def monitors(self) -> dict[str, Tensor]:
-        """Signs of collapse, of the last `losses`.
+        """Signs of collapse in the last `losses` call.
 
         `mask_ratio`: share of hidden patches. `feature_std`: `feature_spread` of the teacher's
         class tokens. `class_*`, `patch_*`: `target_health` of the teacher's targets.
@@ -114,7 +114,7 @@ class SelfDistillation(Pretraining):
             encoder.head.compile()
 
     def backbone_state(self) -> dict[str, Tensor]:
-        """The teacher's ViT, as in iBOT: what fine-tuning starts from, under timm's names."""
+        """The teacher's ViT weights, as in iBOT, by timm's parameter names."""
         return self.teacher.vit.backbone_state()
 
     def _see(self, batch: Batch, layers: tuple[int, ...] = ()) -> MaskedStep:
@@ -125,7 +125,7 @@ class SelfDistillation(Pretraining):
         """
         if not isinstance(batch, ImageBatch):
             name = type(self).__name__
-            raise TypeError(f"{name} learns from an ImageBatch, got {type(batch).__name__}")
+            raise TypeError(f"{name} needs an ImageBatch, got {type(batch).__name__}")
         views = self.sampler(batch.images)
         images = views.images.flatten(0, 1)
         mask = self.masks(len(images), images.device)
@@ -145,13 +145,13 @@ class SelfDistillation(Pretraining):
     def _targets(
         self, name: str, center: Center, logits: Tensor, temperature: float, weights: Tensor | None
     ) -> Tensor:
-        """Teacher probabilities; records their health. The centre stays where it is."""
+        """Teacher probabilities; sets their monitors, and does not change the centre."""
         targets = center.targets(logits, temperature)
         reference = torch.log_softmax(center.value / temperature, dim=-1)
         self._monitors |= target_health(name, targets, weights, reference)
         return targets
 
     def _move_center(self, center: Center, logits: Tensor, weights: Tensor | None = None) -> None:
-        """To the teacher's logits, in training only; rows of weight 0 do not count."""
+        """Update the centre by the teacher's logits, in training; rows of weight 0 do not count."""
         if self.training and torch.is_grad_enabled():
             center.update(logits, None if weights is None else (weights > 0).float())

@@ -1,4 +1,4 @@
-"""What a self-distilled student and its teacher both are: a ViT, a shared head, prototypes."""
+"""The encoder of both student and teacher: a ViT, a shared head and optional prototypes."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from hand_pipeline.models.vit import VisionTransformer
 
 
 class TokenEncoder(nn.Module):
-    """A ViT whose class and patch tokens one head maps to latents, with prototypes if wanted."""
+    """A ViT with one head that maps class and patch tokens to latents, and optional prototypes."""
 
     def __init__(
         self, vit: VisionTransformer, head: ProjectionHead, prototypes: Prototypes | None = None
@@ -19,6 +19,6 @@ class TokenEncoder(nn.Module):
         self.prototypes = prototypes
 
     def logits(self, tokens: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens logits"]:
-        """Of class or patch tokens: cosines to the prototypes, or the latents where none are."""
+        """Logits of class or patch tokens: cosines to the prototypes, or latents without them."""
         latents = self.head(tokens)
         return latents if self.prototypes is None else self.prototypes(latents)
