@@ -24,21 +24,18 @@ from hand_pipeline.methods.maskhand.config import (
     TextMaskHandConfig,
     VqManoConfig,
 )
+from hand_pipeline.methods.maskhand.generation import GenerationEvaluationConfig, predict_letters
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.methods.maskhand.text import TextMaskHand
 from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.models.vit import VitConfig
-from hand_pipeline.pipelines.generation.nodes import (
-    GenerationEvaluationConfig,
+from hand_pipeline.pipelines.generation import (
+    GenerationConfig,
+    make_letter_poses,
     score_text,
     score_unconditional,
     train_text_model,
-)
-from hand_pipeline.pipelines.generation.pseudo_labels import (
-    GenerationConfig,
-    make_letter_poses,
-    predict_letters,
 )
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig

@@ -10,15 +10,11 @@ import torch
 from PIL import Image
 
 from hand_pipeline.config import MachineConfig
+from hand_pipeline.evaluation.backbone_probes import PhotoProbesConfig, restore_encoder
 from hand_pipeline.evaluation.photo_probe import PhotoProbeConfig
 from hand_pipeline.models.image_encoder import ResNetConfig, build_encoder
 from hand_pipeline.models.vit import VitConfig, build_vit
-from hand_pipeline.pipelines.photo_probes import (
-    PhotoProbesConfig,
-    draw_probes,
-    restore_encoder,
-    score_probes,
-)
+from hand_pipeline.pipelines.photo_probes import draw_probes, score_probes
 from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 
 MACHINE = MachineConfig(accelerator="cpu")

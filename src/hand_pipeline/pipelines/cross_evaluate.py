@@ -1,6 +1,5 @@
 """Score the models on a set other than the one they were trained on."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,13 @@ from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
-from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.data.synthetic.config import SyntheticConfig
 from hand_pipeline.data.synthetic.hands import generate
-from hand_pipeline.evaluation.mean_hand import mean_hand_of
-from hand_pipeline.evaluation.model_scores import score_models
-from hand_pipeline.evaluation.predict import ScoringConfig, predict_set
+from hand_pipeline.evaluation.model_scores import predict_models, score_models
+from hand_pipeline.evaluation.predict import ScoringConfig
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods import restore_as
+from hand_pipeline.methods import restore_each
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.training.checkpoint import Checkpoint
@@ -74,15 +71,14 @@ def predict_other_hands(
         drawn: FreiHAND's layout; its evaluation split counts.
     """
     other = cfg.other or OtherSetConfig(hand_set="freihand", path=drawn, split="evaluation")
-    folder = machine.workspace / "cross_evaluate" / "predicted_hands"
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
-        model = restore_as(PyMAF, checkpoint, f"the checkpoint of {name}").to(machine.device)
-        images = open_other_hands(other, model)
-        predict_set(name, model.predict, images, folder, cfg, machine)
-    mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
-    predict_set("mean_hand", mean.predict, images, folder, cfg, machine)
-    return folder
+    return predict_models(
+        restore_each(PyMAF, supervised=supervised, handmim=handmim),
+        lambda model: open_other_hands(other, model),
+        machine.workspace / "cross_evaluate" / "predicted_hands",
+        cfg,
+        machine,
+        training=hands,
+    )
 
 
 def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:

@@ -5,24 +5,26 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from kedro.pipeline import Node, Pipeline
 from PIL import Image
 from pydantic import Field, model_validator
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.detected_keypoints import DetectedKeypoints, write_keypoints
+from hand_pipeline.data.detected_keypoints import (
+    DetectedKeypoints,
+    nothing_detected,
+    write_keypoints,
+)
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.hand_mix import MixMember
 from hand_pipeline.data.openpose_file import read_openpose
 from hand_pipeline.data.photos.detect_hands import detect_keypoints
 from hand_pipeline.data.photos.detector import DetectorConfig
-from hand_pipeline.data.photos.files import BadPhoto
 from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.evaluation.keypoints_2d import crop_joints, errors_by_hand, score_keypoints
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.provenance import code_hash, run_key
-from hand_pipeline.viz.labels import SeenHand, keypoints_sheet
+from hand_pipeline.viz.keypoints import SeenHand, keypoints_sheet, seen_hands
 
 SPLITS = ("training", "evaluation")
 logger = logging.getLogger(__name__)
@@ -81,13 +83,13 @@ def detect_hands(
         pictures = _open(name, member, cfg.crops)
         keypoints, counts = _find(name, pictures, cfg, machine)
         write_keypoints(folder, name, keypoints)
-        rows = _rows_of(keypoints, pictures)
-        truth, labelled = (values[rows] for values in crop_joints(pictures))
+        truth, labelled = crop_joints(pictures, keypoints.ids)
         metrics[name] = score_keypoints(keypoints, truth, labelled) | counts
         told = {key: value for key, value in metrics[name].items() if key != "joints"}
         logger.info("%s: %s", name, told)
         if name in SPLITS:
-            drawn += _some(pictures, rows, keypoints, truth, labelled, cfg)
+            errors, count = errors_by_hand(keypoints, truth, labelled), -(-cfg.shown // 2)
+            drawn += seen_hands(pictures, keypoints, truth, labelled, errors, count, cfg.seed)
     return folder, metrics, keypoints_sheet(drawn)
 
 
@@ -111,47 +113,7 @@ def _find(
         read = read_openpose(pictures, path)
         return read, {"not_in_file": len(pictures) - len(read)}
     logger.warning("detect.openpose has no file for %s: its hands have no keypoints", name)
-    count = len(pictures)
-    nothing = DetectedKeypoints(
-        ids=tuple(pictures.ids),
-        points=np.zeros((count, 21, 2), np.float32),
-        confidence=np.zeros((count, 21), np.float32),
-        image_size=pictures.crop_size,
-        settings={"detector": "none"},
-    )
-    return nothing, {}
-
-
-def _rows_of(keypoints: DetectedKeypoints, pictures: HandImages) -> np.ndarray:
-    """The set's row of each of the keypoints' hands."""
-    places = {name: row for row, name in enumerate(pictures.ids)}
-    return np.array([places[name] for name in keypoints.ids], dtype=np.int64)
-
-
-def _some(
-    pictures: HandImages,
-    rows: np.ndarray,
-    keypoints: DetectedKeypoints,
-    truth: np.ndarray,
-    labelled: np.ndarray,
-    cfg: DetectConfig,
-) -> list[SeenHand]:
-    """Some hands at random, to draw; those that cannot be read are passed over."""
-    order = np.random.default_rng(cfg.seed).permutation(len(keypoints))
-    errors = errors_by_hand(keypoints, truth, labelled)
-    chosen: list[SeenHand] = []
-    for row in sorted(order[: -(-cfg.shown // 2)].tolist()):
-        try:
-            image = pictures.source(rows[row]).load()
-        except BadPhoto:
-            continue
-        error = "no joint found" if np.isnan(errors[row]) else f"{100 * errors[row]:.1f} % off"
-        found = keypoints.confidence[row] > 0
-        chosen.append(
-            SeenHand(f"{pictures.ids[row]}: {error}", image, keypoints.points[row], found,
-                     truth[row], labelled[row])
-        )  # fmt: skip
-    return chosen
+    return nothing_detected(pictures.ids, pictures.crop_size), {}
 
 
 def create_pipeline() -> Pipeline:
