@@ -270,7 +270,7 @@ def test_the_error_before_and_after_is_that_of_each_model_on_photos_held_out(wor
     assert not set(held_out.ids) & set(learnt.ids)
     stages, away, asked = {"before": "3d", "after": "joint"}, {"before": 20.0, "after": 5.0}, []
 
-    def predict(self, batch):
+    def predict(self, batch, only_hands=False):
         asked.extend(batch.ids)
         rows = [held_out.ids.index(name) for name in batch.ids]
         points = torch.from_numpy(np.stack([held_out.seen[row].points for row in rows]))

@@ -10,12 +10,11 @@ from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
-from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.readers.hand_sets import hand_of, read_hands
 from hand_pipeline.data.synthetic.config import SyntheticConfig
 from hand_pipeline.data.synthetic.hands import generate
 from hand_pipeline.evaluation.model_scores import predict_models, score_models
 from hand_pipeline.evaluation.predict import ScoringConfig
-from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_each
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.provenance import code_hash, run_key
@@ -89,8 +88,7 @@ def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:
     Raises:
         DataSetError: an unknown set or split, or a folder that is not the set's.
     """
-    known = HAND_SETS.get(other.hand_set)
-    mano = ManoHand(model.cfg.mano_model, tips=known.tips if known else "mano")
+    mano = hand_of(other.hand_set, model.cfg.mano_model)
     manifest = read_hands(other.hand_set, other.path, other.split, mano)
     if manifest.image_side is not None:  # whole pictures
         return HandImages(manifest, mano)
@@ -107,6 +105,8 @@ def score_other_hands(
 
 def create_pipeline() -> Pipeline:
     """Models of one set in, their figures on another out."""
+    hands, models = ["labelled_hands", "other_hands"], ["supervised_method", "handmim_method"]
+    tables = ["cross_evaluate_table", "cross_samples_table"]
     return Pipeline(
         [
             Node(
@@ -117,26 +117,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 predict_other_hands,
-                [
-                    "labelled_hands",
-                    "other_hands",
-                    "supervised_method",
-                    "handmim_method",
-                    "params:cross_evaluate",
-                    "params:machine",
-                ],
+                [*hands, *models, "params:cross_evaluate", "params:machine"],
                 "other_predicted_hands",
                 name="predict_other_hands",
             ),
             Node(
                 score_other_hands,
                 ["other_predicted_hands", "params:cross_evaluate"],
-                [
-                    "cross_evaluate_metrics",
-                    "cross_evaluate_table",
-                    "cross_samples_table",
-                    "cross_auc_curves",
-                ],
+                ["cross_evaluate_metrics", *tables, "cross_auc_curves"],
                 name="score_other_hands",
             ),
         ]

@@ -16,13 +16,11 @@ from hand_pipeline.data.detected_keypoints import (
     write_keypoints,
 )
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
-from hand_pipeline.data.hand_mix import MixMember
+from hand_pipeline.data.hand_mix import MixMember, open_hand_set
 from hand_pipeline.data.openpose_file import read_openpose
 from hand_pipeline.data.photos.detect_hands import detect_keypoints
 from hand_pipeline.data.photos.detector import DetectorConfig
-from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.evaluation.keypoints_2d import crop_joints, errors_by_hand, score_keypoints
-from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.viz.keypoints import SeenHand, keypoints_sheet, seen_hands
 
@@ -80,7 +78,9 @@ def detect_hands(
     metrics: dict[str, Any] = {}
     drawn: list[SeenHand] = []
     for name, member in members.items():
-        pictures = _open(name, member, cfg.crops)
+        # The hand model only places MANO's numbers: boxes and 2D joints are the same with any.
+        kind = member.hand_set or name
+        pictures = open_hand_set(kind, member.path, member.split, crops=cfg.crops)
         keypoints, counts = _find(name, pictures, cfg, machine)
         write_keypoints(folder, name, keypoints)
         truth, labelled = crop_joints(pictures, keypoints.ids)
@@ -91,13 +91,6 @@ def detect_hands(
             errors, count = errors_by_hand(keypoints, truth, labelled), -(-cfg.shown // 2)
             drawn += seen_hands(pictures, keypoints, truth, labelled, errors, count, cfg.seed)
     return folder, metrics, keypoints_sheet(drawn)
-
-
-def _open(name: str, member: MixMember, crops: HandCropConfig) -> HandImages:
-    kind = member.hand_set or name
-    # The hand model only places MANO's numbers: boxes and 2D joints are the same with any.
-    mano = ManoHand(tips=HAND_SETS[kind].tips if kind in HAND_SETS else "mano")
-    return HandImages(read_hands(kind, member.path, member.split, mano), mano, crops)
 
 
 def _find(

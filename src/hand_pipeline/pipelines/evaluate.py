@@ -81,35 +81,24 @@ def draw_hands(
 
 def create_pipeline() -> Pipeline:
     """Held-out hands and models in, figures and pictures out."""
+    models, settings = ["supervised_method", "handmim_method"], "params:evaluate"
     return Pipeline(
         [
             Node(
                 predict_held_out,
-                [
-                    "labelled_hands",
-                    "supervised_method",
-                    "handmim_method",
-                    "params:evaluate",
-                    "params:machine",
-                ],
+                ["labelled_hands", *models, settings, "params:machine"],
                 "predicted_hands",
                 name="predict_held_out",
             ),
             Node(
                 score,
-                ["predicted_hands", "params:evaluate"],
+                ["predicted_hands", settings],
                 ["evaluate_metrics", "results_table", "samples_table", "auc_curves"],
                 name="score",
             ),
             Node(
                 draw_hands,
-                [
-                    "labelled_hands",
-                    "predicted_hands",
-                    "handmim_method",
-                    "samples_table",
-                    "params:evaluate",
-                ],
+                ["labelled_hands", "predicted_hands", "handmim_method", "samples_table", settings],
                 "hands_picture",
                 name="draw_hands",
             ),
