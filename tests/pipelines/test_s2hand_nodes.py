@@ -27,7 +27,6 @@ from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
 from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
-from hand_pipeline.methods.s2hand.stages import TermsConfig
 from hand_pipeline.pipelines import s2hand as nodes
 from hand_pipeline.pipelines import s2hand_photos as photos
 from hand_pipeline.pipelines.s2hand import PAGE, score_keypoints_2d, trains
@@ -99,23 +98,6 @@ def arguments(world: World, *start: Checkpoint) -> tuple:
 
 
 # ---- what the stages learn
-
-
-def test_groups_of_terms_can_be_left_out():
-    def terms(stage, **groups):
-        method = METHOD.model_copy(update={"stage": stage})
-        return set(TermsConfig(**groups).of(method).active_terms())
-
-    geometry = {"joint_location", "bone_direction"}
-    prior = {"shape", "scale", "joint_limits"}
-    branch = {"keypoint_2d", "consistency"}
-    photo = {"pixel", "ssim", "texture"}
-    assert terms("joint") == geometry | prior | branch | photo
-    assert terms("joint", photometric=False) == geometry | prior | branch
-    assert terms("joint", photometric=False, branch=False) == geometry | prior
-    nothing = {"photometric": False, "branch": False, "regularisation": False}
-    assert terms("joint", **nothing) == geometry
-    assert terms("3d", regularisation=False) == geometry
 
 
 @pytest.mark.slow
