@@ -60,13 +60,6 @@ def test_constructors_move_points_as_they_say() -> None:
         torch.testing.assert_close(found, torch.tensor([[expected]]), atol=1e-5, rtol=0)
 
 
-def test_centred_units_span_one_and_have_zero_in_the_middle() -> None:
-    matrix = affine2d.pixels_to_centred((100, 200))[None]
-    corners = torch.tensor([[[0.0, 0.0], [200.0, 100.0], [100.0, 50.0]]])
-    expected = torch.tensor([[[-0.5, -0.5], [0.5, 0.5], [0.0, 0.0]]])
-    torch.testing.assert_close(affine2d.apply_affine(matrix, corners), expected)
-
-
 def test_compose_does_the_first_map_first() -> None:
     shift = affine2d.translation(torch.tensor([[1.0, 2.0]]))
     double = affine2d.scaling(torch.tensor([[2.0, 2.0]]))

@@ -1,7 +1,6 @@
 import pytest
 
 from hand_pipeline.geometry.joints import (
-    BONE_FINGERS,
     BONES,
     FINGERS,
     MANO_JOINTS,
@@ -63,7 +62,6 @@ def test_bones_run_from_the_wrist_to_every_tip() -> None:
         chain = [tip, parent[tip], parent[parent[tip]], parent[parent[parent[tip]]]]
         assert tuple(reversed(chain)) == joints
         assert parent[joints[0]] == 0
-        assert {BONE_FINGERS[joint - 1] for joint in joints} == {name}
         assert [OPENPOSE[joint] for joint in joints] == [f"{name}_{i}" for i in (1, 2, 3, 4)]
 
 

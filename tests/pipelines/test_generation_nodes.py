@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tests.fixtures.asl_alphabet import write_asl_alphabet
@@ -10,11 +9,8 @@ from tests.fixtures.freihand import write_freihand
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.asl_poses import AslPosesConfig, load_letters
-from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.readers.hand_sets import read_hands
-from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
 from hand_pipeline.methods.maskhand.config import (
     MaskHandConfig,
@@ -24,21 +20,18 @@ from hand_pipeline.methods.maskhand.config import (
     TextMaskHandConfig,
     VqManoConfig,
 )
+from hand_pipeline.methods.maskhand.generation import GenerationEvaluationConfig
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.methods.maskhand.text import TextMaskHand
 from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.models.vit import VitConfig
-from hand_pipeline.pipelines.generation.nodes import (
-    GenerationEvaluationConfig,
+from hand_pipeline.pipelines.generation import (
+    GenerationConfig,
+    make_letter_poses,
     score_text,
     score_unconditional,
     train_text_model,
-)
-from hand_pipeline.pipelines.generation.pseudo_labels import (
-    GenerationConfig,
-    make_letter_poses,
-    predict_letters,
 )
 from hand_pipeline.training.checkpoint import Checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig
@@ -134,25 +127,6 @@ def test_hands_without_an_image_stand_beside_components_and_real_ones(
     assert picture.width == 3 * 132 + 4
     with pytest.raises(TypeError, match="holds VqMano, expected MaskHand"):
         score_unconditional(tmp_path / "hands", tokenizer, SCORES, machine(tmp_path))
-
-
-def test_pseudo_labels_are_the_models_predictions_by_letter(tmp_path: Path) -> None:
-    write_asl_alphabet(tmp_path, "train", count=58)
-    mano = ManoHand()
-    manifest = read_hands("asl_alphabet", tmp_path, "train", mano)
-    manifest = manifest.select(np.flatnonzero(np.isin(manifest.flags["letter"], ["B", "D"])))
-
-    def predict(batch: HandBatch) -> HandHypotheses:
-        grey = batch.images.float().mean((1, 2, 3)).view(-1, 1, 1, 1)
-        return HandHypotheses.single(
-            batch.ids, batch.intrinsics, batch.joints_2d, batch.joints_3d, batch.vertices,
-            torch.eye(3).repeat(len(batch), 16, 1, 1) * grey, batch.betas,
-        )  # fmt: skip
-
-    hands = predict_letters(predict, manifest, mano)
-    assert hands.letters == ("B", "B", "D", "D")
-    assert hands.ids == manifest.ids
-    assert len(set(hands.mano_pose[:, 0, 0, 0].tolist())) == 4
 
 
 def test_photos_become_letters_by_maskhand_where_there_are_no_labels(tmp_path, maskhand) -> None:

@@ -17,21 +17,22 @@ from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.calibration import ScoredHypotheses
 from hand_pipeline.evaluation.predict import load_predictions
 from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.methods.maskhand import evaluation
 from hand_pipeline.methods.maskhand.config import (
     MaskHandConfig,
     PoseTokenizerConfig,
     ShapeCameraHeadConfig,
 )
+from hand_pipeline.methods.maskhand.evaluation import MaskHandEvaluationConfig, calibrate
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.models.vit import VitConfig
-from hand_pipeline.pipelines.maskhand import scoring
-from hand_pipeline.pipelines.maskhand.held_out import MaskHandEvaluationConfig
-from hand_pipeline.pipelines.maskhand.page import PAGE
-from hand_pipeline.pipelines.maskhand.scoring import calibrate, predict_held_out, score
-from hand_pipeline.pipelines.maskhand.studies import (
+from hand_pipeline.pipelines.maskhand import (
+    PAGE,
     check_sampling,
     draw_hypotheses,
+    predict_held_out,
+    score,
     study_occlusion,
 )
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, pack_method
@@ -147,7 +148,7 @@ def test_known_confidences_give_the_figures_they_must(predicted: Path, monkeypat
     joints = np.repeat(errors[..., None], 21, axis=-1)
     confidence = np.linspace(0.9, 0.1, 10)[:, None] + np.array([[0.05, 0.0]])
     scores = ScoredHypotheses(confidence, np.repeat(confidence[..., None], 21, -1), errors, joints)
-    monkeypatch.setattr(scoring, "score_hypotheses", lambda hands, allow_reflection: scores)
+    monkeypatch.setattr(evaluation, "score_hypotheses", lambda hands, allow_reflection: scores)
     metrics, table, _, _ = calibrate(predicted, CFG)
     for name in metrics:
         assert metrics[name]["hands"]["confidence_spearman"] == pytest.approx(-1)

@@ -10,16 +10,11 @@ import torch
 from PIL import Image
 
 from hand_pipeline.config import MachineConfig
+from hand_pipeline.evaluation.backbone_probes import PhotoProbesConfig
 from hand_pipeline.evaluation.photo_probe import PhotoProbeConfig
-from hand_pipeline.models.image_encoder import ResNetConfig, build_encoder
 from hand_pipeline.models.vit import VitConfig, build_vit
-from hand_pipeline.pipelines.photo_probes import (
-    PhotoProbesConfig,
-    draw_probes,
-    restore_encoder,
-    score_probes,
-)
-from hand_pipeline.training.checkpoint import Checkpoint, CheckpointError, save_checkpoint
+from hand_pipeline.pipelines.photo_probes import draw_probes, score_probes
+from hand_pipeline.training.checkpoint import Checkpoint, save_checkpoint
 
 MACHINE = MachineConfig(accelerator="cpu")
 VIT = VitConfig(
@@ -95,19 +90,7 @@ def test_without_photos_it_is_skipped_and_says_what_to_give(
     assert draw_probes(pd.read_csv(tmp_path / "t.csv"), cfg).width > 100
 
 
-def test_a_resnet_is_restored_with_its_weights() -> None:
-    resnet = ResNetConfig(name="resnet50", layers=(1, 1, 1, 1), channels=(8, 8, 16, 16))
-    encoder = build_encoder(VIT, resnet)
-    metadata = {"backbone": VIT.model_dump(mode="json"), "resnet": resnet.model_dump(mode="json")}
-    found, size = restore_encoder(Checkpoint(encoder.backbone_state(), metadata), "peclr")
-    images = torch.rand(2, 3, 32, 32)
-    torch.testing.assert_close(found.eval()(images).cls, encoder.eval()(images).cls)
-    assert size == 32
-
-
-def test_what_is_no_backbone_or_has_a_name_twice_is_refused(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="odd holds no backbone"):
-        restore_encoder(Checkpoint({}), "odd")
+def test_a_name_that_comes_twice_is_refused(photos: Path, tmp_path: Path) -> None:
     twice = config(photos, backbones={"handmim": tmp_path})
     with pytest.raises(ValueError, match="'handmim' is taken"):
         score_probes(backbone(1), twice, MACHINE)

@@ -22,17 +22,14 @@ from hand_pipeline.data.photos.photo_hands import PhotoHandsConfig
 from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_method
+from hand_pipeline.methods.s2hand import evaluation
 from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
 from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
-from hand_pipeline.pipelines.s2hand import nodes, scoring
-from hand_pipeline.pipelines.s2hand.keypoints_2d import score_keypoints_2d
-from hand_pipeline.pipelines.s2hand.nodes import TermsConfig
-from hand_pipeline.pipelines.s2hand.page import PAGE
-from hand_pipeline.pipelines.s2hand_photos import nodes as photos
-from hand_pipeline.pipelines.s2hand_photos import scoring as photo_scoring
-from hand_pipeline.pipelines.s2hand_photos.page import PAGE as PHOTOS_PAGE
+from hand_pipeline.pipelines import s2hand as nodes
+from hand_pipeline.pipelines import s2hand_photos as photos
+from hand_pipeline.pipelines.s2hand import PAGE, score_keypoints_2d, trains
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig
 
@@ -41,9 +38,9 @@ ENCODER = EfficientNetConfig(name="mobilenetv2_035", image_size=32)
 AUGMENTATION = HandAugmentationConfig(image_size=32)
 METHOD = S2HandConfig(hourglass=HourglassConfig(width=8, depth=1, blocks=1))
 RUN = TrainConfig(steps=2, batch_size=4, lr=1e-3, log_every=1, checkpoint_every=2)
-CFG = scoring.S2HandEvaluationConfig(batch_size=2, shown=2)
+CFG = nodes.S2HandEvaluationConfig(batch_size=2, shown=2)
 PHOTOS = photos.PhotoTrainingConfig(hands=PhotoHandsConfig(held_out=0.4), training=RUN)
-EVALUATION = photo_scoring.PhotoEvaluationConfig(batch_size=2, shown=2)
+EVALUATION = evaluation.PhotoEvaluationConfig(batch_size=2, shown=2)
 
 
 @dataclass(frozen=True)
@@ -97,33 +94,16 @@ def fresh(**changes) -> Checkpoint:
 def arguments(world: World, *start: Checkpoint) -> tuple:
     cfg = nodes.S2HandTrainingConfig(augmentation=AUGMENTATION, encoder=ENCODER, method=METHOD)
     stage = nodes.StageConfig(training=RUN)
-    return world.hands, world.keypoints, *start, cfg, stage, world.machine
+    return world.hands, world.keypoints, cfg, stage, world.machine, *start
 
 
 # ---- what the stages learn
 
 
-def test_groups_of_terms_can_be_left_out():
-    def terms(stage, **groups):
-        method = METHOD.model_copy(update={"stage": stage})
-        return set(TermsConfig(**groups).of(method).active_terms())
-
-    geometry = {"joint_location", "bone_direction"}
-    prior = {"shape", "scale", "joint_limits"}
-    branch = {"keypoint_2d", "consistency"}
-    photo = {"pixel", "ssim", "texture"}
-    assert terms("joint") == geometry | prior | branch | photo
-    assert terms("joint", photometric=False) == geometry | prior | branch
-    assert terms("joint", photometric=False, branch=False) == geometry | prior
-    nothing = {"photometric": False, "branch": False, "regularisation": False}
-    assert terms("joint", **nothing) == geometry
-    assert terms("3d", regularisation=False) == geometry
-
-
 @pytest.mark.slow
 def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
-    first, _, history = nodes.train_2d(*arguments(world))
-    second, metrics, _ = nodes.train_3d(*arguments(world))
+    first, _, history = trains("s2hand_2d")(*arguments(world))
+    second, metrics, _ = trains("s2hand_3d")(*arguments(world))
     assert history["step"].tolist() == [1, 2]
     assert metrics["hands"] == metrics["hands_detected"] == 2 * HANDS
     started = {}
@@ -132,7 +112,7 @@ def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
         lambda name, build, *_: started.update(build().state_dict()) or pytest.fail("started"),
     )  # fmt: skip
     with pytest.raises(pytest.fail.Exception, match="started"):
-        nodes.train_joint(*arguments(world, first, second))
+        trains("s2hand")(*arguments(world, first, second))
     for name, tensor in started.items():
         source = {"hourglass": first, "encoder": second, "geometry": second}
         if (part := name.split(".")[0]) in source:
@@ -140,9 +120,9 @@ def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("train", "terms"), [(nodes.train_weak, 5), (nodes.train_full, 6)])
-def test_labelled_models_learn_geometry_from_labels(world, train, terms):
-    packed, _, history = train(*arguments(world))
+@pytest.mark.parametrize(("name", "terms"), [("s2hand_weak", 5), ("s2hand_full", 6)])
+def test_labelled_models_learn_geometry_from_labels(world, name, terms):
+    packed, _, history = trains(name)(*arguments(world))
     model = restore_method(packed)
     assert model.cfg.supervision == ("full" if terms == 6 else "weak")
     assert len([name for name in history if name.startswith("loss.")]) == terms + 1  # and the total
@@ -156,18 +136,18 @@ def folders(world: World) -> tuple[Path, Path]:
     model = fresh()
     labels = fresh(stage="3d", supervision="weak")
     return (
-        scoring.predict_self_supervised(world.hands, model, model, CFG, world.machine),
-        scoring.predict_supervised(world.hands, labels, labels, CFG, world.machine),
+        nodes.predict_self_supervised(world.hands, model, model, CFG, world.machine),
+        nodes.predict_supervised(world.hands, labels, labels, CFG, world.machine),
     )
 
 
 def test_every_row_is_scored_on_the_same_hands(folders):
-    metrics, table, samples, curves = scoring.score(*folders, CFG)
-    assert table["model"].tolist() == list(scoring.ROWS.values())
+    metrics, table, samples, curves = nodes.score(*folders, CFG)
+    assert table["model"].tolist() == list(nodes.ROWS.values())
     assert table["num_samples"].eq(HANDS).all()
-    assert samples.groupby("model").size().to_dict() == dict.fromkeys(scoring.ROWS, HANDS)
+    assert samples.groupby("model").size().to_dict() == dict.fromkeys(nodes.ROWS, HANDS)
     assert np.array(curves).std() > 0
-    alone = scoring.score_self_supervised(folders[0], CFG)
+    alone = nodes.score_self_supervised(folders[0], CFG)
     assert alone == {name: metrics[name] for name in ("mean_hand", "s2hand_3d", "s2hand")}
 
 
@@ -201,11 +181,11 @@ def test_true_joints_of_a_model_score_full_marks(world, monkeypatch):
 
 
 def test_the_page_shows_every_table_and_picture(world, folders):
-    _, table, _, auc = scoring.score(*folders, CFG)
+    _, table, _, auc = nodes.score(*folders, CFG)
     _, keypoints, curves = score_keypoints_2d(
         world.hands, world.keypoints, fresh(), CFG, world.machine
     )
-    textured = scoring.draw_textured(world.hands, fresh(), CFG, world.machine)
+    textured = nodes.draw_textured(world.hands, fresh(), CFG, world.machine)
     shown = {
         "s2hand_table": table, "s2hand_keypoints_table": keypoints,
         "s2hand_textured_picture": textured, "s2hand_auc_curves": auc,
@@ -219,7 +199,7 @@ def test_the_page_shows_every_table_and_picture(world, folders):
 
 def test_a_checkpoint_of_another_method_is_refused(untrained_pymaf, world):
     with pytest.raises(TypeError, match="the checkpoint of s2hand holds PyMAF, expected S2Hand"):
-        scoring.draw_textured(world.hands, untrained_pymaf, CFG, world.machine)
+        nodes.draw_textured(world.hands, untrained_pymaf, CFG, world.machine)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +221,7 @@ def test_a_model_goes_on_learning_on_photos(world):
     assert metrics["hands"] == metrics["default_camera"]
     assert {"loss.pixel", "loss.consistency", "loss.joint_limits"} <= set(history.columns)
     assert sum(metrics["hands_by_set"].values()) == metrics["hands"]
-    found, table, rows = photo_scoring.compare_on_photos(
+    found, table, rows = photos.compare_on_photos(
         world.crops, start, packed, PHOTOS, EVALUATION, world.machine
     )
     assert found["held_out_hands"] + metrics["hands"] == 11
@@ -251,18 +231,16 @@ def test_a_model_goes_on_learning_on_photos(world):
     assert rows["before_px"].mean() == pytest.approx(found["before"]["error_mean_px"])
     assert found["before"] != found["after"]
     assert found["hands_improved"] == (rows["after_px"] < rows["before_px"]).mean()
-    assert table["model"].tolist() == list(photo_scoring.ROWS.values())
+    assert table["model"].tolist() == list(photos.ROWS.values())
     assert table["error_mean_px"].tolist() == pytest.approx(
         [rows["before_px"].mean(), rows["after_px"].mean()]
     )
-    picture = photo_scoring.draw_photos(
-        world.crops, packed, rows, PHOTOS, EVALUATION, world.machine
-    )
+    picture = photos.draw_photos(world.crops, packed, rows, PHOTOS, EVALUATION, world.machine)
     shown = {
         "s2hand_photos_table": table, "s2hand_photos_samples_table": rows,
         "s2hand_photos_picture": picture, "s2hand_photos_curves": picture,
     }  # fmt: skip
-    page = PHOTOS_PAGE.render(**shown, **{name: {"steps": 2} for name in PHOTOS_PAGE.settings})
+    page = photos.PAGE.render(**shown, **{name: {"steps": 2} for name in photos.PAGE.settings})
     assert len(re.findall(r'src="data:image/png;base64,', page)) == 2
     for text in ("after learning on photos", "set 1", "No 3D truth exists", "Hands with it: "):
         assert text in page
@@ -274,7 +252,7 @@ def test_the_error_before_and_after_is_that_of_each_model_on_photos_held_out(wor
     assert not set(held_out.ids) & set(learnt.ids)
     stages, away, asked = {"before": "3d", "after": "joint"}, {"before": 20.0, "after": 5.0}, []
 
-    def predict(self, batch):
+    def predict(self, batch, only_hands=False):
         asked.extend(batch.ids)
         rows = [held_out.ids.index(name) for name in batch.ids]
         points = torch.from_numpy(np.stack([held_out.seen[row].points for row in rows]))
@@ -283,7 +261,7 @@ def test_the_error_before_and_after_is_that_of_each_model_on_photos_held_out(wor
         return SimpleNamespace(joints_2d=joints[:, None])
 
     monkeypatch.setattr(S2Hand, "predict", predict)
-    found, _, rows = photo_scoring.compare_on_photos(
+    found, _, rows = photos.compare_on_photos(
         world.crops, fresh(stage="3d"), fresh(), PHOTOS, EVALUATION, world.machine
     )
     assert asked == 2 * held_out.ids
@@ -304,13 +282,13 @@ def test_where_too_few_photos_were_held_out_ones_that_were_learnt_from_fill_the_
         captions.extend(given[-1])
         return Image.new("RGB", (1, 1))
 
-    monkeypatch.setattr(photo_scoring, "textured_sheet", drawn)
+    monkeypatch.setattr(evaluation, "textured_sheet", drawn)
     held_out = photos.PhotoHands(photos.ShardReader(world.crops), PHOTOS.hands, held_out=True)
     samples = pd.DataFrame(
         {"id": held_out.ids, "set": held_out.sets, "before_px": 9.0, "after_px": 3.0}
     )
     shown = EVALUATION.model_copy(update={"shown": 10})
-    photo_scoring.draw_photos(world.crops, fresh(), samples, PHOTOS, shown, world.machine)
+    photos.draw_photos(world.crops, fresh(), samples, PHOTOS, shown, world.machine)
     own = [caption for caption in captions if caption.startswith("held out, set ")]
     assert len(own) == len(held_out)
     assert "2D error 9.0 px before, 3.0 after" in own[0]
@@ -318,7 +296,7 @@ def test_where_too_few_photos_were_held_out_ones_that_were_learnt_from_fill_the_
     assert "collect more photos" not in caplog.text
     captions.clear()
     many = EVALUATION.model_copy(update={"shown": 40})
-    photo_scoring.draw_photos(world.crops, fresh(), samples, PHOTOS, many, world.machine)
+    photos.draw_photos(world.crops, fresh(), samples, PHOTOS, many, world.machine)
     assert len(captions) == 11
     assert "11 hands in the picture, not 40" in caplog.text
 

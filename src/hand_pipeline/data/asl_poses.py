@@ -238,6 +238,20 @@ def letters_of(manifest: HandManifest, mano: ManoHand) -> LetterPoses:
     return LetterPoses(poses.ids, tuple(letter_of[name] for name in poses.ids), poses.mano_pose)
 
 
+def first_of_each(manifest: HandManifest, cfg: AslPosesConfig) -> HandManifest:
+    """The first photos of each letter: at most as many as asked for.
+
+    Raises:
+        DataSetError: a letter has no photo.
+    """
+    shown = manifest.flags["letter"]
+    missing = [letter for letter in cfg.letters if letter not in shown]
+    if missing:
+        raise DataSetError(f"no photo of {', '.join(missing)} in {manifest.root}")
+    rows = [np.flatnonzero(shown == letter)[: cfg.samples] for letter in cfg.letters]
+    return manifest.select(np.concatenate(rows).tolist())
+
+
 def save_letters(path: Path, hands: LetterPoses) -> None:
     """Write hands to one npz, whole or not at all."""
     with atomic_write(path) as temporary, temporary.open("wb") as stream:

@@ -180,6 +180,18 @@ class WithKeypoints(Dataset[Any]):
         return self.hands.crop_scale
 
 
+def nothing_detected(ids: Sequence[str], image_size: int) -> DetectedKeypoints:
+    """Keypoints of hands in which nobody has looked: not one was found."""
+    count = len(ids)
+    return DetectedKeypoints(
+        ids=tuple(ids),
+        points=np.zeros((count, 21, 2), np.float32),
+        confidence=np.zeros((count, 21), np.float32),
+        image_size=image_size,
+        settings={"detector": "none"},
+    )
+
+
 def joined(members: Mapping[str, DetectedKeypoints]) -> DetectedKeypoints:
     """Keypoints of the members of a `hand_mix.HandMix`, under the mix's ids.
 

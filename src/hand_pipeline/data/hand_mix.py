@@ -17,7 +17,7 @@ from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch, Keypoints
 from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset, LabelsConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
-from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.readers.hand_sets import hand_of, read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
 
@@ -171,12 +171,36 @@ def open_training_hands(
     members: dict[str, LabelledSubset] = {}
     for name, member in sets.items():
         kind = member.hand_set or name
-        mano = ManoHand(mano_model, tips=HAND_SETS[kind].tips if kind in HAND_SETS else "mano")
-        manifest = read_hands(kind, member.path, member.split, mano)
-        members[name] = LabelledSubset(HandImages(manifest, mano, crops, bad_photos), labels)
+        hands = open_hand_set(kind, member.path, member.split, mano_model, crops, bad_photos)
+        members[name] = LabelledSubset(hands, labels)
     if not mix.sets:
         return members["freihand"]
     return HandMix(members, {name: member.weight for name, member in sets.items()})
+
+
+def open_hand_set(
+    name: str,
+    root: Path,
+    split: str,
+    mano_model: Path | None = None,
+    crops: HandCropConfig | None = None,
+    bad_photos: Path | None = None,
+) -> HandImages:
+    """The images and labels of a split of a data set.
+
+    Args:
+        name: key of `hand_sets.HAND_SETS`.
+        root: folder of the set.
+        split: in the set's own words.
+        mano_model: converted MANO file that the set's poses belong to; None is the open hand.
+        crops: how crops are cut.
+        bad_photos: as of `HandImages`.
+
+    Raises:
+        DataSetError: an unknown set or split, or a folder that is not the set's.
+    """
+    mano = hand_of(name, mano_model)
+    return HandImages(read_hands(name, root, split, mano), mano, crops, bad_photos)
 
 
 def open_labelled_hands(labelled_hands: Path, split: str, mano: ManoHand) -> HandImages:

@@ -16,7 +16,7 @@ from hand_pipeline.config import Config
 from hand_pipeline.data.batch import PoseBatch
 from hand_pipeline.data.hand_mix import MixMember, mixed_order, shares_of_epoch
 from hand_pipeline.data.manifest import DataSetError, HandManifest
-from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.readers.hand_sets import hand_of, read_hands
 from hand_pipeline.data.synthetic.poses import sample_hands, skeleton_of
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, mirror_axis_angle
@@ -151,7 +151,7 @@ def read_poses(kind: str, root: Path, split: str, mano_model: Path | None) -> Po
     Raises:
         DataSetError: the folder is not the set's, or the split has no MANO labels.
     """
-    mano = ManoHand(mano_model, tips=HAND_SETS[kind].tips if kind in HAND_SETS else "mano")
+    mano = hand_of(kind, mano_model)
     return poses_of(read_hands(kind, root, split, mano), mano)
 
 

@@ -1,5 +1,6 @@
 """2D joints of labelled hands: how near a source comes, and how well a detector found them."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,14 +106,15 @@ def score_keypoints(
 
 
 def crop_joints(
-    hands: HandImages,
+    hands: HandImages, ids: Sequence[str]
 ) -> tuple[Float[np.ndarray, "hands 21 2"], Bool[np.ndarray, "hands 21"]]:
-    """The labelled 2D joints of a whole set in px of its crops, and which are labelled."""
+    """The labelled 2D joints of some hands of a set in px of its crops, and which are labelled."""
+    places = {name: row for row, name in enumerate(hands.ids)}
+    rows = np.array([places[name] for name in ids], dtype=np.int64)
     manifest = hands.manifest
-    matrix = hands.photo_to_crop(np.arange(len(hands)))
-    return apply_affine(
-        matrix, torch.from_numpy(manifest.joints_2d)
-    ).numpy(), manifest.has_joints_2d
+    points = torch.from_numpy(manifest.joints_2d[rows])
+    moved = apply_affine(hands.photo_to_crop(rows), points).numpy()
+    return moved, manifest.has_joints_2d[rows]
 
 
 def errors_by_hand(

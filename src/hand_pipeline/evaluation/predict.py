@@ -53,6 +53,10 @@ class PredictedHands:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def meshes(self, rows: Sequence[int]) -> Float[Tensor, "rows 778 3"]:
+        """Vertices of some of the hands, to be drawn."""
+        return torch.from_numpy(self.vertices[list(rows)])
+
 
 @dataclass(frozen=True)
 class PredictedJoints:

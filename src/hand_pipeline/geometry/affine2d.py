@@ -48,16 +48,6 @@ def crop_matrix(
     return _compose(factor, -box[:, :2] * factor)
 
 
-def pixels_to_centred(size: int | tuple[int, int]) -> Float[Tensor, "3 3"]:
-    """Maps pixels to centred units, `(px - size / 2) / size`, each axis in [-.5, .5].
-
-    The N of pose-aware alignment (HandMIM, Algorithm 3). `size` is the side, or h and w.
-    """
-    height, width = (size, size) if isinstance(size, int) else size
-    factor = torch.tensor([1 / width, 1 / height])
-    return _compose(factor, torch.full((2,), -0.5))
-
-
 @full_precision
 def compose(
     first: Float[Tensor, "*batch 3 3"], *following: Float[Tensor, "*batch 3 3"]

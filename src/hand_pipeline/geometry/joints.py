@@ -51,9 +51,6 @@ FINGERS: MappingProxyType[str, tuple[int, int, int, int]] = MappingProxyType(
 BONES: tuple[tuple[int, int], ...] = tuple((0 if i % 4 == 1 else i - 1, i) for i in range(1, 21))
 """(parent, child) of the 20 bones, OpenPose order; bone i ends at joint i + 1."""
 
-BONE_FINGERS: tuple[str, ...] = tuple(FINGER_NAMES[i // 4] for i in range(20))
-"""Which finger each bone of `BONES` belongs to: one colour a finger when drawing."""
-
 TIPS: tuple[int, ...] = (4, 8, 12, 16, 20)
 """Finger tips, thumb to pinky, OpenPose order."""
 

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -89,6 +89,16 @@ def restore_as(kind: type[M], checkpoint: Checkpoint, origin: str) -> M:
     if not isinstance(method, kind):
         raise TypeError(f"{origin} holds {type(method).__name__}, expected {kind.__name__}")
     return method
+
+
+def restore_each(kind: type[M], **checkpoints: Checkpoint) -> Iterator[tuple[str, M]]:
+    """`restore_as` for several checkpoints by name, each when it is asked for.
+
+    Raises:
+        TypeError: a checkpoint holds another method.
+    """
+    for name, checkpoint in checkpoints.items():
+        yield name, restore_as(kind, checkpoint, f"the checkpoint of {name}")
 
 
 def _as_now(kind: type[Config], values: Mapping[str, Any], origin: str) -> dict[str, Any]:

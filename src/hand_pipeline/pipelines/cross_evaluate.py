@@ -1,6 +1,5 @@
 """Score the models on a set other than the one they were trained on."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,12 @@ from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
-from hand_pipeline.data.hand_mix import open_labelled_hands
-from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.readers.hand_sets import hand_of, read_hands
 from hand_pipeline.data.synthetic.config import SyntheticConfig
 from hand_pipeline.data.synthetic.hands import generate
-from hand_pipeline.evaluation.mean_hand import mean_hand_of
-from hand_pipeline.evaluation.model_scores import score_models
-from hand_pipeline.evaluation.predict import ScoringConfig, predict_set
-from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods import restore_as
+from hand_pipeline.evaluation.model_scores import predict_models, score_models
+from hand_pipeline.evaluation.predict import ScoringConfig
+from hand_pipeline.methods import restore_each
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.training.checkpoint import Checkpoint
@@ -74,15 +70,14 @@ def predict_other_hands(
         drawn: FreiHAND's layout; its evaluation split counts.
     """
     other = cfg.other or OtherSetConfig(hand_set="freihand", path=drawn, split="evaluation")
-    folder = machine.workspace / "cross_evaluate" / "predicted_hands"
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
-        model = restore_as(PyMAF, checkpoint, f"the checkpoint of {name}").to(machine.device)
-        images = open_other_hands(other, model)
-        predict_set(name, model.predict, images, folder, cfg, machine)
-    mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
-    predict_set("mean_hand", mean.predict, images, folder, cfg, machine)
-    return folder
+    return predict_models(
+        restore_each(PyMAF, supervised=supervised, handmim=handmim),
+        lambda model: open_other_hands(other, model),
+        machine.workspace / "cross_evaluate" / "predicted_hands",
+        cfg,
+        machine,
+        training=hands,
+    )
 
 
 def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:
@@ -93,8 +88,7 @@ def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:
     Raises:
         DataSetError: an unknown set or split, or a folder that is not the set's.
     """
-    known = HAND_SETS.get(other.hand_set)
-    mano = ManoHand(model.cfg.mano_model, tips=known.tips if known else "mano")
+    mano = hand_of(other.hand_set, model.cfg.mano_model)
     manifest = read_hands(other.hand_set, other.path, other.split, mano)
     if manifest.image_side is not None:  # whole pictures
         return HandImages(manifest, mano)
@@ -111,6 +105,8 @@ def score_other_hands(
 
 def create_pipeline() -> Pipeline:
     """Models of one set in, their figures on another out."""
+    hands, models = ["labelled_hands", "other_hands"], ["supervised_method", "handmim_method"]
+    tables = ["cross_evaluate_table", "cross_samples_table"]
     return Pipeline(
         [
             Node(
@@ -121,26 +117,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 predict_other_hands,
-                [
-                    "labelled_hands",
-                    "other_hands",
-                    "supervised_method",
-                    "handmim_method",
-                    "params:cross_evaluate",
-                    "params:machine",
-                ],
+                [*hands, *models, "params:cross_evaluate", "params:machine"],
                 "other_predicted_hands",
                 name="predict_other_hands",
             ),
             Node(
                 score_other_hands,
                 ["other_predicted_hands", "params:cross_evaluate"],
-                [
-                    "cross_evaluate_metrics",
-                    "cross_evaluate_table",
-                    "cross_samples_table",
-                    "cross_auc_curves",
-                ],
+                ["cross_evaluate_metrics", *tables, "cross_auc_curves"],
                 name="score_other_hands",
             ),
         ]

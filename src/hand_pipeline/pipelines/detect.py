@@ -5,24 +5,24 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from kedro.pipeline import Node, Pipeline
 from PIL import Image
 from pydantic import Field, model_validator
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.detected_keypoints import DetectedKeypoints, write_keypoints
+from hand_pipeline.data.detected_keypoints import (
+    DetectedKeypoints,
+    nothing_detected,
+    write_keypoints,
+)
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
-from hand_pipeline.data.hand_mix import MixMember
+from hand_pipeline.data.hand_mix import MixMember, open_hand_set
 from hand_pipeline.data.openpose_file import read_openpose
 from hand_pipeline.data.photos.detect_hands import detect_keypoints
 from hand_pipeline.data.photos.detector import DetectorConfig
-from hand_pipeline.data.photos.files import BadPhoto
-from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.evaluation.keypoints_2d import crop_joints, errors_by_hand, score_keypoints
-from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.provenance import code_hash, run_key
-from hand_pipeline.viz.labels import SeenHand, keypoints_sheet
+from hand_pipeline.viz.keypoints import SeenHand, keypoints_sheet, seen_hands
 
 SPLITS = ("training", "evaluation")
 logger = logging.getLogger(__name__)
@@ -78,24 +78,19 @@ def detect_hands(
     metrics: dict[str, Any] = {}
     drawn: list[SeenHand] = []
     for name, member in members.items():
-        pictures = _open(name, member, cfg.crops)
+        # The hand model only places MANO's numbers: boxes and 2D joints are the same with any.
+        kind = member.hand_set or name
+        pictures = open_hand_set(kind, member.path, member.split, crops=cfg.crops)
         keypoints, counts = _find(name, pictures, cfg, machine)
         write_keypoints(folder, name, keypoints)
-        rows = _rows_of(keypoints, pictures)
-        truth, labelled = (values[rows] for values in crop_joints(pictures))
+        truth, labelled = crop_joints(pictures, keypoints.ids)
         metrics[name] = score_keypoints(keypoints, truth, labelled) | counts
         told = {key: value for key, value in metrics[name].items() if key != "joints"}
         logger.info("%s: %s", name, told)
         if name in SPLITS:
-            drawn += _some(pictures, rows, keypoints, truth, labelled, cfg)
+            errors, count = errors_by_hand(keypoints, truth, labelled), -(-cfg.shown // 2)
+            drawn += seen_hands(pictures, keypoints, truth, labelled, errors, count, cfg.seed)
     return folder, metrics, keypoints_sheet(drawn)
-
-
-def _open(name: str, member: MixMember, crops: HandCropConfig) -> HandImages:
-    kind = member.hand_set or name
-    # The hand model only places MANO's numbers: boxes and 2D joints are the same with any.
-    mano = ManoHand(tips=HAND_SETS[kind].tips if kind in HAND_SETS else "mano")
-    return HandImages(read_hands(kind, member.path, member.split, mano), mano, crops)
 
 
 def _find(
@@ -111,47 +106,7 @@ def _find(
         read = read_openpose(pictures, path)
         return read, {"not_in_file": len(pictures) - len(read)}
     logger.warning("detect.openpose has no file for %s: its hands have no keypoints", name)
-    count = len(pictures)
-    nothing = DetectedKeypoints(
-        ids=tuple(pictures.ids),
-        points=np.zeros((count, 21, 2), np.float32),
-        confidence=np.zeros((count, 21), np.float32),
-        image_size=pictures.crop_size,
-        settings={"detector": "none"},
-    )
-    return nothing, {}
-
-
-def _rows_of(keypoints: DetectedKeypoints, pictures: HandImages) -> np.ndarray:
-    """The set's row of each of the keypoints' hands."""
-    places = {name: row for row, name in enumerate(pictures.ids)}
-    return np.array([places[name] for name in keypoints.ids], dtype=np.int64)
-
-
-def _some(
-    pictures: HandImages,
-    rows: np.ndarray,
-    keypoints: DetectedKeypoints,
-    truth: np.ndarray,
-    labelled: np.ndarray,
-    cfg: DetectConfig,
-) -> list[SeenHand]:
-    """Some hands at random, to draw; those that cannot be read are passed over."""
-    order = np.random.default_rng(cfg.seed).permutation(len(keypoints))
-    errors = errors_by_hand(keypoints, truth, labelled)
-    chosen: list[SeenHand] = []
-    for row in sorted(order[: -(-cfg.shown // 2)].tolist()):
-        try:
-            image = pictures.source(rows[row]).load()
-        except BadPhoto:
-            continue
-        error = "no joint found" if np.isnan(errors[row]) else f"{100 * errors[row]:.1f} % off"
-        found = keypoints.confidence[row] > 0
-        chosen.append(
-            SeenHand(f"{pictures.ids[row]}: {error}", image, keypoints.points[row], found,
-                     truth[row], labelled[row])
-        )  # fmt: skip
-    return chosen
+    return nothing_detected(pictures.ids, pictures.crop_size), {}
 
 
 def create_pipeline() -> Pipeline:

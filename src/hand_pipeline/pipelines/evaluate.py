@@ -1,26 +1,18 @@
 """Score the mean hand and every fine-tuned model on held-out hands."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from kedro.pipeline import Node, Pipeline
 from PIL import Image
 from pydantic import Field
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.hand_mix import open_labelled_hands
-from hand_pipeline.evaluation.mean_hand import mean_hand_of
-from hand_pipeline.evaluation.model_scores import score_models
-from hand_pipeline.evaluation.predict import (
-    ScoringConfig,
-    draw_samples,
-    load_predictions,
-    predict_set,
-)
-from hand_pipeline.methods import restore_as
+from hand_pipeline.evaluation.model_scores import predict_models, score_models
+from hand_pipeline.evaluation.predict import ScoringConfig, draw_samples, load_predictions
+from hand_pipeline.methods import restore_as, restore_each
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
@@ -50,15 +42,14 @@ def predict_held_out(
     machine: MachineConfig,
 ) -> Path:
     """Every held-out hand as the mean hand and as each model sees it: one npz a model."""
-    folder = machine.workspace / "evaluate" / "predicted_hands"
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, checkpoint in (("supervised", supervised), ("handmim", handmim)):
-        model = restore_as(PyMAF, checkpoint, f"the checkpoint of {name}").to(machine.device)
-        held_out = open_labelled_hands(hands, "evaluation", model.mano)
-        predict_set(name, model.predict, held_out, folder, cfg, machine)
-    mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
-    predict_set("mean_hand", mean.predict, held_out, folder, cfg, machine)
-    return folder
+    return predict_models(
+        restore_each(PyMAF, supervised=supervised, handmim=handmim),
+        lambda model: open_labelled_hands(hands, "evaluation", model.mano),
+        machine.workspace / "evaluate" / "predicted_hands",
+        cfg,
+        machine,
+        training=hands,
+    )
 
 
 def score(
@@ -81,7 +72,7 @@ def draw_hands(
     return qualitative_grid(
         batch.images,
         batch.intrinsics,
-        torch.from_numpy(found.vertices[rows]),
+        found.meshes(rows),
         batch.vertices,
         mano.faces,
         [f"{found.ids[row]}: PA-MPVPE {errors[row]:.1f} mm" for row in rows],
@@ -90,35 +81,24 @@ def draw_hands(
 
 def create_pipeline() -> Pipeline:
     """Held-out hands and models in, figures and pictures out."""
+    models, settings = ["supervised_method", "handmim_method"], "params:evaluate"
     return Pipeline(
         [
             Node(
                 predict_held_out,
-                [
-                    "labelled_hands",
-                    "supervised_method",
-                    "handmim_method",
-                    "params:evaluate",
-                    "params:machine",
-                ],
+                ["labelled_hands", *models, settings, "params:machine"],
                 "predicted_hands",
                 name="predict_held_out",
             ),
             Node(
                 score,
-                ["predicted_hands", "params:evaluate"],
+                ["predicted_hands", settings],
                 ["evaluate_metrics", "results_table", "samples_table", "auc_curves"],
                 name="score",
             ),
             Node(
                 draw_hands,
-                [
-                    "labelled_hands",
-                    "predicted_hands",
-                    "handmim_method",
-                    "samples_table",
-                    "params:evaluate",
-                ],
+                ["labelled_hands", "predicted_hands", "handmim_method", "samples_table", settings],
                 "hands_picture",
                 name="draw_hands",
             ),

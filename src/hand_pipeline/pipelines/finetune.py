@@ -1,11 +1,9 @@
 """Fine-tune to MANO hands: from scratch, and from the pretrained backbone."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from kedro.pipeline import Node, Pipeline
 from pydantic import Field
-from torch import Tensor
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
@@ -56,7 +54,7 @@ def finetune_pretrained(
     machine: MachineConfig,
 ) -> Trained:
     """Start from the backbone that `pretrain` made; everything else is as in the baseline."""
-    return _finetune("handmim", hands, cfg, backbone, machine, pretrained.tensors)
+    return _finetune("handmim", hands, cfg, backbone, machine, pretrained)
 
 
 def _finetune(
@@ -65,15 +63,15 @@ def _finetune(
     cfg: FinetuneConfig,
     backbone: VitConfig,
     machine: MachineConfig,
-    weights: Mapping[str, Tensor] | None = None,
+    pretrained: Checkpoint | None = None,
 ) -> Trained:
     stage = f"finetune_{name}"
     hands = open_hands(stage, folder, cfg, cfg.method.mano_model, machine)
 
     def build() -> PyMAF:
         pymaf = PyMAF(cfg.method, backbone, cfg.augmentation)
-        if weights is not None:
-            pymaf.load_backbone(weights, "the pretrained backbone")
+        if pretrained is not None:
+            pymaf.load_backbone(pretrained.tensors, "the pretrained backbone")
         pymaf.crop_scale.fill_(hands.crop_scale)
         return pymaf
 

@@ -10,11 +10,9 @@ from PIL import Image
 from pydantic import Field
 
 from hand_pipeline.config import MachineConfig
-from hand_pipeline.data.hand_images import HandImages
-from hand_pipeline.data.readers.hand_sets import read_hands
+from hand_pipeline.data.hand_mix import open_hand_set
 from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_joints
 from hand_pipeline.evaluation.predict import ScoringConfig, predict_joints, set_batches
-from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.models.image_encoder import ResNetConfig
@@ -78,8 +76,7 @@ def score_probe(
     probe = restore_as(KeypointProbe, model, "the probe's checkpoint")
     device = machine.device
     probe.to(device)
-    mano = ManoHand(probe.cfg.mano_model, tips="freihand")
-    held_out = HandImages(read_hands("freihand", hands, "evaluation", mano), mano)
+    held_out = open_hand_set("freihand", hands, "evaluation", probe.cfg.mano_model)
     scores: dict[str, HandEvaluation] = {}
     for name, known_size in (("known_size", True), ("mean_size", False)):
         batches = set_batches(held_out, cfg.batch_size, machine, f"probe, {name}")

@@ -2,20 +2,18 @@
 
 from pathlib import Path
 
-import torch
 from kedro.pipeline import Node, Pipeline
 from PIL import Image
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.batch import PoseBatch
 from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.pose_set import PosesConfig, PoseSet, open_training_poses, read_poses
 from hand_pipeline.evaluation.predict import draw_samples
 from hand_pipeline.evaluation.tokens import score_tokens
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.config import VqManoConfig
-from hand_pipeline.methods.maskhand.figures import before_and_after, code_use
+from hand_pipeline.methods.maskhand.figures import code_use, draw_tokenized
 from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
@@ -55,26 +53,17 @@ def evaluate_tokenizer(
 ) -> tuple[dict[str, float], Image.Image, Image.Image]:
     """Held-out poses after the tokens: errors and use of codes; some hands; each code's share."""
     method = restore_as(VqMano, model, "the tokenizer's checkpoint")
-    device = machine.device
     held_out = read_poses("freihand", hands, "evaluation", method.cfg.mano_model)
     poses = PoseSet({"held_out": held_out}, {"held_out": 1.0})
+    method.to(machine.device)
     batches = batches_in_order(poses, cfg.batch_size)
-    method.to(device)
-    on_device = (batch.to(device) for batch in batches)
+    on_device = (batch.to(machine.device) for batch in batches)
     scores = score_tokens(method.tokenizer, method.mano, on_device)
     rows, shown = draw_samples(poses, cfg.shown, cfg.seed)
     errors = scores.per_sample["pa_mpjpe_mm"].to_numpy()
     captions = [f"{poses.ids[row]}: PA-MPJPE {errors[row]:.2f} mm" for row in rows]
-    picture = _draw_hands(method.cpu(), shown, captions)
+    picture = draw_tokenized(method.cpu(), shown, captions)
     return scores.summary, picture, to_image(code_use(scores.uses))
-
-
-@torch.no_grad()
-def _draw_hands(method: VqMano, batch: PoseBatch, captions: list[str]) -> Image.Image:
-    rebuilt = method.tokenizer.detokenize(method.tokenizer.tokenize(batch.mano_pose))
-    meshes = [method.mano(pose, batch.betas) for pose in (batch.mano_pose, rebuilt)]
-    before, after = (mesh.vertices - mesh.joints[:, :1] for mesh in meshes)
-    return before_and_after(before, after, method.mano.faces, captions)
 
 
 def create_pipeline() -> Pipeline:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-import torch
 from kedro.pipeline import Node, Pipeline
 from PIL import Image
 
@@ -98,8 +97,7 @@ def draw_hands(name: str, project: Project, sweep: SweepConfig, runs: pd.DataFra
             place = next(iter((sweep.columns | member.columns).values()))
             model = place.partition(":")[2].partition(".")[0]
             found = load_predictions(files["predicted_hands"] / f"{model}.npz")
-            order = [found.ids.index(sample) for sample in batch.ids]
-            meshes[member.name] = torch.from_numpy(found.vertices[order])
+            meshes[member.name] = found.meshes([found.ids.index(name) for name in batch.ids])
             samples = pd.read_csv(files["samples_table"])
             errors[member.name] = samples[samples["model"] == model].set_index("id")["pa_mpvpe_mm"]
     captions = [

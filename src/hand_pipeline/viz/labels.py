@@ -1,4 +1,4 @@
-"""Data with its labels drawn: hands of a data set, detected joints, collected crops.
+"""Data with its labels drawn: hands of a data set, collected crops.
 
 They show at a glance whether labels are read correctly and collecting went well.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from hand_pipeline.data.manifest import HandManifest
@@ -179,49 +179,6 @@ def _blank(tile: int, error: BadPhoto) -> Image.Image:
     text = f"{error.reason}\n{error.detail}"[: tile // 2]
     ImageDraw.Draw(image).text((4, 4), text, "black", ImageFont.load_default(11))
     return image
-
-
-class SeenHand(NamedTuple):
-    """An image of a hand, the joints a detector saw in it, and the labelled ones.
-
-    Attributes:
-        caption: a line below it.
-        image: RGB.
-        points: detected, px of the image.
-        found: which were.
-        truth: labelled, px of the image.
-        labelled: which are.
-    """
-
-    caption: str
-    image: UInt8[np.ndarray, "height width 3"]
-    points: Float[np.ndarray, "21 2"]
-    found: Bool[np.ndarray, "21"]
-    truth: Float[np.ndarray, "21 2"]
-    labelled: Bool[np.ndarray, "21"]
-
-
-def keypoints_sheet(hands: Sequence[SeenHand], columns: int = 6, tile: int = 192) -> Image.Image:
-    """Hands with the joints a detector saw (a colour a finger) and the labelled ones (white rings).
-
-    Args:
-        hands: what is drawn.
-        columns: hands in a row.
-        tile: side of each hand on the sheet, px.
-
-    Raises:
-        ValueError: there are no hands.
-    """
-    drawn = []
-    for hand in hands:
-        scale = np.array([tile / hand.image.shape[1], tile / hand.image.shape[0]])
-        image = Image.fromarray(hand.image).resize((tile, tile), Image.Resampling.BILINEAR)
-        draw_skeleton(image, np.clip(hand.points * scale, -tile, 2 * tile), hand.found)
-        draw = ImageDraw.Draw(image)
-        for x, y in np.clip(hand.truth * scale, -tile, 2 * tile)[hand.labelled].tolist():
-            draw.ellipse([x - 2, y - 2, x + 2, y + 2], outline=_PROJECTED)
-        drawn.append(Tile(hand.caption, image))
-    return label_sheet(drawn, columns)
 
 
 def contact_sheet(

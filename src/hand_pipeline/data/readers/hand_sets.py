@@ -245,6 +245,16 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
 )
 
 
+def hand_of(name: str, mano_model: Path | None = None) -> ManoHand:
+    """The right hand that a data set's labels belong to, with its fingertips.
+
+    Args:
+        name: of the set; one that is not known has the true tips.
+        mano_model: converted MANO file; None is the open hand.
+    """
+    return ManoHand(mano_model, tips=HAND_SETS[name].tips if name in HAND_SETS else "mano")
+
+
 def read_hands(name: str, root: Path | str, split: str, mano: ManoHand) -> HandManifest:
     """The hands of one split of a data set.
 

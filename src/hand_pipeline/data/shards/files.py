@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hand_pipeline.files import atomic_write, atomic_write_bytes, file_hash
+from hand_pipeline.files import atomic_write, atomic_write_bytes
 
 INDEX_NAME = "index.parquet"
 _BLOCK = 512  # tar's unit: headers and data are padded to it
@@ -209,16 +209,6 @@ class ShardReader:
     def fingerprint(self) -> str:
         """One hash of all samples: of the shards' SHA-256 as the index states them."""
         return hashlib.sha256("".join(s["sha256"] for s in self.shards).encode()).hexdigest()
-
-    def verify(self) -> None:
-        """Compare every shard's SHA-256 with the index.
-
-        Raises:
-            ShardError: a shard's bytes changed.
-        """
-        for number, shard in enumerate(self.shards):
-            if file_hash(self._path(number)) != shard["sha256"]:
-                raise ShardError(f"{self._path(number)} was changed or damaged; {_REPAIR}")
 
     def _path(self, shard: int) -> Path:
         return self.directory / self.shards[shard]["name"]

@@ -13,14 +13,13 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.readers.hand_sets import hand_of, read_hands
 from hand_pipeline.evaluation.curves import THRESHOLDS_MM, ErrorTally
 from hand_pipeline.evaluation.joint_error import joint_errors
 from hand_pipeline.evaluation.metrics import check_finite
 from hand_pipeline.evaluation.scorers.plausibility import implausible
 from hand_pipeline.evaluation.scorers.result import Score
 from hand_pipeline.evaluation.submission import read_dexycb_results
-from hand_pipeline.geometry.mano import ManoHand
 
 DEFAULT_SPLIT = "s0_test"
 _CHUNK = 8192
@@ -87,7 +86,7 @@ def _last_of_each(
 
 def _labels_from_root(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Indices and joints, millimetres; multiplied in single precision, as the official program."""
-    hands = read_hands("dexycb", root, split, ManoHand(tips=HAND_SETS["dexycb"].tips))
+    hands = read_hands("dexycb", root, split, hand_of("dexycb"))
     labelled = hands.has_joints_3d.all(axis=1)
     if not labelled.any():
         raise DataSetError(f"no hand of {root} {split} has 3D joints to score against")

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from hand_pipeline.data.batch import PoseBatch
+from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.viz.figure import COLOURS
 from hand_pipeline.viz.hands import PREDICTED, TRUE, middle, over, view_camera
 from hand_pipeline.viz.sheet import Layout, sheet, tiles
@@ -48,6 +51,15 @@ def before_and_after(
     after = over(paper, rebuilt - centre + away, faces, cameras, PREDICTED)
     strips = list(zip(tiles(before), tiles(after), tiles((before + after) / 2)))
     return sheet(strips, captions, _LAYOUT._replace(columns=hands_a_row), _COLUMNS)
+
+
+@torch.no_grad()
+def draw_tokenized(method: VqMano, batch: PoseBatch, captions: Sequence[str]) -> Image.Image:
+    """Hands before and after a tokenizer, wrists at one place (`before_and_after`)."""
+    rebuilt = method.tokenizer.detokenize(method.tokenizer.tokenize(batch.mano_pose))
+    meshes = [method.mano(pose, batch.betas) for pose in (batch.mano_pose, rebuilt)]
+    before, after = (mesh.vertices - mesh.joints[:, :1] for mesh in meshes)
+    return before_and_after(before, after, method.mano.faces, captions)
 
 
 def code_use(uses: Int[np.ndarray, " codes"]) -> Figure:

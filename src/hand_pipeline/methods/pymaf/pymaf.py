@@ -130,3 +130,13 @@ class PyMAF(Reconstructor):
         """Parameter groups of head and backbone; the backbone has its own `lr_scale`."""
         scale = self.cfg.backbone_lr_scale
         return parameter_groups([([self.head], 1.0), ([self.backbone], scale)])
+
+
+def backbone_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The ViT of a fine-tuned model, under timm's names."""
+    prefix = "backbone.trunk."
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

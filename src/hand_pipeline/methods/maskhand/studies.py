@@ -1,10 +1,9 @@
-"""Nodes that show how MaskHand samples, what it makes of black hands, and its hypotheses."""
+"""How MaskHand samples, what it makes of black hands, and its hypotheses, drawn."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from hand_pipeline.evaluation.occlusion import occluded_batches, score_occluded
 from hand_pipeline.evaluation.predict import Predict, draw_samples, set_batches
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.methods import restore_as
+from hand_pipeline.methods.maskhand.evaluation import MaskHandEvaluationConfig
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.sampling import (
     SampledTokens,
@@ -30,9 +29,6 @@ from hand_pipeline.methods.maskhand.sampling import (
     mask_counts,
     sample_tokens,
 )
-from hand_pipeline.methods.pymaf.pymaf import PyMAF
-from hand_pipeline.pipelines.maskhand.held_out import MaskHandEvaluationConfig, open_held_out
-from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.hands import comparison_grid
 from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
 from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand
@@ -42,20 +38,19 @@ _CHECKED = 8  # photos on which cached and uncached sampling are compared
 
 
 def check_sampling(
-    hands: Path,
-    keypoints: Path,
-    maskhand: Checkpoint,
-    cfg: MaskHandEvaluationConfig,
-    machine: MachineConfig,
+    model: MaskHand, held_out: WithKeypoints, cfg: MaskHandEvaluationConfig, device: str
 ) -> dict[str, Any]:
     """The schedule, and whether shortcuts change anything, from really sampling without them.
 
     `caching_equal` is 1 if tokens, probabilities and mean codes are the same to the last bit when
     the photo is encoded anew in every pass, both for the likeliest tokens and for drawn ones.
+
+    Args:
+        model: in eval mode on `device`.
+        held_out: its first hands are looked at.
+        cfg: how tokens are drawn.
+        device: where the images go.
     """
-    device = machine.device
-    model = restore_as(MaskHand, maskhand, "the checkpoint of maskhand").to(device)
-    held_out = open_held_out(hands, keypoints, model)
     rows = range(min(_CHECKED, len(held_out)))
     batch = held_out.collate([held_out[row] for row in rows]).to(device)
     settings = {
@@ -119,10 +114,9 @@ def _same(ours: SampledTokens, theirs: SampledTokens) -> bool:
 
 
 def study_occlusion(
-    hands: Path,
-    keypoints: Path,
-    maskhand: Checkpoint,
-    handmim: Checkpoint,
+    model: MaskHand,
+    handmim: Predict,
+    held_out: WithKeypoints,
     cfg: MaskHandEvaluationConfig,
     machine: MachineConfig,
 ) -> tuple[pd.DataFrame, Image.Image]:
@@ -131,16 +125,20 @@ def study_occlusion(
     MaskHand is shown once without 2D keypoints, as if the detector found no hand, and once with
     those that the detector saw of the joints that stay visible, which is more than it could see in
     the black picture.
+
+    Args:
+        model: in eval mode on the machine's device.
+        handmim: the other model's `predict`.
+        held_out: the hands.
+        cfg: how much is black, and of how many hands.
+        machine: device and loader processes.
     """
     device = machine.device
-    model = restore_as(MaskHand, maskhand, "the checkpoint of maskhand").to(device)
-    other = restore_as(PyMAF, handmim, "the checkpoint of handmim").to(device)
-    held_out = open_held_out(hands, keypoints, model)
     only_hands = partial(model.predict, only_hands=True)
     rows: list[tuple[str, Predict, bool]] = [
         ("MaskHand, no 2D keypoints", only_hands, False),
         ("MaskHand, keypoints of visible joints", only_hands, True),
-        ("HandMIM, then fine-tuned", other.predict, False),
+        ("HandMIM, then fine-tuned", handmim, False),
     ]
     table = []
     for share in (0.0, *cfg.occlusion):
@@ -152,7 +150,7 @@ def study_occlusion(
             painted = occluded_batches(batches, occlusion, keep)
             found = score_occluded(predict, painted, device, cfg.allow_reflection)
             table.append({"black": share, "model": label, **found.summary})
-    models: dict[str, Predict] = {"MaskHand": only_hands, "HandMIM": other.predict}
+    models: dict[str, Predict] = {"MaskHand": only_hands, "HandMIM": handmim}
     return pd.DataFrame(table), _occluded_picture(held_out, models, model.mano, cfg, device)
 
 
@@ -184,17 +182,18 @@ def _occluded_picture(
 
 
 def draw_hypotheses(
-    hands: Path,
-    keypoints: Path,
-    maskhand: Checkpoint,
-    cfg: MaskHandEvaluationConfig,
-    machine: MachineConfig,
+    model: MaskHand, held_out: WithKeypoints, cfg: MaskHandEvaluationConfig, device: str
 ) -> Image.Image:
-    """Some held-out hands, each with its surest hypotheses in the order of their confidence."""
-    device = machine.device
-    model = restore_as(MaskHand, maskhand, "the checkpoint of maskhand").to(device)
+    """Some held-out hands, each with its surest hypotheses in the order of their confidence.
+
+    Args:
+        model: in eval mode on `device`; it draws as `cfg.sampled` says from then on.
+        held_out: of which some are chosen at random.
+        cfg: how many hands and hypotheses.
+        device: where the images go.
+    """
     model.sampling = cfg.sampled
-    batch = draw_samples(open_held_out(hands, keypoints, model), cfg.shown, cfg.seed)[1]
+    batch = draw_samples(held_out, cfg.shown, cfg.seed)[1]
     generator = torch.Generator(device).manual_seed(cfg.seed)
     found = model.predict(batch.to(device), generator).to("cpu")
     assert found.confidence is not None  # left out with `only_hands` alone

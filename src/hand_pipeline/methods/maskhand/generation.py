@@ -1,6 +1,5 @@
-"""Nodes of the `generation` pipeline that train and score."""
+"""Hands that MaskHand makes up, for a text and without an image: scored and drawn."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,13 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from hand_pipeline.config import Config, MachineConfig
-from hand_pipeline.data.asl_poses import ALIKE, LetterSet, load_letters
+from hand_pipeline.config import Config
+from hand_pipeline.data.asl_poses import ALIKE, LetterPoses
+from hand_pipeline.data.hand_images import HandImages
+from hand_pipeline.data.loader import batches_in_order
+from hand_pipeline.data.manifest import HandManifest
 from hand_pipeline.data.pca_poses import PosePCA
-from hand_pipeline.data.pose_set import read_poses
+from hand_pipeline.data.pose_set import Poses
 from hand_pipeline.evaluation.generated_hands import (
     NamedHands,
     average_pairwise_distance,
@@ -23,21 +25,16 @@ from hand_pipeline.evaluation.generated_hands import (
     self_intersection_percent,
     summary_of,
 )
+from hand_pipeline.evaluation.predict import Predict
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
-from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
-from hand_pipeline.methods.maskhand.pose_tokenizer import sizes_of
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.methods.maskhand.text import TextMaskHand
-from hand_pipeline.methods.maskhand.text_encoder import build_text_encoder
-from hand_pipeline.pipelines.generation.pseudo_labels import LETTERS_FILE, GenerationConfig
-from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.checkpoint import Checkpoint
-from hand_pipeline.training.run import Trained, train
 from hand_pipeline.viz.hands import PREDICTED, TRUE, hand_sheet
 
 _GREY = (0.72, 0.72, 0.74)
+_BATCH = 64
 
 
 class GenerationEvaluationConfig(Config):
@@ -55,54 +52,56 @@ class GenerationEvaluationConfig(Config):
     seed: int = Field(0, ge=0, description="of all draws")
 
 
-def train_text_model(
-    letters: Path, tokenizer: Checkpoint, cfg: GenerationConfig, machine: MachineConfig
-) -> Trained:
-    """Train MaskHand on texts with the frozen tokenizer; its metrics name the encoder used."""
-    hands, _ = load_letters(letters / LETTERS_FILE).split(cfg.letters.held_out)
-    encoder = build_text_encoder(cfg.method.text)
-    prompts = cfg.method.prompts or tuple(dict.fromkeys(hands.letters))
-    wanted = cfg.method.tokenizer
-    method = cfg.method.model_copy(
-        update={
-            "prompts": prompts,
-            "tokenizer": sizes_of(tokenizer.metadata["configs"]["cfg"], wanted, "tokenizer_method"),
-            "feature_width": encoder.width,
-            "text": cfg.method.text.model_copy(update={"encoder": encoder.name}),
-        }
-    )
+def draw_letter_sheet(hands: LetterPoses, mano: ManoHand) -> Image.Image:
+    """The first hand of each letter, for a person to judge."""
+    shown = [hands.letters.index(letter) for letter in dict.fromkeys(hands.letters)]
+    _, vertices = pose_hands(hands.mano_pose[shown], mano)
+    names = [hands.letters[row] for row in shown]
+    meshes = torch.from_numpy(vertices)
+    return hand_sheet(meshes, mano.faces, names, [TRUE] * len(shown), columns=7)
 
-    def build() -> TextMaskHand:
-        model = TextMaskHand(method)
-        model.load_tokenizer(tokenizer.tensors, "tokenizer_method")
-        model.set_features(encoder.encode([method.template.format(prompt) for prompt in prompts]))
-        return model
 
-    data = LetterSet(hands, prompts)
-    counts = {
-        "hands": len(data), "steps": cfg.training.steps, "text_encoder": encoder.name,
-        "encoder_is_fallback": int(encoder.name == "hashed"),
-    }  # fmt: skip
-    sink = RecordLogger("maskhand_text")
-    return train("maskhand_text", build, data, cfg.training, machine, counts, sink)
+def predict_letters(
+    predict: Predict, manifest: HandManifest, mano: ManoHand, device: str = "cpu"
+) -> LetterPoses:
+    """Pseudo labels: the poses that a model sees in photos of letters.
+
+    Args:
+        predict: of a model in eval mode on `device`.
+        manifest: with the mark `letter`; no other label is read.
+        mano: of the model.
+        device: where the images go.
+    """
+    images = HandImages(manifest, mano)
+    ids, poses = list[str](), []
+    with torch.inference_mode():
+        for batch in batches_in_order(images, _BATCH):
+            poses.append(predict(batch.to(device)).mano_pose[:, 0].float().cpu())
+            ids += batch.ids
+    letters = dict(zip(manifest.ids, manifest.flags["letter"].tolist()))
+    return LetterPoses(tuple(ids), tuple(letters[name] for name in ids), torch.cat(poses).clone())
 
 
 def score_text(
-    letters: Path,
-    model: Checkpoint,
-    trained: GenerationConfig,
+    method: TextMaskHand,
+    training: LetterPoses,
+    held_out: LetterPoses,
     cfg: GenerationEvaluationConfig,
-    machine: MachineConfig,
+    device: str,
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
     """Hands drawn for each letter against its held-out hands, between a floor and chance.
 
     The table's rows: generated hands; held-out hands against the others of their letter, which is
     how much real ones differ; the same after the tokenizer, which no token can beat; held-out
     hands that claim to be another letter.
+
+    Args:
+        method: in eval mode.
+        training: hands by which drawn ones are read.
+        held_out: hands to compare with.
+        cfg: how many are drawn.
+        device: where they are drawn.
     """
-    method = restore_as(TextMaskHand, model, "maskhand_text_method")
-    training, held_out = load_letters(letters / LETTERS_FILE).split(trained.letters.held_out)
-    device = machine.device
     generator = torch.Generator(device).manual_seed(cfg.seed)
     names = tuple(dict.fromkeys(held_out.letters))
     drawn = method.to(device).generate(names, cfg.per_prompt, generator=generator).cpu()
@@ -160,25 +159,30 @@ def _beside_truth(
 
 
 def score_unconditional(
-    hands: Path, model: Checkpoint, cfg: GenerationEvaluationConfig, machine: MachineConfig
+    method: MaskHand,
+    training: Poses,
+    held_out: Poses,
+    cfg: GenerationEvaluationConfig,
+    device: str,
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
     """Variety and self-intersection of hands that MaskHand draws without an image.
 
     Beside them poses drawn from the principal components of MaskHand's training poses, and
     held-out poses. Wrists are not turned: principal components know fingers only.
+
+    Args:
+        method: in eval mode.
+        training: poses whose principal components are taken.
+        held_out: poses to compare with.
+        cfg: how many hands are drawn.
+        device: where they are drawn.
     """
-    method = restore_as(MaskHand, model, "maskhand_method")
-    device = machine.device
     generator = torch.Generator(device).manual_seed(cfg.seed)
     method.to(device)
     drawn = torch.cat([
         method.generate(count, cfg.sampling, generator).cpu() for count in _parts(cfg.count)
     ])  # fmt: skip
     method.cpu()
-    training, held_out = (
-        read_poses("freihand", hands, split, method.cfg.mano_model)
-        for split in ("training", "evaluation")
-    )
     sources = {
         "MaskHand": drawn,
         "principal components": _from_components(training.mano_pose, cfg),

@@ -1,39 +1,65 @@
-"""Nodes that score MaskHand on held-out hands, beside the mean hand and HandMIM."""
+"""How MaskHand is scored on held-out hands: its settings, the ways to let it look, confidence."""
 
-import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pandas as pd
 import torch
 from PIL import Image
+from pydantic import Field
 
 from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.batch import HandBatch, Keypoints, true_keypoints
+from hand_pipeline.data.detected_keypoints import WithKeypoints, read_keypoints
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.calibration import (
     ScoredHypotheses,
     confidence_metrics,
     score_hypotheses,
 )
-from hand_pipeline.evaluation.mean_hand import mean_hand_of
-from hand_pipeline.evaluation.model_scores import score_model, score_models
-from hand_pipeline.evaluation.predict import Predict, load_predictions, predict_set
-from hand_pipeline.methods import restore_as
+from hand_pipeline.evaluation.model_scores import score_model
+from hand_pipeline.evaluation.predict import Predict, ScoringConfig, load_predictions, predict_set
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
-from hand_pipeline.methods.pymaf.pymaf import PyMAF
-from hand_pipeline.pipelines.maskhand.held_out import (
-    MaskHandEvaluationConfig,
-    Source,
-    given,
-    open_held_out,
-)
-from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import calibration_figure
 from hand_pipeline.viz.figure import to_image
 from hand_pipeline.viz.sheet import stacked
 
 HAND, JOINTS = "hands", "joints"
+Source = Literal["detected", "true", "none"]
+"""Whose 2D keypoints a model is given."""
+
+
+class MaskHandEvaluationConfig(ScoringConfig):
+    """How MaskHand is scored; hands at once are photos times hypotheses."""
+
+    iterations: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 3, 5), min_length=1, description="passes T of the table; the last is used elsewhere"
+    )
+    sampled: SamplingConfig = Field(
+        SamplingConfig(temperature=1.0, hypotheses=20),
+        description="of the hypotheses whose ranking is scored; temperature and K are our choice",
+    )
+    occlusion: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (0.8, 0.9),
+        min_length=1,
+        description="shares of the hand's box that are black, besides none; MaskHand: 0.8, 0.9",
+    )
+    occluded_hands: int | None = Field(
+        None, gt=0, description="of which that is studied, the set's first; null: all"
+    )
+    limit_mm: float = Field(10.0, gt=0, description="largest error of a good hand or joint")
+    num_bins: int = Field(10, gt=0, description="of the calibration curves")
+    shown: int = Field(4, gt=0, description="hands in pictures")
+    shown_hypotheses: int = Field(6, gt=0, description="of each hand in its picture")
+    seed: int = Field(0, ge=0, description="of the draws and of the choice of the hands shown")
+
+    @property
+    def final(self) -> SamplingConfig:
+        """The likeliest tokens after the last of `iterations`."""
+        return SamplingConfig(iterations=self.iterations[-1])
 
 
 class Run(NamedTuple):
@@ -83,26 +109,28 @@ def keypoint_runs(cfg: MaskHandEvaluationConfig) -> list[Run]:
     ]
 
 
-BASELINES = {"mean_hand": "mean hand", "handmim": "HandMIM, then fine-tuned"}
+def open_held_out(hands: Path, keypoints: Path, model: MaskHand) -> WithKeypoints:
+    """The held-out hands with what the detector saw in them."""
+    held_out = open_labelled_hands(hands, "evaluation", model.mano)
+    return WithKeypoints(held_out, read_keypoints(keypoints, "evaluation"))
 
 
-def predict_held_out(
-    hands: Path,
-    keypoints: Path,
-    maskhand: Checkpoint,
-    handmim: Checkpoint,
+def predict_runs(
+    model: MaskHand,
+    held_out: WithKeypoints,
+    folder: Path,
     cfg: MaskHandEvaluationConfig,
     machine: MachineConfig,
-) -> Path:
-    """Every held-out hand as each model sees it, and what MaskHand thinks of its hypotheses."""
-    folder = machine.workspace / "maskhand" / "predicted_hands"
-    shutil.rmtree(folder, ignore_errors=True)
-    model = restore_as(MaskHand, maskhand, "the checkpoint of maskhand").to(machine.device)
-    held_out = open_held_out(hands, keypoints, model)
-    mean = mean_hand_of(open_labelled_hands(hands, "training", model.mano))
-    other = restore_as(PyMAF, handmim, "the checkpoint of handmim").to(machine.device)
-    for name, baseline in {"mean_hand": mean.predict, "handmim": other.predict}.items():
-        predict_set(name, baseline, held_out, folder, cfg, machine)
+) -> None:
+    """Every hand as MaskHand sees it in each run of the table and of the study of keypoints.
+
+    Args:
+        model: in eval mode on the machine's device; its settings are those of the last run then.
+        held_out: the hands.
+        folder: where the npz files go.
+        cfg: which runs.
+        machine: device and loader processes.
+    """
     configured = model.cfg
     for run in {run.name: run for run in (*table_runs(cfg), *keypoint_runs(cfg))}.values():
         if run.readout == configured.readout:
@@ -113,17 +141,19 @@ def predict_held_out(
         fewer = {"batch_size": max(1, cfg.batch_size // run.sampling.hypotheses)}
         look = _looking(model, run.source, cfg.seed, machine.device)
         predict_set(run.name, look, held_out, folder, cfg.model_copy(update=fewer), machine)
-    return folder
 
 
-def score(
-    predicted: Path, cfg: MaskHandEvaluationConfig
-) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Metrics of each model, the results table, every hand's errors, the study of keypoints."""
-    rows = BASELINES | {run.name: run.label for run in table_runs(cfg)}
-    there = {name: label for name, label in rows.items() if (predicted / f"{name}.npz").is_file()}
-    found = score_models(there, cfg, predicted)
-    metrics, study = found.metrics, []
+def keypoints_study(
+    predicted: Path, cfg: MaskHandEvaluationConfig, metrics: dict[str, dict[str, float]]
+) -> pd.DataFrame:
+    """True, detected and no 2D keypoints: errors, and what confidence is worth.
+
+    Args:
+        predicted: folder of `predict_runs`.
+        cfg: how hands are aligned and judged.
+        metrics: of the runs that are scored already; those of the others are added.
+    """
+    study = []
     for run in keypoint_runs(cfg):
         if run.name not in metrics:
             metrics[run.name] = score_model(run.name, cfg, predicted).summary
@@ -131,7 +161,7 @@ def score(
         worth = confidence_metrics(scores, cfg.limit_mm, cfg.num_bins).hands.summary()
         worth["confidence"] = float(scores.confidence[:, 0].mean())
         study.append({"keypoints": run.label, **metrics[run.name], **worth})
-    return metrics, found.table, found.samples, pd.DataFrame(study)
+    return pd.DataFrame(study)
 
 
 def calibrate(
@@ -172,10 +202,20 @@ def calibrate(
     return metrics, table, bins, stacked([to_image(picture) for picture in pictures])
 
 
+def _given(batch: HandBatch, source: Source) -> HandBatch:
+    """The same hands with the keypoints of that source."""
+    known: dict[Source, Callable[[], Keypoints | None]] = {
+        "detected": lambda: batch.keypoints,
+        "true": lambda: true_keypoints(batch),
+        "none": lambda: None,
+    }
+    return replace(batch, keypoints=known[source]())
+
+
 def _looking(model: MaskHand, source: Source, seed: int, device: str) -> Predict:
     """MaskHand's `predict` with keypoints of that source, and draws that repeat."""
     generator = torch.Generator(device).manual_seed(seed)
-    return lambda batch: model.predict(given(batch, source), generator)
+    return lambda batch: model.predict(_given(batch, source), generator)
 
 
 def _hypotheses(predicted: Path, name: str, cfg: MaskHandEvaluationConfig) -> ScoredHypotheses:
