@@ -30,6 +30,9 @@ class MixMember(Config):
     hand_set: str | None = Field(
         None, description="key of `hand_sets.HAND_SETS`; null: the member's own name"
     )
+    partial: bool = Field(
+        False, description="go on where the folder lacks photos or other parts of the set"
+    )
 
 
 class MixConfig(HandCropConfig):
@@ -172,7 +175,7 @@ def open_training_hands(
     for name, member in sets.items():
         kind = member.hand_set or name
         mano = ManoHand(mano_model, tips=HAND_SETS[kind].tips if kind in HAND_SETS else "mano")
-        manifest = read_hands(kind, member.path, member.split, mano)
+        manifest = read_hands(kind, member.path, member.split, mano, member.partial)
         members[name] = LabelledSubset(HandImages(manifest, mano, crops, bad_photos), labels)
     if not mix.sets:
         return members["freihand"]

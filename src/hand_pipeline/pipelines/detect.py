@@ -95,7 +95,8 @@ def _open(name: str, member: MixMember, crops: HandCropConfig) -> HandImages:
     kind = member.hand_set or name
     # The hand model only places MANO's numbers: boxes and 2D joints are the same with any.
     mano = ManoHand(tips=HAND_SETS[kind].tips if kind in HAND_SETS else "mano")
-    return HandImages(read_hands(kind, member.path, member.split, mano), mano, crops)
+    manifest = read_hands(kind, member.path, member.split, mano, member.partial)
+    return HandImages(manifest, mano, crops)
 
 
 def _find(

@@ -73,7 +73,7 @@ def _photographed(
             "generation.letters.source is photos, but generation.letters.photos names no folder of "
             "the ASL alphabet; give one, or set the source to handshapes"
         )
-    manifest = read_hands("asl_alphabet", cfg.photos, "train", mano)
+    manifest = read_hands("asl_alphabet", cfg.photos, "train", mano, cfg.partial)
     manifest = manifest.select(_first_of_each(manifest, cfg))
     if manifest.has_mano.any():
         return letters_of(manifest, mano)
