@@ -45,6 +45,20 @@ def test_faults_are_listed_and_the_exit_code_is_1(sound: Path, tmp_path: Path) -
     assert (tmp_path / "hands.png").is_file()  # the broken photo's place says why
 
 
+def test_an_absent_photo_is_a_fault_unless_a_part_will_do(sound: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(sound, tmp_path / "copy"))
+    (root / "evaluation/rgb/00000001.jpg").unlink()
+    result = call(root, "--sample", 0)
+    assert result.exit_code == 1
+    assert "evaluation: absent      00000001.jpg" in result.output
+    assert "lacks 1 of the 2 images" in result.output
+    assert "if a part of the set will do: --partial" in result.output
+    result = call(root, "--sample", 0, "--partial")
+    assert result.exit_code == 0
+    assert "note: evaluation: " in result.output
+    assert result.output.splitlines()[-1] == "looks right"
+
+
 def test_a_folder_of_something_else_is_one_clear_error(tmp_path: Path) -> None:
     result = call(tmp_path)
     assert result.exit_code == 1

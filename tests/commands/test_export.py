@@ -1,10 +1,13 @@
 """`export`: from a checkpoint and a folder of data to a file, or one line on why not."""
 
+import json
+
 import pytest
 from click.testing import CliRunner, Result
 from tests.fixtures.write import write_fixture
 
 from hand_pipeline.commands.export import export
+from hand_pipeline.commands.score import score
 from hand_pipeline.evaluation.submission import read_submission
 
 
@@ -26,6 +29,25 @@ def test_a_partial_file_is_written_and_called_so(run, tmp_path):
     assert "PARTIAL, not for the leaderboard" in result.output
     joints, vertices = read_submission(tmp_path / "out/pred.zip")
     assert (joints.shape, vertices.shape) == ((3, 21, 3), (3, 778, 3))
+
+
+@pytest.mark.parametrize(("name", "gone"), [
+    ("freihand", "evaluation/rgb/00000001.jpg"), ("ho3d_v3", "evaluation/SM1/rgb/0009.jpg"),
+])  # fmt: skip
+def test_a_part_of_the_photos_is_exported_and_scored(run, tmp_path, name, gone):
+    """As of FreiHAND with 200 of 3,960 photos: what is there is predicted, and so scored."""
+    data = tmp_path / "data"
+    write_fixture(name, data, "evaluation", 3)
+    (data / gone).unlink()
+    assert "lacks 1 of the" in run(name).output
+    result = run(name, "--partial")
+    assert result.exit_code == 0, result.output
+    assert "evaluation: 2 of " in result.output
+    scored = ["--benchmark", name, "--gt", str(data), "--pred", str(tmp_path / "out/pred.json")]
+    assert "are missing" in CliRunner().invoke(score, scored).stderr
+    result = CliRunner().invoke(score, [*scored, "--partial"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["num_samples"] == 2
 
 
 def test_too_few_hands_are_one_line_of_error(run, tmp_path):

@@ -7,6 +7,7 @@ import click
 import pandas as pd
 
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.accounting import GO_ON
 from hand_pipeline.data.readers.check import SplitCheck, check_split, find_splits
 from hand_pipeline.data.readers.check_labels import Spread
 from hand_pipeline.data.readers.check_photos import Extent
@@ -16,7 +17,7 @@ from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.viz.labels import Tile, label_sheet, labelled_hands
 
 FIGURE = "data/08_reporting/check_{name}.png"
-_LISTED = 20  # missing or unreadable photos named one by one
+_LISTED = 20  # absent or unreadable photos named one by one
 
 
 @click.command("check-data")
@@ -31,15 +32,16 @@ _LISTED = 20  # missing or unreadable photos named one by one
               help="Hands to draw per split; 0: no figure.")  # fmt: skip
 @click.option(
     "--images", type=click.Choice(["all", "sample", "none"]), default="sample", show_default=True,
-    help="Photos to open: all; a sample of 200 per split (the others only have to exist); or none, "
-    "without a look for missing ones.",
+    help="Photos to open: all, 200 of each split, or none. All are looked for.",
 )  # fmt: skip
 @click.option("--mano", type=click.Path(path_type=Path, dir_okay=False),
               help="Converted MANO_RIGHT.npz. Without it poses are checked against vertices and "
               "joints only in sets made with the open hand.")  # fmt: skip
+@click.option("--partial", is_flag=True,
+              help="A part of the set will do: what is absent is only noted.")  # fmt: skip
 def check_data(
-    name: str, path: Path, split: str | None, out: Path | None, sample: int, images: Extent,
-    mano: Path | None,
+    name: str, path: Path, split: str | None, out: Path | None, sample: int, partial: bool,
+    **how: Any,
 ) -> None:  # fmt: skip
     """Check the copy of the data set SET in the folder PATH.
 
@@ -47,6 +49,8 @@ def check_data(
     each other and with the size of a hand, and draws some hands with all their labels. Ends with
     "looks right", or with a list of errors and exit code 1.
     """
+    images: Extent = how["images"]
+    mano: Path | None = how["mano"]
     try:
         hand = ManoHand(mano, tips=HAND_SETS[name].tips)
         splits = [split] if split else find_splits(name, path)
@@ -67,7 +71,7 @@ def check_data(
         _save(target, drawn)
         click.echo(f"{len(drawn)} hands with their labels: {target}\n")
     _print_files(checks)
-    _conclude(checks)
+    _conclude(checks, partial)
 
 
 def _save(target: Path, drawn: list[Tile]) -> None:
@@ -88,7 +92,7 @@ def _counts(check: SplitCheck) -> dict[str, Any]:
     if check.published is not None:
         row["published"] += " (differs)" if check.differs else " (agrees)"
     row["photos"] = f"{photos.named:,}" if photos else "-"
-    row["missing"] = f"{len(photos.missing):,}" if photos else "-"
+    row["absent"] = f"{sum(map(len, check.absent.values())):,}"
     row["unreadable"] = f"{len(photos.unreadable):,} of {photos.opened:,}" if photos else "-"
     shares = {
         "2D": found.has_joints_2d, "3D": found.has_joints_3d, "camera": found.has_intrinsics,
@@ -128,32 +132,37 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_files(checks: list[SplitCheck]) -> None:
-    """Print the first missing or unreadable photos of each split."""
+    """Print the first absent or unreadable photos of each split."""
     for check in checks:
-        if check.photos is None:
-            continue
-        bad = [f"missing     {name}" for name in check.photos.missing]
-        bad += [f"unreadable  {name} ({why})" for name, why in check.photos.unreadable.items()]
+        bad = [f"absent      {name}" for names in check.absent.values() for name in names]
+        unreadable = check.photos.unreadable if check.photos else {}
+        bad += [f"unreadable  {name} ({why})" for name, why in unreadable.items()]
         for line in bad[:_LISTED]:
             click.echo(f"{check.split}: {line}")
         if len(bad) > _LISTED:
             click.echo(f"{check.split}: ... and {len(bad) - _LISTED:,} more")
 
 
-def _conclude(checks: list[SplitCheck]) -> None:
+def _conclude(checks: list[SplitCheck], partial: bool) -> None:
     if differing := [check.split for check in checks if check.differs]:
         click.echo(
             f"note: not the published number of hands: {', '.join(differing)}. A part of the set, "
             "or another release? If neither was meant, copy it again"
         )
     for check in checks:
-        for note in check.notes:
+        for note in (*check.notes, *(check.absent if partial else ())):
             click.echo(f"note: {check.split}: {note}")
-    faults = [f"{check.split}: {fault}" for check in checks for fault in check.faults]
+    faults = [
+        f"{check.split}: {fault}"
+        for check in checks
+        for fault in (*check.faults, *(() if partial else check.absent))
+    ]
     if not faults:
         click.echo("looks right")
         return
     click.echo(f"wrong, {len(faults)}:")
     for fault in faults:
         click.echo(f"  {fault}")
+    if not partial and any(check.absent for check in checks):
+        click.echo(f"if a part of the set will do: {GO_ON}")
     raise SystemExit(1)

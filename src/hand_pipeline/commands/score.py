@@ -27,11 +27,14 @@ from hand_pipeline.files import DiskFullError
               "repeated.")  # fmt: skip
 @click.option("--no-reflection", is_flag=True,
               help="Never mirror hands to align them; the official programs do.")  # fmt: skip
+@click.option("--partial", is_flag=True,
+              help="Score the hands whose photos lie in --gt, as a partial export has "
+              "them.")  # fmt: skip
 @click.option("--per-sample", type=click.Path(path_type=Path, dir_okay=False),
               help="Also write every hand's scores to this .csv or .json.")  # fmt: skip
 def score(
     benchmark: str, gt: Path, pred: Path, splits: tuple[str, ...], no_reflection: bool,
-    per_sample: Path | None,
+    per_sample: Path | None, partial: bool,
 ) -> None:  # fmt: skip
     """Print the official scores of a prediction file as one JSON object.
 
@@ -42,7 +45,7 @@ def score(
     if per_sample is not None and per_sample.suffix not in (".csv", ".json"):
         raise click.ClickException(f"--per-sample takes a .csv or .json file, not {per_sample}")
     try:
-        found = score_files(benchmark, gt, pred, not no_reflection, splits)
+        found = score_files(benchmark, gt, pred, not no_reflection, splits, partial)
         if per_sample is not None:
             found.write_per_sample(per_sample)
     except (OSError, ValueError, DiskFullError) as error:

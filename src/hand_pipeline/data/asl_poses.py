@@ -101,6 +101,9 @@ class AslPosesConfig(Config):
     photos: Path | None = Field(
         None, description="folder of the ASL alphabet; its pseudo_labels_train.npz is used if there"
     )
+    partial: bool = Field(
+        False, description="go on where photos that the pseudo labels name are not there"
+    )
 
     @field_validator("letters")
     @classmethod

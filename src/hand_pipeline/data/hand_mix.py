@@ -30,6 +30,9 @@ class MixMember(Config):
     hand_set: str | None = Field(
         None, description="key of `hand_sets.HAND_SETS`; null: the member's own name"
     )
+    partial: bool = Field(
+        False, description="go on where the folder lacks photos or other parts of the set"
+    )
 
 
 class MixConfig(HandCropConfig):
@@ -171,7 +174,9 @@ def open_training_hands(
     members: dict[str, LabelledSubset] = {}
     for name, member in sets.items():
         kind = member.hand_set or name
-        hands = open_hand_set(kind, member.path, member.split, mano_model, crops, bad_photos)
+        hands = open_hand_set(
+            kind, member.path, member.split, mano_model, crops, bad_photos, member.partial
+        )
         members[name] = LabelledSubset(hands, labels)
     if not mix.sets:
         return members["freihand"]
@@ -185,6 +190,7 @@ def open_hand_set(
     mano_model: Path | None = None,
     crops: HandCropConfig | None = None,
     bad_photos: Path | None = None,
+    partial: bool = False,
 ) -> HandImages:
     """The images and labels of a split of a data set.
 
@@ -195,12 +201,14 @@ def open_hand_set(
         mano_model: converted MANO file that the set's poses belong to; None is the open hand.
         crops: how crops are cut.
         bad_photos: as of `HandImages`.
+        partial: as of `read_hands`.
 
     Raises:
         DataSetError: an unknown set or split, or a folder that is not the set's.
     """
     mano = hand_of(name, mano_model)
-    return HandImages(read_hands(name, root, split, mano), mano, crops, bad_photos)
+    manifest = read_hands(name, root, split, mano, partial)
+    return HandImages(manifest, mano, crops, bad_photos)
 
 
 def open_labelled_hands(labelled_hands: Path, split: str, mano: ManoHand) -> HandImages:

@@ -129,7 +129,7 @@ def open_training_poses(labelled_hands: Path, cfg: PosesConfig, mano_model: Path
         weights["labelled"] = cfg.labelled_weight
     for name, member in cfg.sets.items():
         kind = member.hand_set or name
-        members[name] = read_poses(kind, member.path, member.split, mano_model)
+        members[name] = read_poses(kind, member.path, member.split, mano_model, member.partial)
         weights[name] = member.weight
     if cfg.synthetic_poses:
         members["synthetic"] = sample_poses(
@@ -139,7 +139,9 @@ def open_training_poses(labelled_hands: Path, cfg: PosesConfig, mano_model: Path
     return PoseSet(members, weights)
 
 
-def read_poses(kind: str, root: Path, split: str, mano_model: Path | None) -> Poses:
+def read_poses(
+    kind: str, root: Path, split: str, mano_model: Path | None, partial: bool = False
+) -> Poses:
     """The poses of a labelled set, each shot once, left hands mirrored; no image is opened.
 
     Args:
@@ -147,12 +149,13 @@ def read_poses(kind: str, root: Path, split: str, mano_model: Path | None) -> Po
         root: folder of the set.
         split: in the set's own words.
         mano_model: as in `open_training_poses`.
+        partial: go on where the folder lacks parts of the set.
 
     Raises:
         DataSetError: the folder is not the set's, or the split has no MANO labels.
     """
     mano = hand_of(kind, mano_model)
-    return poses_of(read_hands(kind, root, split, mano), mano)
+    return poses_of(read_hands(kind, root, split, mano, partial), mano)
 
 
 def poses_of(manifest: HandManifest, mano: ManoHand) -> Poses:

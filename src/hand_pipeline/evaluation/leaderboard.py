@@ -83,7 +83,9 @@ class LeaderboardConfig(Config):
 
     batch_size: int = Field(64, gt=0)
     partial: bool = Field(
-        False, description="also export fewer hands than were published: not for the leaderboard"
+        False,
+        description="also export fewer hands than were published, where the copy lacks photos or "
+        "other parts: not for the leaderboard",
     )
     splits: tuple[str, ...] = Field(
         (), description='of the set, in place of the benchmark\'s own, e.g. "s1_test"'
@@ -183,10 +185,10 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def evaluation_hands(
-    benchmark: Benchmark, model: Reconstructor, data: Path, split: str
+    benchmark: Benchmark, model: Reconstructor, data: Path, split: str, partial: bool = False
 ) -> HandImages:
-    """The hands of a split, cut as the model's training hands were."""
-    manifest = read_hands(benchmark.hand_set, data, split, model.mano)
+    """The hands of a split, cut as the model's training hands were; see `read_hands`."""
+    manifest = read_hands(benchmark.hand_set, data, split, model.mano, partial)
     if manifest.image_side is not None:  # whole pictures
         return HandImages(manifest, model.mano)
     return HandImages(manifest, model.mano, HandCropConfig(crop_scale=float(model.crop_scale)))
@@ -253,7 +255,7 @@ def _evaluation_hands(
     wanted = cfg.splits or benchmark.splits
     for split in wanted:
         try:
-            images = evaluation_hands(benchmark, model, data, split)
+            images = evaluation_hands(benchmark, model, data, split, cfg.partial)
         except DataSetError as error:
             if not (cfg.partial and len(wanted) > 1):
                 raise

@@ -37,6 +37,9 @@ class OtherSetConfig(Config):
     hand_set: str = Field(description="key of `hand_sets.HAND_SETS`")
     path: Path = Field(description="folder of the set")
     split: str = Field(description="a split with 3D joints and vertices or MANO, in its own words")
+    partial: bool = Field(
+        False, description="go on where the folder lacks photos or other parts of the set"
+    )
 
 
 class CrossEvaluationConfig(ScoringConfig):
@@ -89,7 +92,7 @@ def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:
         DataSetError: an unknown set or split, or a folder that is not the set's.
     """
     mano = hand_of(other.hand_set, model.cfg.mano_model)
-    manifest = read_hands(other.hand_set, other.path, other.split, mano)
+    manifest = read_hands(other.hand_set, other.path, other.split, mano, other.partial)
     if manifest.image_side is not None:  # whole pictures
         return HandImages(manifest, mano)
     return HandImages(manifest, mano, HandCropConfig(crop_scale=float(model.crop_scale)))

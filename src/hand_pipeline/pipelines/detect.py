@@ -80,7 +80,9 @@ def detect_hands(
     for name, member in members.items():
         # The hand model only places MANO's numbers: boxes and 2D joints are the same with any.
         kind = member.hand_set or name
-        pictures = open_hand_set(kind, member.path, member.split, crops=cfg.crops)
+        pictures = open_hand_set(
+            kind, member.path, member.split, crops=cfg.crops, partial=member.partial
+        )
         keypoints, counts = _find(name, pictures, cfg, machine)
         write_keypoints(folder, name, keypoints)
         truth, labelled = crop_joints(pictures, keypoints.ids)

@@ -79,7 +79,9 @@ def _photographed(
             "generation.letters.source is photos, but generation.letters.photos names no folder of "
             "the ASL alphabet; give one, or set the source to handshapes"
         )
-    manifest = first_of_each(read_hands("asl_alphabet", cfg.photos, "train", mano), cfg)
+    manifest = first_of_each(
+        read_hands("asl_alphabet", cfg.photos, "train", mano, cfg.partial), cfg
+    )
     if manifest.has_mano.any():
         return letters_of(manifest, mano)
     method = restore_as(MaskHand, maskhand, "maskhand_method")

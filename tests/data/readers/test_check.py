@@ -15,7 +15,7 @@ from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.readers import check
 from hand_pipeline.data.readers.check import SplitCheck, check_split, find_splits
 from hand_pipeline.data.readers.check_labels import check_labels
-from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
 SPLIT = "evaluation"
@@ -90,23 +90,17 @@ def test_a_photo_of_another_size_is_a_broken_one(
     assert "is 100 x 90 px, the set's are 224 x 224" in fault
 
 
-def test_a_photo_the_reader_misses_ends_in_a_fault(
+def test_a_photo_that_is_absent_is_named_and_the_rest_is_checked(
     root: Path, look: Callable[..., SplitCheck]
 ) -> None:
     (root / SPLIT / "rgb/00000001.jpg").unlink()
     found = look()
-    assert found.manifest is None
-    (fault,) = found.faults
-    assert "lacks 1 of the 3 images" in fault
-
-
-def test_photos_that_labels_name_are_looked_for(manifest: HandManifest) -> None:
-    """A reader that does not look itself: by the manifest alone."""
-    named = replace(manifest, images=(manifest.images[0], "elsewhere/1.jpg", manifest.images[2]))
-    photos = check.check_photos(named, [0], "sample")
-    assert photos is not None
-    assert photos.missing == ("elsewhere/1.jpg",)
-    assert photos.opened == 1
+    assert found.manifest is not None
+    assert len(found.manifest) == 2  # the rest is looked at all the same
+    ((text, names),) = found.absent.items()
+    assert "lacks 1 of the 3 images" in text
+    assert names == ("00000001.jpg",)
+    assert found.faults == found.notes == ()
 
 
 def test_truncated_json_is_a_fault(root: Path, look: Callable[..., SplitCheck]) -> None:
@@ -119,7 +113,7 @@ def test_truncated_json_is_a_fault(root: Path, look: Callable[..., SplitCheck]) 
 def test_a_reader_that_stumbles_is_a_fault_too(
     look: Callable[..., SplitCheck], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stumble(*_: object) -> HandManifest:
+    def stumble(*_: object, **__: object) -> HandManifest:
         raise KeyError("xyz")
 
     monkeypatch.setattr(check, "read_hands", stumble)
@@ -130,7 +124,7 @@ def test_a_reader_that_stumbles_is_a_fault_too(
 def test_what_a_reader_leaves_out_is_said(
     look: Callable[..., SplitCheck], manifest: HandManifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(*_: object) -> HandManifest:
+    def read(*_: object, **__: object) -> HandManifest:
         logging.getLogger("hand_pipeline.data.readers.some").info("%d of %d hands left out", 5, 8)
         return manifest
 
@@ -242,7 +236,3 @@ def test_only_splits_that_are_there_are_found(root: Path, tmp_path: Path) -> Non
 def test_splits_of_the_same_files_are_read_once_unless_asked_for(tmp_path: Path) -> None:
     (tmp_path / "20200709-subject-01").mkdir()
     assert find_splits("dexycb", tmp_path) == ["s0_train", "s0_val", "s0_test"]
-
-
-def test_every_set_says_what_shows_its_splits() -> None:
-    assert {known.module for known in HAND_SETS.values()} == set(check.TRACES)

@@ -13,6 +13,7 @@ from tests.fixtures.scene import FixtureHands
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.readers.coco_wholebody import read_coco_wholebody
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
 COUNT = 3
@@ -125,6 +126,11 @@ def drop_valid(content: dict[str, Any]) -> None:
     del content["annotations"][0]["lefthand_valid"]
 
 
+def without_kpts(content: dict[str, Any]) -> None:
+    content["annotations"][0] |= {"lefthand_valid": True}
+    del content["annotations"][0]["lefthand_kpts"]
+
+
 def drop_images(content: dict[str, Any]) -> None:
     del content["images"]
 
@@ -142,7 +148,7 @@ def all_invalid(content: dict[str, Any]) -> None:
     ("change", "message"),
     [
         (set_of("righthand_kpts", [1.0] * 62), "righthand_kpts of annotation 183000 is a list of"),
-        (set_of("righthand_kpts", None), "is NoneType, expected 63 numbers"),
+        (set_of("righthand_kpts", None), "is NoneType; expected 63 numbers"),
         (set_of("righthand_kpts", [*[1.0] * 62, "x"]), "expected 63 numbers"),
         (set_of("righthand_kpts", [float("nan"), 1.0, 1.0] * 21), "not finite"),
         (set_of("righthand_box", [1.0, 2.0]), r"righthand_box of annotation 183000"),
@@ -150,7 +156,10 @@ def all_invalid(content: dict[str, Any]) -> None:
         (drop_valid, "has no lefthand_valid; expected COCO-WholeBody"),
         (drop_images, "no list of images"),
         (drop_name, "image 1 lacks its id or file_name"),
-        (all_invalid, "no hand is labelled"),
+        (all_invalid, "none of the 6 hands of its 3 annotations is labelled"),
+        (set_of("righthand_box", [1.0, 2.0, float("nan"), 4.0]), "righthand_box .* is not finite"),
+        (set_of("righthand_box", [1.0, 2.0, None, 4.0]), "a list of 4, some null or text"),
+        (without_kpts, "lefthand_kpts .* is not there: .*Download it again"),
     ],
 )
 def test_a_broken_annotation_says_how(
@@ -170,13 +179,20 @@ def test_a_file_cut_short_is_refused(
         read_coco_wholebody(tmp_path, "val", mano)
 
 
-def test_a_missing_photo_is_named(
+def test_a_folder_too_deep_is_told(written: tuple[Path, FixtureHands], mano: ManoHand) -> None:
+    """The file may lie beside the photos' folders, so `annotations` looks like the set's folder."""
+    with pytest.raises(DataSetError, match=rf"it is in {written[0]}: is that folder meant"):
+        read_hands("coco_wholebody", written[0] / "annotations", "val", mano)
+
+
+def test_annotations_of_another_kind_are_refused(
     written: tuple[Path, FixtureHands], mano: ManoHand, tmp_path: Path
 ) -> None:
-    (tmp_path / "annotations").symlink_to(written[0] / "annotations")
-    (tmp_path / "val2017").mkdir()
-    (tmp_path / "val2017/000000000139.jpg").touch()
-    with pytest.raises(DataSetError, match=r"lacks 1 of the 2 photos .*000000000155\.jpg"):
+    path = tmp_path / "annotations/coco_wholebody_val_v1.0.json"
+    path.parent.mkdir()
+    content = json.loads((written[0] / "annotations" / path.name).read_text())
+    path.write_text(json.dumps(content | {"annotations": None}))
+    with pytest.raises(DataSetError, match=rf"{path}: annotations is NoneType, not a list"):
         read_coco_wholebody(tmp_path, "val", mano)
 
 

@@ -206,13 +206,38 @@ def test_a_missing_subject_is_named_and_left_out_only_on_request(
     subject, away = root / "20200820-subject-03", root / "elsewhere"
     subject.rename(away)
     try:
-        with pytest.raises(DataSetError, match="lacks 1 of the split's 8 subjects, the first is"):
+        with pytest.raises(DataSetError, match="lacks 1 of the 8 subjects of the split, the first"):
             read_dexycb(root, "s0_test", mano)
         found = read_dexycb(root, "s0_test", mano, partial=True)
     finally:
         away.rename(subject)
     assert not found.is_right.any()
     assert found.flags["index"].tolist() == [-1, -1]
+
+
+def test_a_subject_without_one_of_its_sequences_is_left_out_only_on_request(
+    root: Path, mano: ManoHand
+) -> None:
+    """Which one is absent cannot be told, so neither can the place of the others."""
+    sequence, away = root / "20200820-subject-03/20200820_000050", root / "elsewhere"
+    sequence.rename(away)
+    try:
+        with pytest.raises(DataSetError, match=r"20200820-subject-03 \(99 of 100 sequences\)"):
+            read_dexycb(root, "s0_test", mano)
+        found = read_dexycb(root, "s0_test", mano, partial=True)
+    finally:
+        away.rename(sequence)
+    assert not found.is_right.any()
+
+
+def test_a_frame_without_its_label_file_keeps_the_places_of_the_others(
+    root: Path, mano: ManoHand
+) -> None:
+    whole = read_dexycb(root, "s0_test", mano)
+    with altered(root / LABELS):
+        found = read_dexycb(root, "s0_test", mano, partial=True)
+    assert found.ids == whole.ids[1:]
+    assert found.flags["index"].tolist() == whole.flags["index"].tolist()[1:]
 
 
 def test_another_folder_is_not_taken_for_the_set(tmp_path: Path, mano: ManoHand) -> None:
@@ -223,7 +248,7 @@ def test_another_folder_is_not_taken_for_the_set(tmp_path: Path, mano: ManoHand)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "counts this frame"),
+        (None, "partial: true"),
         (b"PK\x03\x04 and then nothing", "broken or not DexYCB's"),
         (b"", "broken or not DexYCB's"),
     ],

@@ -129,6 +129,18 @@ def test_a_missing_image_is_named(root: Path, mano: ManoHand) -> None:
         read_freihand(root, "training", mano)
 
 
+def test_a_part_of_the_evaluation_photos_is_enough_on_request(root: Path, mano: ManoHand) -> None:
+    """Photo i has the labels of row i, whichever others are there."""
+    (root / "training").rename(root / "evaluation")
+    for path in list(root.glob("training_*.json")):
+        path.rename(path.with_name(path.name.replace("training", "evaluation")))
+    whole = read_freihand(root, "evaluation", mano)
+    (root / "evaluation/rgb/00000000.jpg").unlink()
+    found = read_freihand(root, "evaluation", mano, partial=True)
+    assert found.ids == ("evaluation/00000001", "evaluation/00000002")
+    np.testing.assert_array_equal(found.joints_3d, whole.joints_3d[1:])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

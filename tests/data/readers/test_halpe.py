@@ -77,13 +77,25 @@ def test_a_hand_of_a_single_joint_has_no_box_and_is_left_out(
     assert read_halpe(tmp_path, "train", mano).ids[0].endswith("0_l")
 
 
+def test_scores_of_0_throughout_are_told_as_such(
+    written: FixtureHands, tmp_path: Path, mano: ManoHand
+) -> None:
+    content = json.loads(labels(tmp_path).read_text())
+    for entry in content["annotations"]:
+        if isinstance(entry.get("keypoints"), list):
+            entry["keypoints"][2::3] = [0] * 136
+    labels(tmp_path).write_text(json.dumps(content))
+    with pytest.raises(DataSetError, match=r"no joint with a v of 0\.35 or more \(\d\); is it an"):
+        read_halpe(tmp_path, "train", mano)
+
+
 def test_another_number_of_points_is_refused(
     written: FixtureHands, tmp_path: Path, mano: ManoHand
 ) -> None:
     content = json.loads(labels(tmp_path).read_text())
     content["annotations"][0]["keypoints"] = [0.0] * 51
     labels(tmp_path).write_text(json.dumps(content))
-    with pytest.raises(DataSetError, match="annotation 0 is a list of 51, expected 408 numbers"):
+    with pytest.raises(DataSetError, match="annotation 0 is a list of 51; expected 408 numbers"):
         read_halpe(tmp_path, "train", mano)
 
 

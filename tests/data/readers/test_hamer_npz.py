@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from tests.fixtures.hamer_npz import write_hamer_npz
 
+from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.hamer_npz import read_hamer_npz
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
 COUNT = 3
@@ -31,6 +33,26 @@ def test_boxes_are_scale_pixels_about_the_centre_and_not_divided_by_200(
     change(tmp_path / "TEST_newdays_img_all.npz", scale=np.full(COUNT, 60.0))
     found = read_hamer_npz(tmp_path, "TEST_newdays_img_all", mano)
     np.testing.assert_allclose(found.boxes[:, 2:] - found.boxes[:, :2], 60, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("split", "scale", "expected"),
+    [
+        # The square that HaMeR's evaluation cuts: rescale_factor -1, i.e. the box grown to
+        # BBOX_SHAPE (192, 256), for the first two, and twice the longer side for HInt.
+        ("freihand_val", [96.0, 128.0], 128.0),
+        ("ho3d_val", [90.0, 90.0], 120.0),
+        ("ho3d_val", [50.0, 140.0], 140.0),
+        ("TEST_epick_img_all", [96.0, 128.0], 256.0),
+    ],
+)
+def test_crops_are_as_wide_as_in_hamers_evaluation(
+    tmp_path: Path, mano: ManoHand, split: str, scale: list[float], expected: float
+) -> None:
+    write_hamer_npz(tmp_path, split, COUNT)
+    change(tmp_path / f"{split}.npz", scale=np.tile(scale, (COUNT, 1)))
+    images = HandImages(read_hamer_npz(tmp_path, split, mano), mano, HandCropConfig(crop_scale=2.0))
+    assert [images.source(row).square[2] for row in range(COUNT)] == [expected] * COUNT
 
 
 def test_visible_and_occluded_files_label_other_joints_of_the_same_photos(
@@ -77,9 +99,9 @@ def test_photos_are_found_in_images_or_beside_the_file(tmp_path: Path, mano: Man
     found = read_hamer_npz(tmp_path, "ho3d_val", mano)
     assert found.images[1] == "ho3d_val/SM1/rgb/0001.png"
     assert found.groups == ("SM1",) * COUNT
-    (tmp_path / "ho3d_val/SM1/rgb/0001.png").unlink()
-    with pytest.raises(DataSetError, match=r"lacks 1 of the 3 photos, the first is SM1/rgb/0001"):
-        read_hamer_npz(tmp_path, "ho3d_val", mano)
+    (tmp_path / "ho3d_val/SM1/rgb/0000.png").unlink()  # the others tell the folder
+    found = read_hands("hamer_npz", tmp_path, "ho3d_val", mano, partial=True)
+    assert found.ids == ("ho3d_val/00001", "ho3d_val/00002")
     (tmp_path / "ho3d_val").rename(tmp_path / "elsewhere")
     with pytest.raises(DataSetError, match=r"expected SM1/rgb/0000\.png in .*images/ho3d_val"):
         read_hamer_npz(tmp_path, "ho3d_val", mano)

@@ -139,5 +139,5 @@ def test_wrong_sizes_missing_photos_and_missing_tars_are_named(
     with pytest.raises(DataSetError, match=r"hand_pose is \(45,\) of float64, expected \(48,\)"):
         read_hamer_tars(tmp_path, "train", mano)
     write(tmp_path, ("7.data.pyd", pickled([hand_record(hands, 0)])))
-    with pytest.raises(DataSetError, match=r"has 7\.data\.pyd, but no photo"):
+    with pytest.raises(DataSetError, match=r"lacks 1 of the 1 photos .*::7\.jpg"):
         read_hamer_tars(tmp_path, "train", mano)

@@ -39,7 +39,7 @@ def test_an_unknown_split_names_the_sets_own(tmp_path: Path, mano: ManoHand) -> 
 
 def test_a_missing_folder_says_what_belongs_there(tmp_path: Path, mano: ManoHand) -> None:
     with pytest.raises(
-        DataSetError, match=r"no folder .*nowhere; expected FreiHAND v2 there \(from"
+        DataSetError, match=r"no folder .*nowhere; expected FreiHAND v2 there \(doc"
     ):
         read_hands("freihand", tmp_path / "nowhere", "training", mano)
 

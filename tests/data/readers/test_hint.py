@@ -9,6 +9,7 @@ import pytest
 from tests.fixtures.hint import write_hint
 
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.data.readers.hint import read_hint
 from hand_pipeline.geometry.mano import ManoHand
 
@@ -74,33 +75,21 @@ def test_the_folder_and_the_one_around_it_are_found(
     assert all((found.root / image).is_file() for image in found.images)
 
 
-def test_missing_ego4d_frames_are_left_out_and_counted(
-    tmp_path: Path, mano: ManoHand, caplog: pytest.LogCaptureFixture
-) -> None:
-    written = write_hint(tmp_path, EGO)
-    files(tmp_path, EGO, "jpg")[1].unlink()
-    with caplog.at_level(logging.INFO):
-        found = read_hint(tmp_path, EGO, mano)
-    np.testing.assert_array_equal(found.boxes, written.boxes[[0, 2, 3]])
-    assert "1 of 4 hands left out: no frame (1)" in caplog.text
-
-
-def test_without_any_ego4d_frame_the_error_says_how_to_get_them(
+def test_missing_frames_are_left_out_only_on_request_and_the_error_says_how_to_get_them(
     tmp_path: Path, mano: ManoHand
 ) -> None:
-    write_hint(tmp_path, EGO)
-    for path in files(tmp_path, EGO, "jpg"):
+    """One rule for all sets: Ego4D's frames, which the zip lacks, are no exception."""
+    written = write_hint(tmp_path, EGO)
+    gone = files(tmp_path, EGO, "jpg")
+    gone[1].unlink()
+    with pytest.raises(DataSetError, match=r"1 of the 4 photos .*lacks Ego4D's: get access"):
+        read_hands("hint", tmp_path, EGO, mano)
+    found = read_hands("hint", tmp_path, EGO, mano, partial=True)
+    np.testing.assert_array_equal(found.boxes, written.boxes[[0, 2, 3]])
+    for path in (gone[0], *gone[2:]):
         path.unlink()
-    with pytest.raises(DataSetError, match=r"4 of 4 frames .*lacks Ego4D's: get access"):
-        read_hint(tmp_path, EGO, mano)
-
-
-def test_a_missing_frame_of_another_source_is_an_error(tmp_path: Path, mano: ManoHand) -> None:
-    write_hint(tmp_path, SPLIT)
-    gone = files(tmp_path, SPLIT, "jpg")[3]
-    gone.unlink()
-    with pytest.raises(DataSetError, match=rf"1 of 4 frames .*{gone.name}; unpack"):
-        read_hint(tmp_path, SPLIT, mano)
+    with pytest.raises(DataSetError, match=r"4 of the 4 photos .*lacks Ego4D's: get access"):
+        read_hands("hint", tmp_path, EGO, mano, partial=True)
 
 
 def test_hands_without_a_joint_in_the_frame_are_left_out_and_counted(

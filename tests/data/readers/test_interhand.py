@@ -52,6 +52,24 @@ def test_a_pair_is_two_hands_of_one_photo_the_right_one_first(
     np.testing.assert_allclose(found.boxes[2:], written.boxes[2:], atol=1e-2)
 
 
+def test_boxes_are_tight_for_single_hands_as_for_pairs(
+    tmp_path: Path, written: FixtureHands, mano: ManoHand
+) -> None:
+    """The set's own box of a single hand is 1.2 times as wide as its joints; a pair's has both."""
+    content, write = change(annotations(tmp_path, "data"))
+    for record in content["annotations"][:2]:
+        left, top, width, height = record["bbox"]
+        record["bbox"] = [left - 0.1 * width, top - 0.1 * height, 1.2 * width, 1.2 * height]
+    content["annotations"][1]["joint_valid"] = [0] * 22 + [1] + [0] * 19  # one joint has no size
+    write()
+    found = read_interhand(tmp_path, "train", mano)
+    seen = np.arange(21) != 8  # the first hand's joint that is not valid
+    tight = written.joints_2d[0, seen]
+    np.testing.assert_allclose(found.boxes[0], [*tight.min(0), *tight.max(0)], atol=1e-2)
+    left, top, width, height = content["annotations"][1]["bbox"]
+    np.testing.assert_allclose(found.boxes[1], [left, top, left + width, top + height], atol=1e-2)
+
+
 def test_joints_come_from_millimetres_of_the_world_to_metres_of_the_camera(
     tmp_path: Path, written: FixtureHands, mano: ManoHand
 ) -> None:
@@ -138,6 +156,40 @@ def test_without_the_mano_file_hands_keep_their_joints(
     assert len(found) == COUNT
     assert not found.has_mano.any()
     assert "read without MANO labels" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["another capture", "by camera"])
+def test_a_mano_file_that_is_of_no_frame_is_refused(
+    tmp_path: Path, written: FixtureHands, mano: ManoHand, form: str
+) -> None:
+    content, write = change(annotations(tmp_path, "MANO_NeuralAnnot"))
+    frames = content.pop("0")
+    content["1" if form == "another capture" else "0"] = (
+        frames if form == "another capture" else {"400262": frames}
+    )
+    write()
+    with pytest.raises(DataSetError, match=r"MANO_NeuralAnnot\.json labels nothing: none of the"):
+        read_interhand(tmp_path, "train", mano)
+
+
+def test_fits_of_frames_that_are_not_there_are_counted(
+    tmp_path: Path, written: FixtureHands, mano: ManoHand, caplog: pytest.LogCaptureFixture
+) -> None:
+    content, write = change(annotations(tmp_path, "MANO_NeuralAnnot"))
+    content["1"] = {"5": content["0"]["17625"]}
+    write()
+    assert read_interhand(tmp_path, "train", mano).has_mano.any()
+    assert "1 of the 4 hands fitted in it are of no frame in" in caplog.text
+
+
+def test_the_order_of_photos_and_annotations_in_the_file_does_not_matter(
+    tmp_path: Path, written: FixtureHands, mano: ManoHand
+) -> None:
+    before = read_interhand(tmp_path, "train", mano)
+    content, _ = change(annotations(tmp_path, "data"))
+    turned = {"annotations": content["annotations"], "images": content["images"]}
+    annotations(tmp_path, "data").write_text(json.dumps(turned))
+    assert read_interhand(tmp_path, "train", mano).fingerprint == before.fingerprint
 
 
 def test_the_older_releases_folder_is_found(

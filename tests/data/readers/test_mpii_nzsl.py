@@ -10,6 +10,7 @@ import pytest
 from tests.fixtures.mpii_nzsl import write_mpii_nzsl
 
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.data.readers.mpii_nzsl import read_mpii_nzsl
 from hand_pipeline.geometry.mano import ManoHand
 
@@ -102,7 +103,7 @@ def test_a_missing_photo_is_named(tmp_path: Path, mano: ManoHand) -> None:
     write_mpii_nzsl(tmp_path, "hand143")
     (tmp_path / "hand143_panopticdb/imgs/00000002.jpg").unlink()
     with pytest.raises(DataSetError, match=r"1 of the 4 photos .*imgs/00000002\.jpg"):
-        read_mpii_nzsl(tmp_path, "hand143", mano)
+        read_hands("mpii_nzsl", tmp_path, "hand143", mano)
 
 
 @pytest.mark.parametrize(

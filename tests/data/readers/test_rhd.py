@@ -108,10 +108,14 @@ def test_a_broken_or_unsafe_pickle_says_how(
         read_rhd(tmp_path, "training", mano)
 
 
-def test_a_missing_picture_is_named(written: FixtureHands, tmp_path: Path, mano: ManoHand) -> None:
+def test_without_a_picture_its_mask_is_not_needed(
+    written: FixtureHands, tmp_path: Path, mano: ManoHand
+) -> None:
+    (tmp_path / "training/mask/00001.png").unlink()
+    with pytest.raises(DataSetError, match=r"lacks 1 of the 2 masks, .*00001\.png"):
+        read_rhd(tmp_path, "training", mano, hands="dominant")
     (tmp_path / "training/color/00001.png").unlink()
-    with pytest.raises(DataSetError, match=r"lacks 1 of the 2 photos .*00001\.png"):
-        read_rhd(tmp_path, "training", mano)
+    assert read_rhd(tmp_path, "training", mano, hands="dominant").ids[0] == "training/00000_r"
 
 
 def test_another_folder_says_what_is_expected(tmp_path: Path, mano: ManoHand) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from tests.fixtures.youtube3d import SIZE, write_youtube3d
 
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.hand_sets import read_hands
 from hand_pipeline.data.readers.youtube3d import read_youtube3d
 from hand_pipeline.geometry.mano import ManoHand
 
@@ -88,11 +89,13 @@ def test_missing_broken_and_cropped_frames_are_left_out_and_counted(
     first.unlink()
     second.write_bytes(b"no picture")
     resize(third, 200, 200)
+    with pytest.raises(DataSetError, match=r"lacks 1 of the 2 photos .*public videos"):
+        read_hands("youtube3d", tmp_path, "train", mano)
     with caplog.at_level(logging.INFO):
-        found = read_youtube3d(tmp_path, "train", mano)
+        found = read_hands("youtube3d", tmp_path, "train", mano, partial=True)
     np.testing.assert_allclose(found.joints_2d, written.joints_2d[6:], atol=1e-3)
     for words in (
-        "6 of 8 hands left out", "frame missing (2)", "frame unreadable (2)",
+        "4 of 8 hands left out", "lacks 1 of the 2 photos", "frame unreadable (2)",
         "frame of another shape (2)",
     ):  # fmt: skip
         assert words in caplog.text
@@ -104,10 +107,8 @@ def test_without_any_frame_the_error_says_where_they_should_be(
     write_youtube3d(tmp_path, "train")
     for path in frames(tmp_path):
         path.unlink()
-    with pytest.raises(
-        DataSetError, match=r"frame missing \(4\).*youtube/VIDEO000000/video/frames"
-    ):
-        read_youtube3d(tmp_path, "train", mano)
+    with pytest.raises(DataSetError, match=r"2 of the 2 photos .*youtube/VIDEO000000/video/frames"):
+        read_hands("youtube3d", tmp_path, "train", mano, partial=True)
 
 
 def test_a_mesh_numbered_otherwise_than_the_hand_model_is_refused(

@@ -116,7 +116,7 @@ def test_the_data_set_itself_gives_the_labels_by_its_own_index(few, paths, tmp_p
     asked = []
     marks = np.array([*INDICES, 13])
 
-    def read_hands(name, root, split, mano):
+    def read_hands(name, root, split, mano, partial):
         asked.append((name, root, split))
         joints = np.concatenate([few["gt_joints"], np.zeros((1, 21, 3), np.float32)])
         has = np.arange(5)[:, None].repeat(21, 1) < 4

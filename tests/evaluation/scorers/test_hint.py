@@ -117,7 +117,7 @@ def test_annotations_tell_the_joints_by_existence_and_occlusion(labels, tmp_path
     exists = np.arange(21) != 20
     (tmp_path / "HInt_annotation_partial" / PART).mkdir(parents=True)
 
-    def read_hands(name, root, split, mano):
+    def read_hands(name, root, split, mano, partial):
         assert (name, root, split) == ("hint", tmp_path, PART)
         boxes = np.tile([0.0, 10.0, 80.0, 110.0], (4, 1))
         return build_manifest(

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest, build_manifest
+from hand_pipeline.data.readers.accounting import settle_absent
+from hand_pipeline.data.readers.folders import list_files
 
 LETTERS = tuple(string.ascii_uppercase)
 CLASSES = (*LETTERS, "del", "nothing", "space")
@@ -26,7 +28,7 @@ _FLAGS = ("has_joints_2d", "has_joints_3d", "has_intrinsics", "has_mano", "is_ri
 
 
 def read_asl_alphabet(
-    root: Path, split: str, mano: Any, classes: Sequence[str] | None = None
+    root: Path, split: str, mano: Any, classes: Sequence[str] | None = None, partial: bool = False
 ) -> HandManifest:
     """The photos of one split, whole (200 px), ordered by class and number.
 
@@ -44,6 +46,7 @@ def read_asl_alphabet(
         split: "train" or "test".
         mano: not used; a sidecar's MANO numbers are taken as they are.
         classes: which; None: all that are there.
+        partial: also where photos that the sidecar names are not there.
 
     Raises:
         DataSetError: no photo, an unknown class, or a sidecar that does not fit.
@@ -66,7 +69,7 @@ def read_asl_alphabet(
         "is_right": np.ones(len(ids), dtype=bool),
     }
     if sidecar.is_file():
-        given |= _pseudo_labels(sidecar, ids, given)
+        given |= _pseudo_labels(sidecar, ids, given, partial)
     manifest = build_manifest(
         "asl_alphabet",
         split,
@@ -84,11 +87,9 @@ def _train(folder: Path) -> list[tuple[str, int, str]]:
     """Class, number and path of each photo; by number, not by text: A2 before A10."""
     found = []
     for name in CLASSES:
-        for path in (folder / name).glob("*.jpg"):
-            number = path.stem.removeprefix(name)
-            if not path.stem.startswith(name) or not number.isdecimal():
-                raise DataSetError(f"{path}: expected {name}1.jpg to {name}3000.jpg there")
-            found.append((name, int(number), f"{name}/{path.name}"))
+        for file in list_files(folder / name, rf"{name}[0-9]+\.jpg"):
+            number = Path(file).stem.removeprefix(name)
+            found.append((name, int(number), f"{name}/{file}"))
     return sorted(found)
 
 
@@ -98,7 +99,9 @@ def _test(folder: Path) -> list[tuple[str, int, str]]:
     ]
 
 
-def _pseudo_labels(path: Path, ids: list[str], default: dict[str, Any]) -> dict[str, Any]:
+def _pseudo_labels(
+    path: Path, ids: list[str], default: dict[str, Any], partial: bool
+) -> dict[str, Any]:
     """A sidecar's arrays, spread over all photos."""
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -110,21 +113,24 @@ def _pseudo_labels(path: Path, ids: list[str], default: dict[str, Any]) -> dict[
     flat = bool(arrays.pop("flat_hand_mean", True))
     named = arrays.pop("ids").tolist()
     place = {name: row for row, name in enumerate(ids)}
-    if unknown := [name for name in named if name not in place]:
-        raise DataSetError(f"{path}: {len(unknown)} ids are no photos, the first is {unknown[0]!r}")
+    if not named:
+        raise DataSetError(f"{path} labels nothing: it has no ids; make it again or remove it")
+    unknown = [name for name in named if name not in place]
+    settle_absent(path.parent, f"photos that {path.name} labels", unknown, len(named), partial)
     if bad := sorted(set(arrays) - {*_ROWS, *_FLAGS}):
         raise DataSetError(f"{path}: unknown array {bad[0]!r}; known: {', '.join(_ROWS + _FLAGS)}")
     flags = {"joints_2d": (21,), "joints_3d": (21,), "intrinsics": (), "mano_pose": ()}
     for name in flags.keys() & arrays.keys():
         flag = "has_mano" if name == "mano_pose" else f"has_{name}"
         arrays.setdefault(flag, np.ones((len(named), *flags[name]), dtype=bool))
-    rows = np.array([place[name] for name in named], dtype=np.int64)
+    there = np.array([name in place for name in named])
+    rows = np.array([place[name] for name in named if name in place], dtype=np.int64)
     spread: dict[str, Any] = {"flat_hand_mean": flat}
     for name, array in arrays.items():
         if len(array) != len(named):
             raise DataSetError(f"{path}: {len(named)} ids, but {len(array)} rows of {name!r}")
         kind = bool if name in _FLAGS else np.float32
         full = default.get(name, np.zeros((len(ids), *array.shape[1:]))).astype(kind)
-        full[rows] = array
+        full[rows] = array[there]
         spread[name] = full
     return spread

@@ -15,38 +15,17 @@ from jaxtyping import Int
 from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.readers.check_labels import LabelCheck, check_labels
 from hand_pipeline.data.readers.check_photos import Extent, PhotoCheck, check_photos
+from hand_pipeline.data.readers.folders import check_root, splits_in
 from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
 logger = logging.getLogger(__name__)
 
-TRACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "freihand": ("{split}", "{split}_*.json"),
-        "ho3d": ("{split}", "{split}.txt"),
-        "h2o3d": ("{split}", "{split}.txt"),
-        "dexycb": ("*-subject-*",),
-        "interhand": ("annotations/{split}", "images/{split}"),
-        "mtc": ("annotation.pkl", "camera_data.pkl"),
-        "rhd": ("{split}", "anno_{split}.pickle"),
-        "coco_wholebody": (
-            "coco_wholebody_{split}_v*.json",
-            "annotations/coco_wholebody_{split}_v*.json",
-        ),
-        "halpe": ("halpe_{split}_v*.json", "annotations/halpe_{split}_v*.json"),
-        "mpii_nzsl": ("hand_labels/{split}", "hand_labels_synth/{split}", "{split}_panopticdb"),
-        "youtube3d": ("youtube_{split}.json",),
-        "hint": ("{split}", "HInt_annotation*/{split}"),
-        "asl_alphabet": ("asl_alphabet_{split}",),
-        "hamer_npz": ("{split}.npz",),
-        "hamer_tars": ("*.tar", "*/*.tar"),
-    }
-)
-"""By a set's module: what shows that a split is meant to be there. One match is enough, so that a
-split that lost a part is read and found wrong, not passed over."""
-
 SAME_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"dexycb": ("s0_train", "s0_val", "s0_test")}
+    {
+        "dexycb": ("s0_train", "s0_val", "s0_test"),
+        "mpii_nzsl": tuple(s for s in HAND_SETS["mpii_nzsl"].splits if s != "synth"),
+    }
 )
 """Of modules whose splits cut the same files in several ways: those that cover each file once. The
 others are read only when asked for by name."""
@@ -67,7 +46,9 @@ class SplitCheck:
         manifest: the hands; None if they cannot be read.
         sample: rows in random order, to draw from.
         photos, labels: the figures; None where not looked at.
-        faults: what is wrong, in words.
+        absent: photos and other parts that the set lists and the copy lacks, by what is said of
+            them; faults, unless a part of the set will do.
+        faults: what else is wrong, in words.
         notes: what could not be checked, or is odd but no fault.
     """
 
@@ -77,6 +58,7 @@ class SplitCheck:
     sample: Int[np.ndarray, " sampled"]
     photos: PhotoCheck | None
     labels: LabelCheck | None
+    absent: Mapping[str, tuple[str, ...]]
     faults: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -98,28 +80,9 @@ def find_splits(name: str, root: Path) -> list[str]:
     """
     if name not in HAND_SETS:
         raise DataSetError(f"unknown data set {name!r}; known: {', '.join(HAND_SETS)}")
-    if not root.is_dir():
-        raise DataSetError(f"no folder {root}; expected {HAND_SETS[name].title} there")
-    if found := _splits_in(name, root):
-        return found
-    nested = [below for below in sorted(root.iterdir()) if below.is_dir()]
-    meant = next((below for below in nested if _splits_in(name, below)), None)
-    traces = TRACES[HAND_SETS[name].module]
-    expected = ", ".join(trace.replace("{split}", "SPLIT") for trace in traces)
-    raise DataSetError(
-        f"nothing of {HAND_SETS[name].title} in {root}; expected {expected} there, where SPLIT is "
-        f"one of {', '.join(HAND_SETS[name].splits)} (docs/datasets.md shows the folder)"
-        + (f". Is {meant} meant?" if meant else "")
-    )
-
-
-def _splits_in(name: str, root: Path) -> list[str]:
     known = HAND_SETS[name]
-    return [
-        split
-        for split in SAME_FILES.get(known.module, known.splits)
-        if any(next(root.glob(t.format(split=split)), None) for t in TRACES[known.module])
-    ]
+    check_root(root, known.module, known.title, known.splits)
+    return splits_in(root, known.module, SAME_FILES.get(known.module, known.splits))
 
 
 def check_split(
@@ -145,9 +108,7 @@ def check_split(
     published = HAND_SETS[name].splits.get(split)
     try:
         with _heard() as said:
-            manifest = read_hands(name, root, split, mano)
-        if not len(manifest):
-            raise DataSetError("not one labelled hand")
+            manifest = read_hands(name, root, split, mano, partial=True)
     except DataSetError as error:
         return _unread(split, published, str(error))
     except _STUMBLES as error:  # a reader should say what is wrong; if not, it still ends here
@@ -158,19 +119,21 @@ def check_split(
     photos = check_photos(manifest, opened.tolist(), extent)
     sizes = photos.sizes if photos else {}
     labels = check_labels(manifest, mano, mano_is_given, sizes, np.sort(order[:_POSED]))
+    absent = {line.getMessage(): getattr(line, "absent", ()) for line in said}
     return SplitCheck(
         split, published, manifest, opened, photos, labels,
+        absent={line: names for line, names in absent.items() if names},
         faults=(*_photo_faults(photos), *labels.faults),
-        notes=(*said, *labels.notes),
+        notes=(*(line for line, names in absent.items() if not names), *labels.notes),
     )  # fmt: skip
 
 
 @contextmanager
-def _heard() -> Iterator[list[str]]:
+def _heard() -> Iterator[list[logging.LogRecord]]:
     """What readers log meanwhile: how many hands they leave out, and why."""
-    lines: list[str] = []
+    lines: list[logging.LogRecord] = []
     handler = logging.Handler(logging.INFO)
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lines.append  # type: ignore[method-assign]
     readers = logging.getLogger("hand_pipeline.data")
     former = readers.level
     readers.addHandler(handler)
@@ -184,22 +147,15 @@ def _heard() -> Iterator[list[str]]:
 
 def _unread(split: str, published: int | None, why: str) -> SplitCheck:
     nothing = np.zeros(0, dtype=np.int64)
-    return SplitCheck(split, published, None, nothing, None, None, (f"cannot be read: {why}",), ())
+    why = f"cannot be read: {why}"
+    return SplitCheck(split, published, None, nothing, None, None, {}, (why,), ())
 
 
 def _photo_faults(photos: PhotoCheck | None) -> list[str]:
-    if photos is None:
+    if photos is None or not photos.unreadable:
         return []
-    faults = []
-    if photos.missing:
-        faults.append(
-            f"{len(photos.missing)} of {photos.named} photos are missing, the first is "
-            f"{photos.missing[0]}"
-        )
-    if photos.unreadable:
-        name, why = next(iter(photos.unreadable.items()))
-        faults.append(
-            f"{len(photos.unreadable)} of {photos.opened} opened photos cannot be read, the first "
-            f"is {name} ({why})"
-        )
-    return faults
+    name, why = next(iter(photos.unreadable.items()))
+    return [
+        f"{len(photos.unreadable)} of {photos.opened} opened photos cannot be read, the first "
+        f"is {name} ({why})"
+    ]

@@ -1,4 +1,4 @@
-"""Whether the photos that labels name are there and can be read."""
+"""Whether photos can be read."""
 
 import os
 from collections.abc import Sequence
@@ -9,10 +9,9 @@ from tqdm import tqdm
 
 from hand_pipeline.data.manifest import HandManifest
 from hand_pipeline.data.photos.files import BadPhoto, load_photo
-from hand_pipeline.data.readers.accounting import present
 
 Extent = Literal["all", "sample", "none"]
-"""Photos that are opened: all, some, or none; with "none" they are not even looked for."""
+"""Photos that are opened: all, some, or none."""
 
 
 class PhotoCheck(NamedTuple):
@@ -20,34 +19,31 @@ class PhotoCheck(NamedTuple):
 
     Attributes:
         named: distinct photos that the labels name.
-        missing: those that are not there, relative to the set's folder.
         opened: how many were read.
         unreadable: those of them that cannot be, with the reason.
         sizes: width and height, px, of the others.
     """
 
     named: int
-    missing: tuple[str, ...]
     opened: int
     unreadable: dict[str, str]
     sizes: dict[str, tuple[int, int]]
 
 
 def check_photos(manifest: HandManifest, rows: Sequence[int], extent: Extent) -> PhotoCheck | None:
-    """Look for every photo of a manifest, and open some.
+    """Open some of the photos of a manifest.
 
     Args:
         manifest: the labels.
         rows: hands whose photos are opened where `extent` is "sample".
-        extent: how many are opened; "none" looks at nothing and gives None.
+        extent: how many are opened; "none" gives None.
     """
     if extent == "none":
         return None
     names = list(dict.fromkeys(manifest.images))
-    there = present(manifest.root, names)
-    missing = tuple(name for name in names if name not in there)
-    wanted = names if extent == "all" else dict.fromkeys(manifest.images[row] for row in rows)
-    found = [name for name in wanted if name in there]
+    found = names
+    if extent == "sample":
+        found = list(dict.fromkeys(manifest.images[row] for row in rows))
 
     def open_photo(name: str) -> tuple[int, int] | str:
         try:
@@ -68,7 +64,6 @@ def check_photos(manifest: HandManifest, rows: Sequence[int], extent: Extent) ->
         outcomes = dict(zip(found, bar, strict=True))
     return PhotoCheck(
         named=len(names),
-        missing=missing,
         opened=len(found),
         unreadable={name: value for name, value in outcomes.items() if isinstance(value, str)},
         sizes={name: value for name, value in outcomes.items() if not isinstance(value, str)},

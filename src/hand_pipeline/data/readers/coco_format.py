@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest, box_around, build_manifest
-from hand_pipeline.data.readers.accounting import check_photos, log_left_out
+from hand_pipeline.data.readers.accounting import log_left_out
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,10 @@ def read_coco(path: Path, keep: Callable[[dict[str, Any]], Any], expected: str) 
     odd = next((i for i, image in enumerate(images) if not isinstance(image, tuple)), None)
     if odd is not None:
         raise DataSetError(f"{path}: image {odd} lacks its id or file_name; expected {expected}")
-    return CocoFile(path, dict(images), content.get("annotations", []))
+    if not isinstance(annotations := content.get("annotations", []), list):
+        kind = type(annotations).__name__
+        raise DataSetError(f"{path}: annotations is {kind}, not a list; expected {expected}")
+    return CocoFile(path, dict(images), annotations)
 
 
 def numbers_of(
@@ -92,16 +95,23 @@ def numbers_of(
     """A flat list of an annotation as an array, such as x, y, v of all keypoints.
 
     Raises:
-        DataSetError: it is no list of as many numbers.
+        DataSetError: it is not there, or no list of as many finite numbers.
     """
     values: Any = entry.get(key)
     count, is_list = math.prod(shape), isinstance(values, list)
-    if not is_list or len(values) != count or not all(isinstance(v, int | float) for v in values):
+    if is_list and len(values) == count and all(isinstance(v, int | float) for v in values):
+        found = np.array(values, dtype=np.float64).reshape(shape)
+        if np.isfinite(found).all():
+            return found
+        what = "not finite"
+    elif key not in entry:
+        what = "not there: is this the whole set's file? Download it again from its authors"
+    else:
         what = f"a list of {len(values)}" if is_list else type(values).__name__
-        raise DataSetError(
-            f"{path}: {key} of annotation {entry.get('id')} is {what}, expected {count} numbers"
-        )
-    return np.array(values, dtype=np.float64).reshape(shape)
+        what += ", some null or text" if is_list and len(values) == count else ""
+    raise DataSetError(
+        f"{path}: {key} of annotation {entry.get('id')} is {what}; expected {count} numbers"
+    )
 
 
 def hands_manifest(
@@ -113,7 +123,7 @@ def hands_manifest(
     left_out: Counter[str],
     least_score: float = 0.0,
 ) -> HandManifest:
-    """Hands with 2D joints as a manifest; the photos must all be there.
+    """Hands with 2D joints as a manifest; their photos are not looked for.
 
     Args:
         dataset, split, root: see `HandManifest`.
@@ -124,7 +134,7 @@ def hands_manifest(
         least_score: joints with a v above 0 and not below this are labelled.
 
     Raises:
-        DataSetError: photos are missing, or no hand is left.
+        DataSetError: no hand is left.
     """
     hands: list[LabelledHand] = [hand for kept in source.annotations for hand in kept]
     points = np.array([hand.keypoints for hand in hands]).reshape(-1, 21, 3)
@@ -134,16 +144,20 @@ def hands_manifest(
     boxes = _boxes(np.array([hand.box for hand in hands]).reshape(-1, 4), pixels, labelled)
     none, small = ~labelled.any(1), (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0.0) < 1
     total = len(hands) + left_out.total()
+    unseen = f"no joint with a v of {least_score} or more" if least_score else "no labelled joint"
     left_out = left_out + Counter(
-        {"no labelled joint": int(none.sum()), "box below a pixel": int((small & ~none).sum())}
+        {unseen: int(none.sum()), "box below a pixel": int((small & ~none).sum())}
     )
     rows = np.flatnonzero(~none & ~small)
     log_left_out(dataset, split, total, left_out)
     if not rows.size:
-        raise DataSetError(f"{source.path}: no hand is labelled; copy the file again")
+        why = ", ".join(f"{reason} ({count})" for reason, count in left_out.items() if count)
+        raise DataSetError(
+            f"{source.path}: none of the {total} hands of its {len(source.annotations)} "
+            f"annotations is labelled{why and ': '}{why}; is it another file of the set?"
+        )
     chosen = [hands[row] for row in rows.tolist()]
     names = [_name_of(source, hand.image_id) for hand in chosen]
-    check_photos(root / folder, names)
     stems = [Path(name).stem for name in names]
     return build_manifest(
         dataset,

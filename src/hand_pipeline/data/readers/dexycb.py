@@ -63,17 +63,18 @@ def read_dexycb(
         root: `$DEX_YCB_DIR`.
         split: "s0_train" to "s3_test", see `split_parts`.
         mano: the hand model; its components turn `pose_m` into axis-angle.
-        partial: leave out subjects that are not there, instead of an error. Where one is missing,
-            the places in the official list are not known: `flags["index"]` is -1.
+        partial: leave out subjects that are not whole and frames without a label file, instead of
+            an error. Without a subject the places in the official list are not known:
+            `flags["index"]` is -1.
         threads: label files read at once.
         left_components: `hands_components` of MANO's left model; None: the right one's mirrored.
 
     Raises:
-        DataSetError: a folder or file is missing or broken, or a subject has not 100 sequences.
+        DataSetError: a folder or file is missing or broken, or a subject has over 100 sequences.
     """
     part = split_parts(split)
     folders, complete = list_folders(root, part, partial)
-    labels = read_labels(root, folders, threads)
+    labels = read_labels(root, folders, threads, partial)
     kept = np.flatnonzero((labels.joint_3d != -1).any((1, 2)))
     total, lost = len(labels.joint_3d), len(labels.joint_3d) - len(kept)
     _LOG.info("%d of %d hands left out: joints not labelled (%d)", lost, total, lost)

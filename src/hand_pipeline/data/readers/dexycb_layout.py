@@ -1,5 +1,6 @@
 """DexYCB's folders, splits and label files; `dexycb` makes hands of them."""
 
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.accounting import settle_absent
 
 SUBJECTS = (
     "20200709-subject-01", "20200813-subject-02", "20200820-subject-03", "20200903-subject-04",
@@ -27,6 +29,7 @@ SERIALS = (
 SEQUENCES = 100  # of each subject; the splits go by a sequence's place among them
 
 _SHAPES = {"pose_m": (1, 51), "joint_3d": (1, 21, 3), "joint_2d": (1, 21, 2)}
+_UNLABELLED = (0.0, -1.0, -1.0)
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it is there
 
 
@@ -95,22 +98,24 @@ def split_parts(split: str) -> Part:
 
 
 def list_folders(root: Path, part: Part, partial: bool) -> tuple[list[CameraFolder], bool]:
-    """Camera folders in the toolkit's order, and whether every subject is there."""
-    subjects = [SUBJECTS[i] for i in part.subjects]
-    missing = [name for name in subjects if not (root / name).is_dir()]
-    if len(missing) == len(subjects) or (missing and not partial):
-        raise DataSetError(
-            f"{root} lacks {len(missing)} of the split's {len(subjects)} subjects, the first is "
-            f"{missing[0]}; expected DexYCB's folder ($DEX_YCB_DIR). Copy them, or read a part of "
-            "the set with partial=True, without the official numbering"
-        )
+    """Camera folders in the toolkit's order, and whether every subject is whole.
+
+    The splits and the numbering go by a sequence's place among all 100 of a subject, so a subject
+    that lacks one is absent as a whole.
+    """
+    subjects = {SUBJECTS[i]: _sequences_of(root / SUBJECTS[i]) for i in part.subjects}
+    missing = {name: len(found) for name, found in subjects.items() if len(found) < SEQUENCES}
+    absent = [f"{name} ({count} of {SEQUENCES} sequences)" for name, count in missing.items()]
+    settle_absent(
+        root, "subjects of the split", absent, len(subjects), partial,
+        "; expected DexYCB's folder ($DEX_YCB_DIR). The rest has no official numbering",
+    )  # fmt: skip
     betas: dict[str, np.ndarray] = {}
     folders: list[CameraFolder] = []
     first = 0
-    for name in subjects:
+    for name, sequences in subjects.items():
         if name in missing:
             continue
-        sequences = _sequences_of(root / name)
         for sequence in (sequences[i] for i in part.sequences):
             frames, is_right, calibration = _read_meta(sequence / "meta.yml")
             if calibration not in betas:
@@ -125,12 +130,14 @@ def list_folders(root: Path, part: Part, partial: bool) -> tuple[list[CameraFold
 
 
 def _sequences_of(subject: Path) -> list[Path]:
-    found = sorted(p for p in subject.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if len(found) != SEQUENCES:
+    """DATE_TIME; none if the subject is not there."""
+    names = sorted(p for p in subject.iterdir()) if subject.is_dir() else []
+    found = [p for p in names if re.fullmatch(r"\d{8}_\d{6}", p.name) and p.is_dir()]
+    if len(found) > SEQUENCES:
         raise DataSetError(
             f"{subject} has {len(found)} sequence folders, expected exactly {SEQUENCES}: the "
             "splits and the numbering go by a sequence's place among all of them. Unpack the "
-            "subject's archive again, or, with partial=True, remove the subject"
+            "subject's archive again"
         )
     return found
 
@@ -175,39 +182,53 @@ def read_camera(root: Path, serial: str) -> Float[np.ndarray, "3 3"]:
     return camera
 
 
-def read_labels(root: Path, folders: Sequence[CameraFolder], threads: int) -> FrameLabels:
+def read_labels(
+    root: Path, folders: Sequence[CameraFolder], threads: int, partial: bool
+) -> FrameLabels:
     """Every label file of the folders; with a progress bar on a terminal.
 
     Args:
         root: `$DEX_YCB_DIR`.
         folders: as `list_folders` gives them.
         threads: files read at once; most of the time is waiting for the disk.
+        partial: take frames without a label file for frames without a hand.
 
     Raises:
         DataSetError: which file is missing or broken.
     """
     total = sum(f.frames for f in folders)
     arrays = [np.empty((total, *shape[1:]), np.float32) for shape in _SHAPES.values()]
+    absent: list[str] = []
     pool = ThreadPoolExecutor(threads)
     try:
         bar = tqdm(total=total, desc="DexYCB labels", unit="file", disable=None)
         with bar:
             done = pool.map(lambda f: _read_folder(root / f.path, f.frames), folders)
-            for folder, found in zip(folders, done):
+            for folder, (found, missing) in zip(folders, done):
+                absent += [f"{folder.path}/{name}" for name in missing]
                 for array, values in zip(arrays, found):
                     array[folder.first : folder.first + folder.frames] = values
                 bar.update(folder.frames)
     finally:
         pool.shutdown(cancel_futures=True)
+    settle_absent(root, "label files that the meta.yml count", absent, total, partial)
     return FrameLabels(*arrays)
 
 
-def _read_folder(folder: Path, frames: int) -> list[np.ndarray]:
+def _read_folder(folder: Path, frames: int) -> tuple[list[np.ndarray], list[str]]:
+    """Labels of a camera's frames, and the files that are not there: frames without a hand."""
     found = [np.empty((frames, *shape[1:]), np.float32) for shape in _SHAPES.values()]
+    absent = []
     for frame in range(frames):
-        for array, value in zip(found, _read_file(folder / f"labels_{frame:06d}.npz")):
-            array[frame] = value
-    return found
+        name = f"labels_{frame:06d}.npz"
+        try:
+            for array, value in zip(found, _read_file(folder / name)):
+                array[frame] = value
+        except FileNotFoundError:
+            absent.append(name)
+            for array, value in zip(found, _UNLABELLED):
+                array[frame] = value
+    return found, absent
 
 
 def _read_file(path: Path) -> Iterator[np.ndarray]:
@@ -219,11 +240,8 @@ def _read_file(path: Path) -> Iterator[np.ndarray]:
                 if value.shape != shape:
                     raise ValueError(f"{name} has shape {value.shape}, expected {shape}")
                 yield value[0]
-    except FileNotFoundError as error:
-        raise DataSetError(
-            f"no {path}, but the sequence's meta.yml counts this frame; unpack the subject's "
-            "archive again"
-        ) from error
+    except FileNotFoundError:
+        raise
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataSetError(
             f"{path} is broken or not DexYCB's ({error}); unpack the subject's archive again"

@@ -20,6 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest, box_around, build_manifest
+from hand_pipeline.data.readers.accounting import settle_absent
+from hand_pipeline.data.readers.folders import list_files
 from hand_pipeline.data.readers.json_arrays import read_rows
 from hand_pipeline.files import atomic_write_text
 from hand_pipeline.geometry.mano import ManoHand
@@ -53,7 +55,11 @@ class FreiHandLabels:
 
 
 def read_freihand(
-    root: Path, split: str, mano: ManoHand, versions: Sequence[int] | None = None
+    root: Path,
+    split: str,
+    mano: ManoHand,
+    versions: Sequence[int] | None = None,
+    partial: bool = False,
 ) -> HandManifest:
     """FreiHAND's hands: whole images of 224 px, labels of 3D, vertices and MANO.
 
@@ -66,17 +72,18 @@ def read_freihand(
         mano: the hand model, to place MANO's hand on the labelled wrist.
         versions: backgrounds of the real training set to use, of 0 (green screen), 1 (harmonised),
             2 and 3 (colourised); None: all that are there.
+        partial: also with a part of a version's images, e.g. 200 of the 3,960 for evaluation.
 
     Raises:
         DataSetError: labels or images are missing, cut short or of another count.
     """
     folder = root / split / "rgb"
-    numbers = sorted(int(p.stem) for p in folder.glob("*.jpg"))
+    numbers = [int(name[:8]) for name in list_files(folder, r"\d{8}\.jpg")]
     unlabelled = split == "evaluation" and not (root / f"{split}_xyz.json").is_file()
     labels = None if unlabelled else read_labels(root, split)
     cameras = root / f"{split}_K.json"
     intrinsics = _read_array(cameras, _SHAPES["K"]) if labels is None else labels.K
-    numbers = _images_of_versions(numbers, len(intrinsics), versions, root / split)
+    numbers = _images_of_versions(numbers, len(intrinsics), versions, folder, partial)
     rows = np.array(numbers) % len(intrinsics)
     with Image.open(folder / f"{numbers[0]:08d}.jpg") as picture:
         side = picture.width
@@ -129,19 +136,16 @@ def _root_offset(labels: FreiHandLabels) -> Float[np.ndarray, " samples"]:
 
 
 def _images_of_versions(
-    numbers: list[int], unique: int, versions: Sequence[int] | None, folder: Path
+    numbers: list[int], unique: int, versions: Sequence[int] | None, folder: Path, partial: bool
 ) -> list[int]:
     if not numbers:
-        raise DataSetError(f"no images in {folder / 'rgb'}; expected 00000000.jpg and on")
+        raise DataSetError(f"no images in {folder}; expected 00000000.jpg and on")
     chosen = [n for n in numbers if versions is None or n // unique in versions]
-    for version in sorted({n // unique for n in chosen} | set(versions or ())):
-        found = {n for n in chosen if n // unique == version}
-        missing = sorted(set(range(version * unique, (version + 1) * unique)) - found)
-        if missing:
-            raise DataSetError(
-                f"{folder / 'rgb'} lacks {len(missing)} of the {unique} images of version "
-                f"{version}, the first {missing[0]:08d}.jpg; copy them, or leave the version out"
-            )
+    used = {n // unique for n in chosen} | set(versions or ())
+    wanted = [n for v in sorted(used) for n in range(v * unique, (v + 1) * unique)]
+    absent = [f"{n:08d}.jpg" for n in sorted(set(wanted) - set(chosen))]
+    grounds = f"images of version {', '.join(map(str, sorted(used)))}"
+    settle_absent(folder, grounds, absent, len(wanted), partial)
     return chosen
 
 
@@ -153,7 +157,7 @@ def read_labels(root: Path, split: str) -> FreiHandLabels:
     """
     arrays = {name: _read_array(root / f"{split}_{name}.json", _SHAPES[name]) for name in LABELS}
     counts = {name: len(array) for name, array in arrays.items()}
-    if len(set(counts.values())) != 1 or not counts["K"]:
+    if len(set(counts.values())) != 1:
         raise DataSetError(
             f"the {split} label files of {root} disagree on the number of samples: {counts}; "
             "they must come from one release"
@@ -169,6 +173,8 @@ def _read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         )
     nested = shape == (61,)  # FreiHAND nests these: [[61 numbers]]
     array = read_rows(path, (1, *shape) if nested else shape).reshape(-1, *shape)
+    if not len(array):
+        raise DataSetError(f"{path} holds no sample; copy it again")
     bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(1))
     if bad.size:
         raise DataSetError(f"{path}: {bad.size} samples are not finite, the first is {bad[0]}")

@@ -18,7 +18,7 @@ from hand_pipeline.data.readers.ho3d_frames import (
     PICTURE,
     FrameLabels,
     capture_of,
-    check_images,
+    frames_there,
     image_path,
     joints_to_camera,
     list_frames,
@@ -39,7 +39,7 @@ _EVALUATION = ("{}HandJoints3D", "{}HandBoundingBox")
 logger = logging.getLogger(__name__)
 
 
-def read_h2o3d(root: Path, split: str, mano: ManoHand) -> HandManifest:
+def read_h2o3d(root: Path, split: str, mano: ManoHand, partial: bool = False) -> HandManifest:
     """H2O-3D's hands: of every frame of the split's txt file the right one, then the left one.
 
     Joints that `jointValid` marks 0 have no labels. A hand has MANO labels if `poseValid` marks all
@@ -58,12 +58,13 @@ def read_h2o3d(root: Path, split: str, mano: ManoHand) -> HandManifest:
         root: folder with the txt files.
         split: "train" or "evaluation".
         mano: right hand with H2O-3D's tips.
+        partial: leave out named frames whose photo or pickle is not there.
 
     Raises:
         DataSetError: files are missing, damaged, or of another set.
     """
-    frames = list_frames(root, split, _TITLE)
-    check_images(root, split, frames, _SUFFIX, _TITLE)
+    listed = list_frames(root, split, _TITLE)
+    frames = [listed[row] for row in frames_there(root, split, listed, _SUFFIX, partial)]
     train = split == "train"
     keys = [_key(key, side) for key in (_TRAIN if train else _EVALUATION) for side in _SIDES]
     shared = ("camMat", "handBeta") if train else ("camMat",)

@@ -16,10 +16,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest, build_manifest
+from hand_pipeline.data.readers.accounting import present
 from hand_pipeline.data.readers.hamer_tars import hamer_labels
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.pickles import read_pickle
 
+_CROPPED = ("freihand_val", "ho3d_val")
+"""Files whose boxes are the crops, not the hands: HaMeR's eval.py gives them rescale_factor -1."""
+_CROP_SCALE = 2.0  # HaMeR's crop of a hand's box, in all other files and in training
+_NARROWEST = 192 / 256  # width over height: HaMeR grows the boxes of `_CROPPED` to BBOX_SHAPE first
 _SURE = 0.5  # HaMeR's evaluation counts joints of a higher confidence
 _OPTIONAL = {
     "hand_keypoints_2d": (21, 3), "hand_keypoints_3d": (21, 4), "hand_pose": (48,),
@@ -30,14 +35,19 @@ _OPTIONAL = {
 def read_hamer_npz(root: Path, split: str, mano: ManoHand) -> HandManifest:
     """The hands of one file, all of them, in its order.
 
-    The box is the file's: `scale` pixels about `center` (HaMeR cuts a square of twice its longer
-    side). Labels that a file lacks are missing; without `right` all hands are right, as in HaMeR's
-    code. Joints count as labelled from a confidence above 0.5, as in HaMeR's score; the confidences
-    are the flag `confidence_2d`. There are no cameras: compare 3D labels relative to the wrist.
+    HInt's boxes are the file's, tight: `scale` pixels about `center`; HaMeR cuts a square of twice
+    the longer side (rescale_factor 2). Those of freihand_val and ho3d_val are crops: HaMeR cuts the
+    square around them as they are (rescale_factor -1), once they are 3:4 (BBOX_SHAPE 192 x 256).
+    Ours is half of that square, so that in every file `crop_scale` 2 cuts what HaMeR's evaluation
+    cuts, and another one cuts as wide for FreiHAND as for HInt.
+
+    Labels that a file lacks are missing; without `right` all hands are right, as in HaMeR's code.
+    Joints count as labelled from a confidence above 0.5, as in HaMeR's score; the confidences are
+    the flag `confidence_2d`. There are no cameras: compare 3D labels relative to the wrist.
 
     Photos: `imgname` is relative to a folder that the file does not name. It is looked for in
     images/NAME, in NAME and in images below the root, NAME being the file's name without the ending
-    and without _all, _vis or _occ; the first folder that has the first photo is taken.
+    and without _all, _vis or _occ; the folder that has most of the photos is taken.
 
     Args:
         root: folder with the npz files and `images`.
@@ -57,6 +67,9 @@ def read_hamer_npz(root: Path, split: str, mano: ManoHand) -> HandManifest:
     if scale.shape[1] not in (1, 2):
         raise DataSetError(f"{path}: scale has {scale.shape[1]} numbers a hand, expected 1 or 2")
     half = np.broadcast_to(scale / 2, (len(names), 2))
+    if split in _CROPPED:
+        side = np.maximum(half[:, 1:], half[:, :1] / _NARROWEST)
+        half = np.broadcast_to(side / _CROP_SCALE, (len(names), 2))
     columns = {name: _column(arrays, name, shape, path) for name, shape in _OPTIONAL.items()}
     if "right" not in arrays:
         columns["right"] = np.ones(len(names))
@@ -95,7 +108,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             f"{path} lacks {', '.join(sorted(lacking))}; it has {', '.join(sorted(there))}"
         )
     counts = {name: len(array) if array.shape else 0 for name, array in arrays.items()}
-    if len(set(counts.values())) != 1 or not counts["imgname"]:
+    if not counts["imgname"]:
+        raise DataSetError(f"{path} holds no hand; copy it again")
+    if len(set(counts.values())) != 1:
         raise DataSetError(f"{path}: its arrays disagree on the number of hands: {counts}")
     return arrays
 
@@ -124,29 +139,27 @@ def _column(
     if name not in arrays:
         return np.zeros((count, *shape))
     try:
-        return np.asarray(arrays[name], dtype=np.float64).reshape(count, *shape)
+        found = np.asarray(arrays[name], dtype=np.float64).reshape(count, *shape)
     except (ValueError, TypeError) as error:
-        found = arrays[name]
+        kind = f"{arrays[name].shape} of {arrays[name].dtype}"
         raise DataSetError(
-            f"{path}: {name} is {found.shape} of {found.dtype}, expected {(count, *shape)} numbers"
+            f"{path}: {name} is {kind}, expected {(count, *shape)} numbers"
         ) from error
+    bad = np.flatnonzero(~np.isfinite(found.reshape(count, -1)).all(1))
+    if bad.size:
+        raise DataSetError(f"{path}: {name} of {bad.size} hands is not finite, first row {bad[0]}")
+    return found
 
 
 def _find_photos(root: Path, split: str, names: list[str]) -> str:
-    """The folder of the photos, relative to the root; every photo is there."""
+    """The folder that has most of the photos, relative to the root."""
     name = split
     for joints in ("_all", "_vis", "_occ"):
         name = name.removesuffix(joints)
     places = [f"images/{name}", name, "images"]
-    for place in places:
-        if (root / place / names[0]).is_file():
-            missing = [n for n in names if not (root / place / n).is_file()]
-            if missing:
-                raise DataSetError(
-                    f"{root / place} lacks {len(missing)} of the {len(names)} photos, the first is "
-                    f"{missing[0]}"
-                )
-            return place
+    found = {place: len(present(root / place, set(names))) for place in places}
+    if any(found.values()):
+        return max(found, key=lambda place: found[place])
     raise DataSetError(
         f"the photos of {split} are not there: expected {names[0]} in {root / places[0]}; put the "
         "folder of the data set's photos there, or a link to it"

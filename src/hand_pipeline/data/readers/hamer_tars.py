@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest, box_around, build_manifest
+from hand_pipeline.data.readers.accounting import settle_absent
 from hand_pipeline.data.readers.ho3d_frames import place_on_wrist
 from hand_pipeline.data.shards.tar_members import TarMember, list_members, read_member
 from hand_pipeline.geometry.mano import ManoHand
@@ -51,16 +52,18 @@ class TarHands(NamedTuple):
         images: photos in the tar, as `data.shards.tar_members` names them.
         numbers: `_SHAPES` side by side.
         losses: of HaMeR's authors' fit, pixels squared summed; 0 where there was none.
+        absent: label files without a photo.
     """
 
     ids: list[str]
     images: list[str]
     numbers: Float[np.ndarray, "hands numbers"]
     losses: Float[np.ndarray, " hands"]
+    absent: list[str]
 
 
 def read_hamer_tars(
-    root: Path, split: str, mano: ManoHand, min_confidence: float = 0.3
+    root: Path, split: str, mano: ManoHand, min_confidence: float = 0.3, partial: bool = False
 ) -> HandManifest:
     """The hands of all tars below a folder, in the order of the tars' names.
 
@@ -83,11 +86,12 @@ def read_hamer_tars(
         split: "train".
         mano: right hand with the tips "mano".
         min_confidence: least confidence of a labelled 2D joint.
+        partial: leave out labels whose photo is not in the tar.
 
     Raises:
         DataSetError: there are no tars, or one is damaged, unsafe or lacks a label.
     """
-    tars = sorted(root.rglob("*.tar"))
+    tars = sorted(tar for tar in root.rglob("*.tar") if not tar.name.startswith("."))
     if not tars:
         raise DataSetError(f"no tars below {root}; expected HaMeR's <set>/000000.tar and on")
     found: list[TarHands] = []
@@ -97,6 +101,9 @@ def read_hamer_tars(
             found.append(hands)
             bar.update()
     bar.close()
+    absent = [name for hands in found for name in hands.absent]
+    labelled = len(absent) + len({image for hands in found for image in hands.images})
+    settle_absent(root, "photos that the tars label", absent, labelled, partial)
     ids = [name for hands in found for name in hands.ids]
     images = [name for hands in found for name in hands.images]
     numbers = np.concatenate([hands.numbers for hands in found])
@@ -166,15 +173,20 @@ def read_tar(root: Path, tar: Path) -> TarHands:
     """The hands of one tar.
 
     Raises:
-        DataSetError: it is damaged, unsafe, or lacks a label or a photo.
+        DataSetError: it is damaged, unsafe, or lacks a label.
     """
     name = tar.relative_to(root).as_posix()
     ids: list[str] = []
     images: list[str] = []
     rows: list[np.ndarray] = []
     losses: list[float] = []
+    absent: list[str] = []
     try:
-        for key, photo, content in _samples(tar, list_members(tar)):
+        for key, photo, label in _samples(list_members(tar)):
+            if photo is None:
+                absent.append(f"{name}::{key}.jpg")
+                continue
+            content = read_member(label.path_in(str(tar)))
             hands = _unpickle(content, f"{tar}::{key}.{_LABELS}")
             for number, hand in enumerate(hands):
                 where = f"{tar}::{key}.{_LABELS}, hand {number}"
@@ -187,24 +199,29 @@ def read_tar(root: Path, tar: Path) -> TarHands:
     except (ValueError, OSError) as error:
         raise DataSetError(str(error)) from error
     numbers = np.stack(rows) if rows else np.zeros((0, sum(_SIZES)), np.float32)
-    return TarHands(ids, images, numbers, np.array(losses, dtype=np.float64))
+    return TarHands(ids, images, numbers, np.array(losses, dtype=np.float64), absent)
 
 
-def _samples(tar: Path, members: Sequence[TarMember]) -> Iterator[tuple[str, TarMember, bytes]]:
-    """Key, photo and label file of every sample; webdataset cuts names at the first dot."""
+def _samples(
+    members: Sequence[TarMember],
+) -> Iterator[tuple[str, TarMember | None, TarMember]]:
+    """Key, photo (None: absent) and labels of every sample; webdataset cuts names at the first dot.
+
+    macOS' `._NAME` have no name before their dot and are no samples.
+    """
     photos: dict[str, TarMember] = {}
     labels: dict[str, TarMember] = {}
     for member in members:
         folder, slash, base = member.name.rpartition("/")
         stem, _, suffix = base.partition(".")
+        if not stem:
+            continue
         if suffix.lower() in _PHOTOS:
             photos[folder + slash + stem] = member
         elif suffix == _LABELS:
             labels[folder + slash + stem] = member
     for key, member in labels.items():
-        if key not in photos:
-            raise DataSetError(f"{tar} has {member.name}, but no photo {key}.jpg")
-        yield key, photos[key], read_member(member.path_in(str(tar)))
+        yield key, photos.get(key), member
 
 
 def _unpickle(content: bytes, where: str) -> list[Any]:
@@ -228,7 +245,10 @@ def _numbers(hand: dict[str, Any], where: str) -> np.ndarray:
                 f"{where}: {name} is {value.shape} of {value.dtype}, expected {_SHAPES[name]}"
             )
         parts.append(value.reshape(-1))
-    return np.concatenate(parts, dtype=np.float32)
+    row = np.concatenate(parts, dtype=np.float32)
+    if not np.isfinite(row).all():
+        raise DataSetError(f"{where}: some numbers are not finite")
+    return row
 
 
 def _loss(hand: dict[str, Any]) -> float:

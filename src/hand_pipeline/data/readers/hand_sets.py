@@ -8,9 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest
+from hand_pipeline.data.readers.accounting import with_photos
 from hand_pipeline.data.readers.asl_alphabet import read_asl_alphabet
 from hand_pipeline.data.readers.coco_wholebody import read_coco_wholebody
 from hand_pipeline.data.readers.dexycb import read_dexycb
+from hand_pipeline.data.readers.folders import check_root
 from hand_pipeline.data.readers.freihand import read_freihand
 from hand_pipeline.data.readers.h2o3d import read_h2o3d
 from hand_pipeline.data.readers.halpe import read_halpe
@@ -40,6 +42,9 @@ class HandSet:
         licence: its terms, in short.
         size: to download, as the authors or others state it.
         options: what tells this set from another one of the same reader.
+        finds_gaps: whether its reader takes `partial`, as it must know what is absent early on.
+        gaps: why photos may be absent, for the message.
+        labelled: whether every split has labels.
     """
 
     title: str
@@ -50,15 +55,19 @@ class HandSet:
     licence: str
     size: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    finds_gaps: bool = False
+    gaps: str = ""
+    labelled: bool = True
 
     @property
     def module(self) -> str:
         """Of its reader, below `data/readers`; its fixture writer's has the same name."""
         return self.reader.__module__.rpartition(".")[2]
 
-    def read(self, root: Path, split: str, mano: ManoHand) -> HandManifest:
-        """The hands of a split."""
-        return self.reader(root, split, mano, **self.options)
+    def read(self, root: Path, split: str, mano: ManoHand, partial: bool) -> HandManifest:
+        """The hands of a split whose photos are there; see `read_hands`."""
+        options = self.options | {"partial": partial} if self.finds_gaps else self.options
+        return with_photos(self.reader(root, split, mano, **options), partial, self.gaps)
 
 
 _RESEARCH = "research only, no commercial use"
@@ -68,6 +77,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "freihand": HandSet(
             title="FreiHAND v2",
             reader=read_freihand,
+            finds_gaps=True,
             splits={"training": 130_240, "evaluation": 3_960},
             tips="freihand",
             url="https://lmb.informatik.uni-freiburg.de/projects/freihand/",
@@ -77,6 +87,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "ho3d_v2": HandSet(
             title="HO-3D v2",
             reader=read_ho3d,
+            finds_gaps=True,
             splits={"train": 66_034, "evaluation": 11_524},
             tips="ho3d",
             url="https://github.com/shreyashampali/ho3d",
@@ -87,6 +98,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "ho3d_v3": HandSet(
             title="HO-3D v3",
             reader=read_ho3d,
+            finds_gaps=True,
             splits={"train": 83_325, "evaluation": 20_137},
             tips="ho3d",
             url="https://github.com/shreyashampali/ho3d",
@@ -97,6 +109,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "h2o3d": HandSet(
             title="H2O-3D v1",
             reader=read_h2o3d,
+            finds_gaps=True,
             splits={"train": 121_996, "evaluation": 30_684},
             tips="h2o3d",
             url="https://github.com/shreyashampali/ho3d",
@@ -106,6 +119,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "dexycb": HandSet(
             title="DexYCB",
             reader=read_dexycb,
+            finds_gaps=True,
             splits={
                 f"{setup}_{part}": 406_888 if (setup, part) == ("s0", "train") else None
                 for setup in ("s0", "s1", "s2", "s3")
@@ -182,6 +196,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "youtube3d": HandSet(
             title="YouTube3DHands",
             reader=read_youtube3d,
+            gaps=" (the frames are those of public videos, of which some are gone)",
             splits={"train": 47_125, "val": 1_525, "test": 1_525},
             tips="mano",
             url="https://github.com/arielai/youtube_3d_hands",
@@ -191,6 +206,8 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "hint": HandSet(
             title="HInt (NewDays, VISOR, Ego4D)",
             reader=read_hint,
+            gaps=" (HInt_annotation_partial.zip lacks Ego4D's: get access to Ego4D and fetch them "
+            "with HInt's prep_ego4d.py)",
             splits={
                 f"{part}_{source}": count
                 for part, counts in {
@@ -209,6 +226,8 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "asl_alphabet": HandSet(
             title="ASL alphabet",
             reader=read_asl_alphabet,
+            finds_gaps=True,
+            labelled=False,
             splits={"train": 87_000, "test": 28},
             tips="mano",
             url="https://www.kaggle.com/datasets/grassknoted/asl-alphabet",
@@ -235,6 +254,7 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         "hamer_tars": HandSet(
             title="HaMeR's training tars",
             reader=read_hamer_tars,
+            finds_gaps=True,
             splits={"train": None},
             tips="mano",
             url="https://github.com/geopavlakos/hamer",
@@ -255,23 +275,36 @@ def hand_of(name: str, mano_model: Path | None = None) -> ManoHand:
     return ManoHand(mano_model, tips=HAND_SETS[name].tips if name in HAND_SETS else "mano")
 
 
-def read_hands(name: str, root: Path | str, split: str, mano: ManoHand) -> HandManifest:
+def read_hands(
+    name: str, root: Path | str, split: str, mano: ManoHand, partial: bool = False
+) -> HandManifest:
     """The hands of one split of a data set.
 
+    Args:
+        name: key of `HAND_SETS`.
+        root: the set's folder.
+        split: one of its splits.
+        mano: the right hand that the set's poses belong to.
+        partial: go on with what is there where the copy lacks photos or other parts that the set
+            lists; what is absent is a warning in the log.
+
     Raises:
-        DataSetError: an unknown set or split, or a folder that is not the set's.
+        AbsentError: the copy lacks a part of the set, and `partial` does not allow it.
+        DataSetError: an unknown set or split, a folder that is not the set's, or broken labels.
     """
     if name not in HAND_SETS:
         raise DataSetError(f"unknown data set {name!r}; known: {', '.join(HAND_SETS)}")
-    known = HAND_SETS[name]
+    known, root = HAND_SETS[name], Path(root)
     if split not in known.splits:
         raise DataSetError(
             f"{known.title} has no split {split!r}; it has {', '.join(known.splits)}"
         )
-    root = Path(root)
-    if not root.is_dir():
+    check_root(root, known.module, known.title, known.splits)
+    hands = known.read(root, split, copy.deepcopy(mano).cpu(), partial)  # a model's may be on a GPU
+    flags = (hands.has_joints_2d, hands.has_joints_3d, hands.has_mano, hands.has_intrinsics)
+    if known.labelled and not any(there.any() for there in flags):
         raise DataSetError(
-            f"no folder {root}; expected {known.title} there (from {known.url}; docs/datasets.md "
-            "shows how it is laid out)"
+            f"{root}: the label files of {known.title} {split} label nothing: {len(hands)} hands, "
+            "none with a joint, a pose or a camera; are they of this set and release?"
         )
-    return known.read(root, split, copy.deepcopy(mano).cpu())  # a model's may be on a GPU
+    return hands

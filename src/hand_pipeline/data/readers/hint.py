@@ -16,6 +16,7 @@ import numpy as np
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest, build_manifest
 from hand_pipeline.data.readers.accounting import log_left_out
+from hand_pipeline.data.readers.folders import list_files
 from hand_pipeline.data.readers.json_records import load_json, numbers
 
 FOLDERS = ("HInt_annotation", "HInt_annotation_partial")
@@ -39,8 +40,8 @@ def read_hint(root: Path, split: str, mano: Any) -> HandManifest:
     joints are `existence & ~occluded`. Boxes are the set's. A group is a video where the name
     tells it, else a frame.
 
-    Hands without their Ego4D frame, and hands without any joint in the frame, are left out and
-    counted in the log.
+    Hands without any joint in the frame are left out and counted in the log. Frames are not looked
+    for.
 
     Args:
         root: `HInt_annotation_partial`, `HInt_annotation` or the folder around it.
@@ -48,30 +49,22 @@ def read_hint(root: Path, split: str, mano: Any) -> HandManifest:
         mano: not used, nothing refers to a hand model.
 
     Raises:
-        DataSetError: labels are missing, cut short or of another form; frames are missing (of
-            Ego4D: all frames).
+        DataSetError: labels are missing, cut short or of another form.
     """
     folder = _folder(root, split)
-    paths = sorted((root / folder).glob("*.json"))
+    names = list_files(root / folder, r".+_[lr]\.(json|jpg)")
+    paths = [root / folder / name for name in names if name.endswith(".json")]
     if not paths:
         raise DataSetError(
             f"no label files in {root / folder}; expected STEM_l.json or STEM_r.json"
         )
-    frames = {path.stem for path in (root / folder).glob("*.jpg")}
-    labelled = [path for path in paths if path.stem in frames]
-    _check_frames(root / folder, split, paths, labelled)
-    labels = [_label(path) for path in labelled]
+    labels = [_label(path) for path in paths]
     box, points, exists, occluded = (np.stack(part) for part in zip(*labels))
     kept = np.flatnonzero(exists.any(1))
-    log_left_out(
-        "hint",
-        split,
-        len(paths),
-        {"no frame": len(paths) - len(labelled), "no joint": len(labelled) - len(kept)},
-    )
+    log_left_out("hint", split, len(paths), {"no joint": len(paths) - len(kept)})
     if not kept.size:
         raise DataSetError(f"no hand in {root / folder} has a joint inside its frame")
-    stems = [labelled[row].stem for row in kept]
+    stems = [paths[row].stem for row in kept]
     return build_manifest(
         "hint",
         split,
@@ -97,26 +90,7 @@ def _folder(root: Path, split: str) -> Path:
     )
 
 
-def _check_frames(folder: Path, split: str, paths: list[Path], labelled: list[Path]) -> None:
-    """Only Ego4D's frames may be missing, because they have a licence of their own; not all."""
-    if len(labelled) == len(paths) or ("ego4d" in split and labelled):
-        return
-    missing = next(path for path in paths if path not in labelled)
-    what = f"{len(paths) - len(labelled)} of {len(paths)} frames are not in {folder}, the first is "
-    raise DataSetError(
-        what + f"{missing.stem}.jpg; "
-        + (
-            "HInt_annotation_partial.zip lacks Ego4D's: get access to Ego4D and fetch them with "
-            "HInt's prep_ego4d.py"
-            if "ego4d" in split
-            else "unpack HInt_annotation_partial.zip again"
-        )
-    )  # fmt: skip
-
-
 def _label(path: Path) -> _Label:
-    if not path.stem.endswith(("_l", "_r")):
-        raise DataSetError(f"{path}: the side is not in the name; expected STEM_l or STEM_r")
     content = load_json(path)
     if not isinstance(content, list) or len(content) != 1:
         raise DataSetError(f"{path} should be a list of one object, one hand")

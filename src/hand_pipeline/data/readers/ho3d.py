@@ -19,7 +19,7 @@ from hand_pipeline.data.readers.ho3d_frames import (
     PICTURE,
     FrameLabels,
     capture_of,
-    check_images,
+    frames_there,
     image_path,
     joints_to_camera,
     list_frames,
@@ -41,7 +41,9 @@ _SAME_WRIST = 0.02  # metres, in the median: the released labels and the frames'
 logger = logging.getLogger(__name__)
 
 
-def read_ho3d(root: Path, split: str, mano: ManoHand, version: Version = "v3") -> HandManifest:
+def read_ho3d(
+    root: Path, split: str, mano: ManoHand, version: Version = "v3", partial: bool = False
+) -> HandManifest:
     """HO-3D's hands, in the order of the split's txt file, which submissions have too.
 
     Frames that the txt does not name have no labels and are not looked at. A named frame with None
@@ -63,18 +65,21 @@ def read_ho3d(root: Path, split: str, mano: ManoHand, version: Version = "v3") -
         split: "train" or "evaluation".
         mano: right hand with HO-3D's tips.
         version: "v2" or "v3", which differ in the photos' file type.
+        partial: leave out named frames whose photo or pickle is not there.
 
     Raises:
         DataSetError: files are missing, damaged, or of another release.
     """
     title = f"HO-3D {version}"
     suffix = _SUFFIXES[version]
-    names = list_frames(root, split, title)
-    check_images(root, split, names, suffix, title)
+    listed = list_frames(root, split, title)
+    there = frames_there(root, split, listed, suffix, partial)
+    names = [listed[row] for row in there]
     if split == "train":
         rows, given = _train_labels(root, names, mano)
     else:
-        rows, given = np.arange(len(names)), _evaluation_labels(root, names)
+        released = {name: _released(root / name, len(listed), there) for name in _LABELS}
+        rows, given = np.arange(len(names)), _evaluation_labels(root, names, released)
     chosen = [names[row] for row in rows.tolist()]
     return build_manifest(
         f"ho3d_{version}",
@@ -114,7 +119,9 @@ def _train_labels(
     }
 
 
-def _evaluation_labels(root: Path, names: list[str]) -> dict[str, Any]:
+def _evaluation_labels(
+    root: Path, names: list[str], released: dict[str, np.ndarray | None]
+) -> dict[str, Any]:
     labels = FrameLabels(root, "evaluation", names, _EVALUATION)
     wrist, has_wrist = labels.column("handJoints3D", (3,))
     boxes, has_box = labels.column("handBoundingBox", (4,))
@@ -123,7 +130,6 @@ def _evaluation_labels(root: Path, names: list[str]) -> dict[str, Any]:
     valid[:, 0] = has_wrist
     points = np.zeros((len(names), 21, 3))
     points[:, 0] = points_to_camera(wrist)
-    released = {name: _released(root / name, len(names)) for name in _LABELS}
     xyz, vertices = released.values()
     if xyz is not None:
         _check_wrists(root, xyz[:, 0], wrist, has_wrist)
@@ -150,17 +156,17 @@ def _evaluation_labels(root: Path, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _released(path: Path, count: int) -> np.ndarray | None:
-    """One of the label files of 2024, or None if it is not there."""
+def _released(path: Path, count: int, rows: list[int]) -> np.ndarray | None:
+    """Rows of one of the label files of 2024, or None if it is not there."""
     if not path.is_file():
         return None
-    rows = read_rows(path, _LABELS[path.name])
-    if len(rows) != count:
+    points = read_rows(path, _LABELS[path.name])
+    if len(points) != count:
         raise DataSetError(
-            f"{path} has {len(rows)} hands, evaluation.txt {count}; they must be of one version "
+            f"{path} has {len(points)} hands, evaluation.txt {count}; they must be of one version "
             "(v2 has 11524, v3 20137)"
         )
-    return rows
+    return points[rows]
 
 
 def _check_wrists(root: Path, xyz: np.ndarray, wrist: np.ndarray, has_wrist: np.ndarray) -> None:

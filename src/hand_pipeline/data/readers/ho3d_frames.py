@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from hand_pipeline.data.manifest import DataSetError
+from hand_pipeline.data.readers.accounting import present, settle_absent
+from hand_pipeline.data.readers.folders import list_files
 from hand_pipeline.geometry.joints import permutation
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
@@ -45,27 +47,33 @@ def list_frames(root: Path, split: str, title: str) -> list[str]:
     return names
 
 
-def check_images(root: Path, split: str, names: Sequence[str], suffix: str, title: str) -> None:
-    """See that every frame has its photo, with one look into each folder.
+def frames_there(
+    root: Path, split: str, names: Sequence[str], suffix: str, partial: bool
+) -> list[int]:
+    """Places of the frames whose photo and label file are there, one look into each folder.
 
     Raises:
-        DataSetError: how many photos are missing, and the first.
+        AbsentError: some are not there, and `partial` does not allow it; or none is.
     """
-    folders = {name.split("/")[0] for name in names}
-    there = {
-        f"{folder}/{path.name}"
-        for folder in folders
-        for path in (root / split / folder / "rgb").glob("*.*")
-    }
-    missing = [name for name in names if f"{name}{suffix}" not in there]
-    if missing:
-        sequence, frame = missing[0].split("/")
-        other = {Path(name).suffix for name in there} - {suffix}
-        hint = f"; the photos there are {', '.join(sorted(other))}" if other else ""
-        raise DataSetError(
-            f"{root} lacks {len(missing)} of the {len(names)} photos that {split}.txt names, the "
-            f"first is {split}/{sequence}/rgb/{frame}{suffix} ({title} has {suffix} files{hint})"
-        )
+    photos = [image_path(split, name, suffix) for name in names]
+    labels = [label_path(split, name) for name in names]
+    there = present(root, [*photos, *labels])
+    absent = [path for pair in zip(photos, labels) for path in pair if path not in there]
+    hint = ""
+    if absent and absent[0].endswith(suffix):
+        folder = root / Path(absent[0]).parent
+        kinds = {Path(name).suffix for name in list_files(folder, r".+\.(jpg|png)")} - {suffix}
+        hint = f" (the photos there are {', '.join(kinds)}: of another version?)" if kinds else ""
+    kept = [i for i, pair in enumerate(zip(photos, labels)) if there.issuperset(pair)]
+    what = f"photos and label files that {split}.txt names"
+    settle_absent(root, what, absent, 2 * len(names) if kept else len(absent), partial, hint)
+    return kept
+
+
+def label_path(split: str, name: str) -> str:
+    """Of a frame's pickle, relative to the root."""
+    sequence, frame = name.split("/")
+    return f"{split}/{sequence}/meta/{frame}.pkl"
 
 
 def image_path(split: str, name: str, suffix: str) -> str:
@@ -98,10 +106,7 @@ class FrameLabels:
     """
 
     def __init__(self, root: Path, split: str, names: Sequence[str], keys: Sequence[str]) -> None:
-        self._paths = [
-            root / split / sequence / "meta" / f"{frame}.pkl"
-            for sequence, frame in (name.split("/") for name in names)
-        ]
+        self._paths = [root / label_path(split, name) for name in names]
         self._keys = tuple(keys)
         chunks = [self._paths[i : i + _CHUNK] for i in range(0, len(names), _CHUNK)]
         self._rows: list[tuple[Any, ...]] = []
@@ -152,9 +157,7 @@ class FrameLabels:
     def _entries(self, path: Path) -> tuple[Any, ...]:
         try:
             content = read_pickle(path)
-        except FileNotFoundError as error:
-            raise DataSetError(f"{path} is missing, though the list of frames names it") from error
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise DataSetError(str(error)) from error
         if not isinstance(content, dict) or not set(self._keys) <= set(content):
             held = ", ".join(map(str, content)) if isinstance(content, dict) else type(content)

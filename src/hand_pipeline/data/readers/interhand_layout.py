@@ -1,5 +1,6 @@
 """InterHand2.6M's annotation files as arrays; `interhand` makes hands of them."""
 
+import array
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.readers.json_records import load_json
+from hand_pipeline.data.readers.json_records import load_json, stream_records
 from hand_pipeline.geometry.joints import permutation
 
 _SIDES = {"right": ("right",), "left": ("left",), "interacting": ("right", "left")}
@@ -131,7 +132,10 @@ def read_frames(path: Path, fits: Path | None) -> Frames:
         valid = valid.reshape(len(keys), 2, 21)[:, :, order]
         del content, records
     with _explained(fits or path):
-        mano, has_mano = _fits_of({} if fits is None else load_json(fits), keys)
+        fitted = {} if fits is None else load_json(fits)
+        mano, has_mano = _fits_of(fitted, keys)
+    if fits is not None:
+        _check_fits(fitted, int(has_mano.sum()), fits, path)
     return Frames(
         {key: row for row, key in enumerate(keys)},
         joints,
@@ -162,39 +166,111 @@ def _fits_of(
     return numbers, np.array([hand is not None for hand in hands], bool).reshape(len(keys), 2)
 
 
+def _check_fits(content: Mapping[str, Any], used: int, fits: Path, joints: Path) -> None:
+    """Say how many fits are of no frame; refuse a file of which none is."""
+    frames = [of for frames in content.values() for of in frames.values() if of]
+    total = sum(1 for of in frames for side in ("right", "left") if of.get(side) is not None)
+    if not used:
+        raise DataSetError(
+            f"{fits} labels nothing: none of the {total} hands fitted in it is of a frame in "
+            f"{joints.name}; expected {{capture: {{frame: {{right, left}}}}}} of the same release. "
+            "Copy it again, or remove it to read the set without MANO labels"
+        )
+    if used < total:
+        _LOG.warning(
+            "%s: %d of the %d hands fitted in it are of no frame in %s",
+            fits, total - used, total, joints.name,
+        )  # fmt: skip
+
+
 def read_photos(path: Path, cameras: Cameras, frames: Frames) -> Hands:
-    """The hands of all photos: of two in one the right one first."""
+    """The hands of all photos: of two in one the right one first; a record at a time."""
+    photos: dict[Any, _Photo] = {}
+    groups: dict[str, str] = {}
+    hands = _Annotated([], [], array.array("f"), bytearray(), bytearray())
     with _explained(path):
-        return _hands_of(load_json(path), cameras, frames)
+        for kind, record in stream_records(path, ("images", "annotations")):
+            if kind == "images":
+                photos[record["id"]] = _photo(record, cameras, frames, groups)
+            else:
+                hands.add(record)
+        return _hands_of(hands, photos)
 
 
-def _hands_of(content: Mapping[str, Any], cameras: Cameras, frames: Frames) -> Hands:
-    photos = {photo["id"]: photo for photo in content["images"]}
-    names, groups, places, boxes, marks, valid = [], [], [], [], [], []
-    for record in content["annotations"]:
-        photo, kind = photos[record["image_id"]], record["hand_type"]
+class _Photo(NamedTuple):
+    """A photo: its file, its sequence, and the rows of its camera and frame (None: unknown)."""
+
+    name: str
+    group: str
+    camera: int | None
+    frame: int | None
+
+
+def _photo(
+    record: Mapping[str, Any], cameras: Cameras, frames: Frames, groups: dict[str, str]
+) -> _Photo:
+    capture = str(record["capture"])
+    group = f"Capture{capture}/{record['seq_name']}"
+    return _Photo(
+        record["file_name"],
+        groups.setdefault(group, group),
+        cameras.rows.get((capture, str(record["camera"]))),
+        frames.rows.get((capture, str(record["frame_idx"]))),
+    )
+
+
+class _Annotated(NamedTuple):
+    """What is kept of the annotations, which may come before their photos.
+
+    Attributes:
+        photos: numbers of the photos.
+        kinds: keys of `_SIDES`.
+        boxes: left, top, width, height, one after the other.
+        valid: 42 joints each, 0 or 1.
+        sure: whether the hand's type is, 0 or 1.
+    """
+
+    photos: list[Any]
+    kinds: list[str]
+    boxes: "array.array[float]"
+    valid: bytearray
+    sure: bytearray
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Keep one more."""
+        kind, joints, box = record["hand_type"], np.ravel(record["joint_valid"]), record["bbox"]
         if kind not in _SIDES:
             raise ValueError(f"hand_type {kind!r}, expected {', '.join(_SIDES)}")
-        capture, joints = str(photo["capture"]), np.ravel(record["joint_valid"])
-        camera = cameras.rows.get((capture, str(photo["camera"])))
-        frame = frames.rows.get((capture, str(photo["frame_idx"])))
-        if camera is None or frame is None:
-            missing = "camera" if camera is None else "3D joints of its frame"
-            raise ValueError(f"{photo['file_name']}: no {missing} in the file beside this one")
+        if joints.shape != (42,) or len(box) != 4 or not np.isfinite(box).all():
+            raise ValueError(
+                f"annotation {record.get('id')}: expected 42 joints and a box of 4 numbers, got "
+                f"{len(joints)} and {box}"
+            )
+        self.photos.append(record["image_id"])
+        self.kinds.append(next(known for known in _SIDES if known == kind))
+        self.boxes.extend(box)
+        self.valid.extend((joints > 0).tobytes())
+        self.sure.append(bool(record["hand_type_valid"]))
+
+
+def _hands_of(annotated: _Annotated, photos: Mapping[Any, _Photo]) -> Hands:
+    names, groups, places = [], [], []
+    for row, (number, kind) in enumerate(zip(annotated.photos, annotated.kinds)):
+        photo = photos[number]
+        if photo.camera is None or photo.frame is None:
+            missing = "camera" if photo.camera is None else "3D joints of its frame"
+            raise ValueError(f"{photo.name}: no {missing} in the file beside this one")
         for side in _SIDES[kind]:
-            which = int(side == "left")
-            names.append(photo["file_name"])
-            groups.append(f"Capture{capture}/{photo['seq_name']}")
-            places.append((camera, frame, which))
-            boxes.append(record["bbox"])
-            marks.append((kind == "interacting", bool(record["hand_type_valid"])))
-            valid.append(joints[21 * which : 21 * which + 21] > 0)
-    place = np.array(places, np.int64).reshape(-1, 3)
-    mark = np.array(marks, bool).reshape(-1, 2)
-    box = np.array(boxes, np.float32).reshape(-1, 4)
-    box[:, 2:] += box[:, :2]
-    order = list(permutation("interhand", "openpose"))
-    labelled = np.array(valid, bool).reshape(-1, 21)[:, order]
+            names.append(photo.name)
+            groups.append(photo.group)
+            places.append((row, photo.camera, photo.frame, side == "left"))
+    row, camera, frame, side = np.array(places, np.int64).reshape(-1, 4).T
+    boxes = np.array(annotated.boxes, np.float32).reshape(-1, 4)[row]
+    boxes[:, 2:] += boxes[:, :2]
+    valid = np.frombuffer(annotated.valid, bool).reshape(-1, 2, 21)[row, side]
+    pairs = np.array([kind == "interacting" for kind in annotated.kinds], bool)
     return Hands(
-        names, groups, place[:, 0], place[:, 1], place[:, 2], labelled, box, mark[:, 0], mark[:, 1]
-    )
+        names, groups, camera, frame, side,
+        valid[:, list(permutation("interhand", "openpose"))], boxes, pairs[row],
+        np.frombuffer(annotated.sure, bool)[row],
+    )  # fmt: skip

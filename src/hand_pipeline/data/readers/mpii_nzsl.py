@@ -20,7 +20,8 @@ from hand_pipeline.data.manifest import (
     box_around,
     build_manifest,
 )
-from hand_pipeline.data.readers.accounting import check_photos, log_left_out
+from hand_pipeline.data.readers.accounting import log_left_out
+from hand_pipeline.data.readers.folders import list_files
 from hand_pipeline.data.readers.json_records import field, load_json, numbers
 
 DOME_LABELS = "hand143_panopticdb/hands_v143_14817.json"
@@ -54,7 +55,6 @@ def read_mpii_nzsl(root: Path, split: str, mano: Any) -> HandManifest:
     """
     records = _dome_records(root) if split == "hand143" else _paired_records(root, split)
     images = [image for image, _, _ in records]
-    check_photos(root, images)
     points = np.stack([points for _, points, _ in records])
     valid = points[..., 2] == 1
     boxes = box_around(points[..., :2], valid)
@@ -98,7 +98,8 @@ def _paired_records(root: Path, split: str) -> list[_Record]:
     """The manual and rendered parts: a JSON file beside each photo."""
     found = []
     for folder in _FOLDERS[split]:
-        paths = sorted((root / folder).glob("*.json"))
+        names = list_files(root / folder, r".+\.(json|jpg)")
+        paths = [root / folder / name for name in names if name.endswith(".json")]
         if not paths:
             raise DataSetError(
                 f"no label files in {root / folder}; expected NAME.json beside NAME.jpg, as "
@@ -110,7 +111,7 @@ def _paired_records(root: Path, split: str) -> list[_Record]:
 
 def _paired_record(path: Path, folder: str) -> _Record:
     record = load_json(path)
-    points = numbers(record, "hand_pts", (21, 3), str(path))
+    points = _points(record, "hand_pts", str(path))
     more: dict[str, Any] = {"is_right": not field(record, "is_left", str(path)), "head_size": 0.0}
     if "hand_box_center" in record:
         more["centre"] = numbers(record, "hand_box_center", (2,), str(path))
@@ -121,14 +122,23 @@ def _paired_record(path: Path, folder: str) -> _Record:
     return f"{folder}/{path.stem}.jpg", points, more
 
 
+def _points(record: Any, key: str, where: str) -> np.ndarray:
+    """21 times (x, y, v); a v that is no number would pass for a joint that is not labelled."""
+    points = numbers(record, key, (21, 3), where)
+    if not np.isfinite(points[:, 2]).all():
+        raise DataSetError(f"{where}: some v of {key!r} are not finite")
+    return points
+
+
 def _dome_records(root: Path) -> list[_Record]:
     """hand143: one file for all."""
     path = root / DOME_LABELS
     folder = DOME_LABELS.partition("/")[0]
     found = []
-    for row, record in enumerate(field(load_json(path), "root", str(path))):
+    records = field(load_json(path), "root", str(path))
+    for row, record in enumerate(records if isinstance(records, list) else []):
         where = f"{path}, record {row}"
-        points = numbers(record, "joint_self", (21, 3), where)
+        points = _points(record, "joint_self", where)
         image = f"{folder}/{field(record, 'img_paths', where)}"
         found.append((image, points, {"is_right": True, "head_size": 0.0, "group": image}))
     if not found:

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from hand_pipeline.data.manifest import DataSetError, HandManifest, box_around, build_manifest
-from hand_pipeline.data.readers.accounting import check_photos, log_left_out
+from hand_pipeline.data.readers.accounting import log_left_out, present, settle_absent
 from hand_pipeline.geometry.joints import permutation
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.pickles import read_pickle
@@ -53,11 +53,10 @@ def read_rhd(
     """
     path = root / split / f"anno_{split}.pickle"
     numbers, labels = _read_labels(path)
-    check_photos(root / split / "color", [f"{number:05d}.png" for number in numbers])
     marked = labels["uv_vis"].reshape(-1, 2, 21, 3)[:, ::-1]  # right, left
     points = labels["xyz"].reshape(-1, 2, 21, 3)[:, ::-1]
     seen = (marked[..., 2] == 1).any(2)
-    used = seen & _dominant(root / split / "mask", numbers) if hands == "dominant" else seen
+    used = seen & _dominant(root / split, numbers) if hands == "dominant" else seen
     hidden = Counter({"no visible joint": int((~seen).sum())})
     smaller = Counter({"the smaller hand": int((seen & ~used).sum())})
     log_left_out("rhd", split, 2 * len(numbers), hidden + smaller)
@@ -108,11 +107,13 @@ def _array(
     return found.astype(np.float64)
 
 
-def _dominant(masks: Path, numbers: list[int]) -> Bool[np.ndarray, "images 2"]:
-    """Whether the right, the left hand is the one that covers more of the image."""
+def _dominant(folder: Path, numbers: list[int]) -> Bool[np.ndarray, "images 2"]:
+    """Whether the right, the left hand is the one that covers more of the image, where it is."""
     names = [f"{number:05d}.png" for number in numbers]
-    check_photos(masks, names)
-    right = np.array([_right_is_larger(masks / name) for name in names])
+    there, masks = present(folder / "color", names), present(folder / "mask", names)
+    absent = [f"mask/{name}" for name in names if name in there and name not in masks]
+    settle_absent(folder, "masks, by which the dominant hand is told", absent, len(names), False)
+    right = np.array([name in there and _right_is_larger(folder / "mask" / name) for name in names])
     return np.stack([right, ~right], axis=1)
 
 

@@ -55,8 +55,9 @@ def read_youtube3d(root: Path, split: str, mano: ManoHand) -> HandManifest:
     in whatever size is offered) rescales its labels, u and d by the width, v by the height. Boxes
     are tight around the vertices. A group is a video.
 
-    Hands are left out, and counted in the log, if their frame is missing, cannot be opened, or is
-    of another shape (sides' ratio differs by over 1 %: cropped or with bars).
+    Hands are left out, and counted in the log, if their frame cannot be opened or is of another
+    shape (sides' ratio differs by over 1 %: cropped or with bars). Labels of a frame that is not
+    there are taken as they are.
 
     Left hands' vertices are taken to be numbered as right ones' are (MANO's own are; the authors
     do not say).
@@ -71,7 +72,7 @@ def read_youtube3d(root: Path, split: str, mano: ManoHand) -> HandManifest:
             made-up sets.
 
     Raises:
-        DataSetError: labels are missing, cut short or of another form, no frame is there, or the
+        DataSetError: labels are missing, cut short or of another form, no frame is of use, or the
             vertices are not `mano`'s.
     """
     path = root / f"youtube_{split}.json"
@@ -158,7 +159,7 @@ def _size(path: Path) -> tuple[int, int] | None:
 def _why_not(frame: _Frame, size: tuple[int, int] | None) -> str:
     """Why a frame cannot be used, empty if it can."""
     if size is None:
-        return "frame missing"
+        return ""
     if not all(size):
         return "frame unreadable"
     ratio = size[0] / size[1] / (frame.width / frame.height)
@@ -166,7 +167,7 @@ def _why_not(frame: _Frame, size: tuple[int, int] | None) -> str:
 
 
 def _factors(frame: _Frame, size: tuple[int, int] | None) -> tuple[float, float, float]:
-    width, height = size or (0, 0)
+    width, height = size or (frame.width, frame.height)
     return width / frame.width, height / frame.height, width / frame.width
 
 

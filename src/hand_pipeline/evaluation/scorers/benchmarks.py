@@ -17,6 +17,7 @@ def score_files(
     pred: Path,
     allow_reflection: bool = True,
     splits: Sequence[str] = (),
+    partial: bool = False,
 ) -> Score:
     """Score a prediction file as the benchmark's official program does.
 
@@ -27,6 +28,7 @@ def score_files(
         allow_reflection: False: the alignment may not mirror hands, which the official programs let
             it. HInt's score aligns nothing.
         splits: DexYCB: one, default s0_test; HInt: any number of parts.
+        partial: score the hands whose photos lie in `gt`, which may then lack others.
 
     Raises:
         DataSetError: the labels are missing or broken.
@@ -36,11 +38,12 @@ def score_files(
         case "freihand" | "ho3d_v2" | "ho3d_v3":
             if splits:
                 raise ValueError(f"{benchmark} has one split, evaluation; leave the split out")
-            return score_procrustes_hands(benchmark, gt, pred, allow_reflection)
+            return score_procrustes_hands(benchmark, gt, pred, allow_reflection, partial)
         case "dexycb":
             if len(splits) > 1:
                 raise ValueError(f"DexYCB is scored one split at a time, got {', '.join(splits)}")
-            return score_dexycb(gt, pred, splits[0] if splits else DEFAULT_SPLIT, allow_reflection)
+            split = splits[0] if splits else DEFAULT_SPLIT
+            return score_dexycb(gt, pred, split, allow_reflection, partial)
         case "hint":
-            return score_hint(gt, pred, splits)
+            return score_hint(gt, pred, splits, partial)
     raise ValueError(f"unknown benchmark {benchmark!r}; known: {', '.join(BENCHMARKS)}")

@@ -28,7 +28,11 @@ _AREAS = {"mpjpe": "auc_joints", "rr_mpjpe": "auc_rr_joints", "pa_mpjpe": "auc_p
 
 
 def score_dexycb(
-    gt: Path, pred: Path, split: str = DEFAULT_SPLIT, allow_reflection: bool = True
+    gt: Path,
+    pred: Path,
+    split: str = DEFAULT_SPLIT,
+    allow_reflection: bool = True,
+    partial: bool = False,
 ) -> Score:
     """Score a results file: a line a sample, its index and 63 millimetres.
 
@@ -39,12 +43,15 @@ def score_dexycb(
         pred: the results file.
         split: of the root, e.g. "s0_test".
         allow_reflection: the official program lets the alignment mirror.
+        partial: score the frames that the root has; every subject must be whole all the same.
 
     Raises:
         DataSetError: the labels are missing or broken.
         ValueError: predictions are missing (with their indices), broken or not finite.
     """
-    indices, truth = _labels_from_json(gt) if gt.is_file() else _labels_from_root(gt, split)
+    indices, truth = (
+        _labels_from_json(gt) if gt.is_file() else _labels_from_root(gt, split, partial)
+    )
     found_indices, predicted, repeated = _last_of_each(*read_dexycb_results(pred))
     row_of = {index: row for row, index in enumerate(found_indices.tolist())}
     missing = [index for index in indices.tolist() if index not in row_of]
@@ -84,9 +91,9 @@ def _last_of_each(
     return known, joints[::-1][last], len(indices) - len(known)
 
 
-def _labels_from_root(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+def _labels_from_root(root: Path, split: str, partial: bool) -> tuple[np.ndarray, np.ndarray]:
     """Indices and joints, millimetres; multiplied in single precision, as the official program."""
-    hands = read_hands("dexycb", root, split, hand_of("dexycb"))
+    hands = read_hands("dexycb", root, split, hand_of("dexycb"), partial)
     labelled = hands.has_joints_3d.all(axis=1)
     if not labelled.any():
         raise DataSetError(f"no hand of {root} {split} has 3D joints to score against")

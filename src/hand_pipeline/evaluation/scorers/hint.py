@@ -55,7 +55,7 @@ class HintLabels:
     is_right: Bool[np.ndarray, " hands"]
 
 
-def score_hint(gt: Path, pred: Path, splits: Sequence[str] = ()) -> Score:
+def score_hint(gt: Path, pred: Path, splits: Sequence[str] = (), partial: bool = False) -> Score:
     """Score 2D joints of one or several parts of HInt.
 
     Args:
@@ -64,6 +64,7 @@ def score_hint(gt: Path, pred: Path, splits: Sequence[str] = ()) -> Score:
         pred: the predicted joints, px of the full photo, in the labels' order: a file if there is
             one part, else a folder with a file for each, `PART.npz` or `PART.json`.
         splits: parts; default: those of the files, of annotations the TEST images.
+        partial: of annotations, score the hands whose frame is there, as a partial export has them.
 
     Raises:
         DataSetError: the labels are missing or broken.
@@ -71,7 +72,7 @@ def score_hint(gt: Path, pred: Path, splits: Sequence[str] = ()) -> Score:
     """
     values: dict[str, Any] = {}
     tables, warnings, notes = [], [], []
-    parts = read_hint_labels(gt, splits)
+    parts = read_hint_labels(gt, splits, partial)
     for part in parts:
         path = _prediction_file(pred, part.name, len(parts) == 1)
         points = read_keypoints_2d(path)
@@ -86,7 +87,9 @@ def score_hint(gt: Path, pred: Path, splits: Sequence[str] = ()) -> Score:
     return Score("hint", values, pd.concat(tables), tuple(warnings), tuple(notes))
 
 
-def read_hint_labels(gt: Path, splits: Sequence[str] = ()) -> list[HintLabels]:
+def read_hint_labels(
+    gt: Path, splits: Sequence[str] = (), partial: bool = False
+) -> list[HintLabels]:
     """Labels of the asked parts, see `score_hint`.
 
     Raises:
@@ -99,7 +102,7 @@ def read_hint_labels(gt: Path, splits: Sequence[str] = ()) -> list[HintLabels]:
     if not gt.exists():
         raise DataSetError(f"no {gt}; expected a HaMeR evaluation .npz or HInt's annotation folder")
     if not files:
-        return [_from_annotations(gt, split) for split in splits or _parts_in(gt)]
+        return [_from_annotations(gt, split, partial) for split in splits or _parts_in(gt)]
     by_part: dict[str, dict[str, Path]] = {}
     for path in files:
         name, _, ending = path.stem.rpartition("_")
@@ -123,8 +126,8 @@ def _parts_in(root: Path) -> list[str]:
     return found
 
 
-def _from_annotations(root: Path, split: str) -> HintLabels:
-    hands = read_hands("hint", root, split, ManoHand())
+def _from_annotations(root: Path, split: str, partial: bool) -> HintLabels:
+    hands = read_hands("hint", root, split, ManoHand(), partial)
     exists = np.asarray(hands.flags["existence"]).astype(bool)
     occluded = np.asarray(hands.flags["occluded"]).astype(bool)
     boxes = hands.boxes.astype(np.float64)

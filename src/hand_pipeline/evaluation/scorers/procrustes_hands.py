@@ -14,13 +14,14 @@ import numpy as np
 from jaxtyping import Float
 
 from hand_pipeline.data.manifest import DataSetError
-from hand_pipeline.data.readers.hand_sets import HAND_SETS
+from hand_pipeline.data.readers.hand_sets import HAND_SETS, read_hands
 from hand_pipeline.data.readers.json_arrays import read_rows
 from hand_pipeline.evaluation.metrics import CURVES, check_finite, evaluate_hands
 from hand_pipeline.evaluation.scorers.plausibility import implausible
 from hand_pipeline.evaluation.scorers.result import Score, check_counts
 from hand_pipeline.evaluation.submission import read_submission
 from hand_pipeline.geometry.joints import permutation
+from hand_pipeline.geometry.mano import ManoHand
 
 _CM_PER_MM = 0.1
 _KEYS = {
@@ -41,7 +42,7 @@ _PREFIXES = {
 
 
 def score_procrustes_hands(
-    benchmark: str, gt: Path, pred: Path, allow_reflection: bool = True
+    benchmark: str, gt: Path, pred: Path, allow_reflection: bool = True, partial: bool = False
 ) -> Score:
     """Score a `pred.json` (or the zip of it, or its folder).
 
@@ -50,6 +51,7 @@ def score_procrustes_hands(
         gt: folder with `evaluation_xyz.json` and `evaluation_verts.json`.
         pred: the file that is handed in.
         allow_reflection: the official programs let the alignment mirror.
+        partial: score the hands whose photo lies in `gt`, as a partial export has them.
 
     Raises:
         DataSetError: the labels are missing or broken.
@@ -58,6 +60,11 @@ def score_procrustes_hands(
     family = "freihand" if benchmark == "freihand" else "ho3d"
     true_joints, true_vertices = read_evaluation_labels(gt)
     names = _names(gt, len(true_joints))
+    if partial:
+        there = set(read_hands(benchmark, gt, "evaluation", ManoHand(), partial).ids)
+        rows = [row for row, name in enumerate(names) if f"evaluation/{name}" in there]
+        names = [names[row] for row in rows]
+        true_joints, true_vertices = true_joints[rows], true_vertices[rows]
     path = _submission_file(pred)
     joints, vertices = read_submission(path)
     check_counts(len(names), len(joints), names, str(path))
