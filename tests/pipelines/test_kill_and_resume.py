@@ -1,4 +1,4 @@
-"""A run killed in the middle goes on where it stopped and ends with the same figures."""
+"""A run killed in the middle goes on where it stopped and ends with the same metrics."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from hand_pipeline.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.slow
 
-STEPS = 300
-LONGER = f"pretrain.training.steps={STEPS},pretrain.training.checkpoint_every=10"
+STEPS = 60
+LONGER = f"pretrain.training.steps={STEPS},pretrain.training.checkpoint_every=5"
 
 
 def parameters(workspace: str) -> tuple[str, ...]:
     return "--pipelines", "pretrain", "--params", f"{LONGER},machine.workspace={workspace}"
 
 
-def figures(project: Path) -> dict[str, float]:
+def metrics(project: Path) -> dict[str, float]:
     return json.loads((project / "data/smoke/08_reporting/pretrain_metrics.json").read_text())
 
 
@@ -50,8 +50,8 @@ def test_killed_and_run_again_equals_never_killed(
 ) -> None:
     assert kedro_run("--pipelines", "collect").returncode == 0
     assert kedro_run(*parameters("work/whole")).returncode == 0
-    expected = figures(project)
+    expected = metrics(project)
     assert 0 < kill_in_the_middle(project, "work/killed") < STEPS
     again = kedro_run(*parameters("work/killed"))
     assert again.returncode == 0, again.stdout[-2000:] + again.stderr[-2000:]
-    assert figures(project) == expected
+    assert metrics(project) == expected

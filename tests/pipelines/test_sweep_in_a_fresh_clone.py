@@ -44,7 +44,7 @@ def test_a_sweep_makes_what_it_stands_on_and_nothing_twice(fresh_project: Path) 
 
     said = kedro_run(fresh_project, "--pipeline", "ablations")
     assert "ablations needs hand_crops, labelled_hands, which are missing" in said
-    assert "first these run: collect, synthesize" in " ".join(said.split())
+    assert "running first: collect, synthesize" in " ".join(said.split())
     data = fresh_project / "data/smoke"
     table = pd.read_csv(data / "08_reporting/ablations_table.csv")
     assert table["failed"].tolist() == [0]
