@@ -264,13 +264,13 @@ def _hands_of(annotated: _Annotated, photos: Mapping[Any, _Photo]) -> Hands:
             names.append(photo.name)
             groups.append(photo.group)
             places.append((row, photo.camera, photo.frame, side == "left"))
-    row, camera, frame, side = np.array(places, np.int64).reshape(-1, 4).T
-    boxes = np.array(annotated.boxes, np.float32).reshape(-1, 4)[row]
+    rows, cameras, frames, sides = np.array(places, np.int64).reshape(-1, 4).T
+    boxes = np.array(annotated.boxes, np.float32).reshape(-1, 4)[rows]
     boxes[:, 2:] += boxes[:, :2]
-    valid = np.frombuffer(annotated.valid, bool).reshape(-1, 2, 21)[row, side]
+    valid = np.frombuffer(annotated.valid, bool).reshape(-1, 2, 21)[rows, sides]
     pairs = np.array([kind == "interacting" for kind in annotated.kinds], bool)
     return Hands(
-        names, groups, camera, frame, side,
-        valid[:, list(permutation("interhand", "openpose"))], boxes, pairs[row],
-        np.frombuffer(annotated.sure, bool)[row],
+        names, groups, cameras, frames, sides,
+        valid[:, list(permutation("interhand", "openpose"))], boxes, pairs[rows],
+        np.frombuffer(annotated.sure, bool)[rows],
     )  # fmt: skip
