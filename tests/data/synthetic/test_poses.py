@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from hand_pipeline.data.synthetic.gestures import GESTURES, SPREADS
+import hand_pipeline
+from hand_pipeline.data.synthetic.gestures import GESTURES, HIGH, LOW, SPREADS
 from hand_pipeline.data.synthetic.poses import (
     Skeleton,
     finger_rotations,
     posed_joints,
+    real_poses,
     sample_hands,
     skeleton_of,
 )
@@ -158,7 +162,7 @@ def test_the_thumb_opens_with_abduction_and_with_extension(mano: ManoHand) -> No
 
 def test_drawn_hands_spread_both_ways(skeleton: Skeleton, mano: ManoHand) -> None:
     """Straight neighbours stand closer than in the rest hand, and further apart, both often."""
-    angles = sample_hands(generators(300), skeleton, 1.0, 2.0).angles
+    angles = sample_hands(generators(300), skeleton, 1.0, 2.0, real=0.0).angles
     straight = (angles[:, [0, 4, 8, 12]] < 20) & (angles[:, [1, 5, 9, 13]] < 25)
     both = straight[:, :3] & straight[:, 1:]
     more = neighbours_apart(angles, mano) - neighbours_apart(np.zeros((1, 21)), mano)
@@ -167,3 +171,23 @@ def test_drawn_hands_spread_both_ways(skeleton: Skeleton, mano: ManoHand) -> Non
     assert neighbours_apart(angles, mano)[both].max() < 55
     thumbs = thumb_to_fingers(angles, mano)
     assert 0.03 < np.mean(thumbs > 70) < 0.4
+
+
+def test_real_poses_are_many_small_and_within_what_joints_can_do() -> None:
+    angles = real_poses()
+    assert 2000 < len(angles) < 10000
+    assert angles.shape[1] == 21
+    assert (angles >= LOW - 0.1).all()
+    assert (angles <= HIGH + 0.1).all()
+    bent = angles[:, [1, 5, 9, 13]].mean(1)
+    assert np.mean(bent < 25) > 0.1  # open hands, fists and what lies between
+    assert np.mean(bent > 70) > 0.1
+    path = Path(hand_pipeline.__file__).parent / "assets/real_poses/real_poses.npz"
+    assert path.stat().st_size < 400_000
+
+
+def test_the_share_of_real_poses_is_what_is_asked_for(skeleton: Skeleton) -> None:
+    real = real_poses()
+    drawn = [sample_hands(generators(60), skeleton, 1.0, 2.0, real=share) for share in (0.0, 1.0)]
+    nearest = [np.abs(d.angles[:, None] - real[None]).max(2).min(1) for d in drawn]
+    assert np.median(nearest[1]) < 10 < np.median(nearest[0])

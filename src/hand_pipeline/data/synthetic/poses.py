@@ -1,15 +1,18 @@
 """Hand poses and shapes that a hand can really take, drawn from anatomical angles.
 
-A pose is 21 angles (`gestures` says which, and their signs). They come either from a small library
-of everyday gestures, blended two by two and made uneven, or freely from the joints' ranges with
-fingers curling together as they do; hands that run into themselves are drawn again.
+A pose is 21 angles (`gestures` says which, and their signs). They come from real hands
+(`assets/real_poses`), from a small library of everyday gestures, blended two by two and made
+uneven, or freely from the joints' ranges with fingers curling together as they do; hands that run
+into themselves are drawn again.
 """
 
+from functools import cache
+from importlib.resources import as_file, files
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
@@ -20,6 +23,9 @@ from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 CANDIDATES = 6
+REAL_SOURCES = ("letters", "photos")
+REAL_POSES = 0.5  # share of hands with the pose of a real one
+_LOOSENESS = np.array([7.0, 6, 3, 2] * 4 + [4.0, 4, 4, 6, 6])
 _TOUCH = 0.004  # metres that balls along two bones may overlap: skin gives way
 # flexion, twist and spread about the axes of the open hand, used where a model file has none:
 # MANO's rest pose has the same frame (fingers towards -x, back of the hand +y, thumb +z)
@@ -80,17 +86,32 @@ def skeleton_of(mano: ManoHand) -> Skeleton:
     )
 
 
+@cache
+def real_poses() -> Float64[ndarray, "poses 21"]:
+    """Angles of real hands, degrees (`scripts/real_poses.py` fitted them to landmarks)."""
+    with (
+        as_file(files("hand_pipeline.assets") / "real_poses" / "real_poses.npz") as path,
+        np.load(path, allow_pickle=False) as archive,
+    ):
+        return archive["angles"].astype(float)
+
+
 def sample_hands(
-    generators: list[np.random.Generator], skeleton: Skeleton, beta_std: float, beta_limit: float
+    generators: list[np.random.Generator],
+    skeleton: Skeleton,
+    beta_std: float,
+    beta_limit: float,
+    real: float = REAL_POSES,
 ) -> Hands:
     """One hand from each generator.
 
     Args:
         beta_std: of the normal distribution of each shape coefficient.
         beta_limit: coefficients are clipped to this size.
+        real: share of hands with the pose of a real one.
     """
     betas = np.stack([rng.normal(0.0, beta_std, 10) for rng in generators])
-    angles = np.stack([_candidate_angles(rng) for rng in generators])
+    angles = np.stack([_candidate_angles(rng, real) for rng in generators])
     fingers = finger_rotations(angles.reshape(-1, 21), skeleton)
     depth = _self_penetration(fingers, skeleton).reshape(len(generators), CANDIDATES)
     # the first candidate without contact to speak of, else the one with least
@@ -103,14 +124,17 @@ def sample_hands(
     )
 
 
-def _candidate_angles(rng: np.random.Generator) -> Float[ndarray, "candidates 21"]:
+def _candidate_angles(rng: np.random.Generator, real: float) -> Float[ndarray, "candidates 21"]:
     free = _free_angles(rng)
     library = np.stack(list(GESTURES.values()))
     pair = rng.integers(len(library), size=(CANDIDATES, 2))
     blend = rng.beta(0.35, 0.35, CANDIDATES)[:, None]
     named = (1 - blend) * library[pair[:, 0]] + blend * library[pair[:, 1]]
-    named += rng.normal(0.0, 1.0, named.shape) * np.array([7.0, 6, 3, 2] * 4 + [4.0, 4, 4, 6, 6])
+    named += rng.normal(0.0, 1.0, named.shape) * _LOOSENESS
     angles = np.where(rng.random((CANDIDATES, 1)) < 0.6, named, free)
+    if rng.random() < real:  # decided once: what runs into itself is drawn again of the same kind
+        rows = rng.integers(len(real_poses()), size=CANDIDATES)
+        angles = real_poses()[rows] + rng.normal(0.0, 0.5, angles.shape) * _LOOSENESS
     return np.clip(angles, LOW, HIGH)
 
 
