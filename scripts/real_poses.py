@@ -93,7 +93,6 @@ def fit(
     scale = torch.zeros(count, requires_grad=True)
     free = [angles, betas, turned, scale] + ([aspect] if free_aspect else [])
     optimizer = torch.optim.Adam(free, lr=RATE)
-    low, high = torch.tensor(LOW).float(), torch.tensor(HIGH).float()
     axes = torch.tensor([1.0, 1.0, depth_weight])
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = RATE * min(1.0, 2 * (1 - step / STEPS)) + 1e-4
@@ -103,23 +102,29 @@ def fit(
         joints = bones(degrees, betas) @ rotation_6d_to_matrix(turned).mT
         model = _normalised(joints) * scale.exp()[:, None, None]
         offset = (model - target) * axes
-        offset = offset - (offset * _JOINT_WEIGHT[:, None]).sum(1, keepdim=True) / (
-            _JOINT_WEIGHT.sum()
-        )
+        middle = (offset * _JOINT_WEIGHT[:, None]).sum(1, keepdim=True) / _JOINT_WEIGHT.sum()
+        offset = offset - middle
         data = F.smooth_l1_loss(offset, torch.zeros_like(offset), beta=0.05, reduction="none")
-        beyond = F.relu(low - degrees) + F.relu(degrees - high)
-        # a finger's last joint follows its middle one, weakly
-        ends = degrees[:, [2, 6, 10, 14]] - 0.55 * degrees[:, [1, 5, 9, 13]]
-        loss = (
-            10 * (data.sum(2) * _JOINT_WEIGHT).mean(1) + 0.02 * (beyond / 5).square().sum(1)
-            + 0.004 * (ends / 15).square().sum(1) + 0.01 * betas.square().mean(1)
-            + 0.002 * (degrees[:, 16:] / 20).square().sum(1)
-        ).sum()  # fmt: skip
+        fits = 10 * (data.sum(2) * _JOINT_WEIGHT).mean(1)
         optimizer.zero_grad()
-        loss.backward()
+        (fits + _implausible(degrees, betas)).sum().backward()
         optimizer.step()
     residual = (offset.norm(dim=2) * _JOINT_WEIGHT).sum(1) / _JOINT_WEIGHT.sum()
     return Fit(degrees.detach().numpy(), residual.detach().numpy()), float(aspect.detach().exp())
+
+
+def _implausible(
+    degrees: Float[Tensor, "n 21"], betas: Float[Tensor, "n 10"]
+) -> Float[Tensor, " n"]:
+    """Cost of what hands seldom do: beyond the limits above all."""
+    low, high = torch.tensor(LOW).float(), torch.tensor(HIGH).float()
+    beyond = F.relu(low - degrees) + F.relu(degrees - high)
+    # a finger's last joint follows its middle one, weakly
+    ends = degrees[:, [2, 6, 10, 14]] - 0.55 * degrees[:, [1, 5, 9, 13]]
+    return (
+        0.02 * (beyond / 5).square().sum(1) + 0.004 * (ends / 15).square().sum(1)
+        + 0.01 * betas.square().mean(1) + 0.002 * (degrees[:, 16:] / 20).square().sum(1)
+    )  # fmt: skip
 
 
 def _normalised(joints: Float[Tensor, "n 21 3"]) -> Float[Tensor, "n 21 3"]:
