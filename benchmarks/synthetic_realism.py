@@ -33,7 +33,9 @@ def natural_indices(config: SyntheticConfig, count: int) -> list[int]:
         generators = [
             np.random.default_rng([config.seed, 0, block * BLOCK + row, 0]) for row in range(BLOCK)
         ]
-        hands, *_ = painter(None).pose(generators, config.beta_std, config.beta_limit, config.turns)
+        hands, *_ = painter(None).pose(
+            generators, config.beta_std, config.beta_limit, config.turns, config.real_poses
+        )
         bent = hands.angles[:, MIDDLE_JOINTS].mean(1)
         chosen += [block * BLOCK + int(row) for row in np.flatnonzero(bent < 50)]
         block += 1

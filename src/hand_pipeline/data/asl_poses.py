@@ -30,6 +30,7 @@ from hand_pipeline.data.batch import PromptedPoseBatch
 from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.pose_set import poses_of
 from hand_pipeline.data.readers.asl_alphabet import LETTERS
+from hand_pipeline.data.synthetic.gestures import angles_of
 from hand_pipeline.data.synthetic.poses import finger_rotations, skeleton_of
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.mano import ManoHand
@@ -40,35 +41,33 @@ ALIKE = {"J": "I"}
 
 _STREAM = 3  # other hands than `synthetic`'s and `pose_set`'s of a seed
 _BENT = "78 95 55 0"  # a finger in a fist
-# index | middle | ring | pinky (mcp, pip, dip, spread: away from the middle finger) | thumb (root
-# flexion, abduction, twist; mcp, ip), degrees
+# angles and signs as in `data.synthetic.gestures`
 _SHAPES = {
     "A": f"{_BENT} | {_BENT} | {_BENT} | {_BENT} | -4 -22 25 19 35",
-    "B": "2 4 2 -13 | 2 4 2 0 | 2 4 2 -13 | 2 4 2 -12 | 20 4 32 59 64",
-    "C": "28 44 26 -5 | 32 44 26 0 | 32 44 26 -6 | 28 42 24 -6 | 1 8 3 31 56",
-    "D": "0 4 3 0 | 56 52 27 0 | 62 56 28 -4 | 66 56 28 -6 | 7 8 0 37 41",
-    "E": "26 100 64 -4 | 28 102 64 0 | 30 100 64 -5 | 30 98 62 -6 | 8 6 21 59 80",
-    "F": "49 50 28 -3 | 5 10 5 0 | 0 8 5 6 | -2 8 5 8 | -6 5 4 29 52",
+    "B": "2 4 2 -13 | 2 4 2 0 | 2 4 2 -8 | 2 4 2 -14 | 20 4 32 59 64",
+    "C": "28 44 26 -5 | 32 44 26 0 | 32 44 26 -4 | 28 42 24 -7 | 1 8 3 31 56",
+    "D": "0 4 3 0 | 56 52 27 0 | 62 56 28 -2 | 66 56 28 -7 | 7 8 0 37 41",
+    "E": "26 100 64 -4 | 28 102 64 0 | 30 100 64 -3 | 30 98 62 -7 | 8 6 21 59 80",
+    "F": "49 50 28 -3 | 5 10 5 0 | 0 8 5 4 | -2 8 5 10 | -6 5 4 29 52",
     "G": f"6 6 4 0 | {_BENT} | {_BENT} | {_BENT} | 16 -26 10 3 2",
     "H": f"4 5 3 -15 | 4 5 3 0 | {_BENT} | {_BENT} | 20 11 18 44 45",
     "I": f"{_BENT} | {_BENT} | {_BENT} | 0 4 3 0 | 10 4 16 40 53",
     "K": f"0 4 3 2 | 50 8 4 0 | {_BENT} | {_BENT} | 11 -15 38 40 44",
-    "L": f"0 4 3 2 | {_BENT} | {_BENT} | {_BENT} | -25 -19 19 -8 0",
-    "M": "78 58 22 -4 | 78 60 22 0 | 80 60 22 -5 | 84 95 55 -6 | 29 4 26 54 51",
+    "L": f"0 4 3 2 | {_BENT} | {_BENT} | {_BENT} | -38 8 0 -6 -10",
+    "M": "78 58 22 -4 | 78 60 22 0 | 80 60 22 -3 | 84 95 55 -7 | 29 4 26 54 51",
     "N": "78 58 22 -4 | 78 60 22 0 | 80 95 55 0 | 80 95 55 0 | 16 -1 35 48 64",
-    "O": "46 50 26 -6 | 48 50 26 0 | 48 50 26 -8 | 44 50 26 -10 | 6 17 17 28 43",
-    "R": f"2 4 3 -31 | 26 14 6 0 | {_BENT} | {_BENT} | 20 11 18 44 45",
+    "O": "46 50 26 -6 | 48 50 26 0 | 48 50 26 -5 | 44 50 26 -12 | 6 17 17 28 43",
+    "R": f"2 4 3 -23 | 26 14 6 11 | {_BENT} | {_BENT} | 20 11 18 44 45",
     "S": f"{_BENT} | {_BENT} | {_BENT} | {_BENT} | 8 5 17 39 54",
     "T": f"64 80 44 2 | {_BENT} | {_BENT} | {_BENT} | 19 -5 40 42 9",
     "U": f"0 4 3 -15 | 0 4 3 0 | {_BENT} | {_BENT} | 20 11 18 44 45",
     "V": f"0 4 3 10 | 0 4 3 0 | {_BENT} | {_BENT} | 20 11 18 44 45",
-    "W": "0 4 3 8 | 0 4 3 0 | 2 5 3 10 | 76 92 52 0 | 37 11 11 44 32",
+    "W": "0 4 3 8 | 0 4 3 0 | 2 5 3 6 | 76 92 52 0 | 37 11 11 44 32",
     "X": f"4 82 52 0 | {_BENT} | {_BENT} | {_BENT} | 8 5 17 39 54",
-    "Y": f"{_BENT} | {_BENT} | {_BENT} | 2 4 3 16 | -25 -22 19 -8 0",
+    "Y": f"{_BENT} | {_BENT} | {_BENT} | 2 4 3 19 | -40 8 0 -8 -12",
     "Z": f"0 4 3 0 | {_BENT} | {_BENT} | {_BENT} | 8 5 17 39 54",
 }
 _SHAPES |= {"J": _SHAPES["I"], "P": _SHAPES["K"], "Q": _SHAPES["G"]}
-_SPREADS = [3, 7, 11, 15]
 # where the fingers point and the back of the hand looks: camera frame, the viewer at -z
 _UPRIGHT = ((0.0, -1.0, 0.0), (0.0, 0.0, 1.0))
 _TURNED = {
@@ -210,20 +209,16 @@ def draw_letters(cfg: AslPosesConfig, mano: ManoHand) -> LetterPoses:
             wobble = Rotation.from_rotvec(np.deg2rad(cfg.wrist_std * rng.normal(size=3)))
             wrists.append((wobble * turn).as_rotvec())
             ids.append(f"{letter}/{cfg.seed}/{number:05d}")
-    vectors = np.concatenate(
-        [np.stack(wrists)[:, None], _finger_vectors(np.stack(angles), mano)], axis=1
-    )
+    fingers = finger_rotations(np.stack(angles), skeleton_of(mano))
+    vectors = np.concatenate([np.stack(wrists)[:, None], fingers], axis=1)
     letters = tuple(letter for letter in cfg.letters for _ in range(cfg.samples))
     pose = axis_angle_to_matrix(torch.from_numpy(vectors).float())
     return LetterPoses(tuple(ids), letters, pose)
 
 
 def letter_angles(letter: str) -> Float[ndarray, "21"]:
-    """Angles of a letter, degrees: index to pinky (mcp, pip, dip, spread), then the thumb's five.
-
-    A spread is positive away from the middle finger.
-    """
-    return np.array([float(angle) for angle in _SHAPES[letter].replace("|", " ").split()])
+    """Angles of a letter, degrees, as `data.synthetic.gestures` counts them."""
+    return angles_of(_SHAPES[letter])
 
 
 def letters_of(manifest: HandManifest, mano: ManoHand) -> LetterPoses:
@@ -279,12 +274,6 @@ def load_letters(path: Path) -> LetterPoses:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataSetError(f"{path} holds no poses of letters ({error}); make it again") from error
     return LetterPoses(tuple(ids.tolist()), tuple(letters.tolist()), torch.from_numpy(pose))
-
-
-def _finger_vectors(angles: ndarray, mano: ManoHand) -> Float[ndarray, "hands 15 3"]:
-    turned = angles.copy()
-    turned[:, _SPREADS] *= -1  # `finger_rotations` turns fingers with positive spread together
-    return finger_rotations(turned, skeleton_of(mano))
 
 
 def _wrist(letter: str) -> Rotation:

@@ -1,12 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import hand_pipeline
+from hand_pipeline.data.synthetic.gestures import GESTURES, HIGH, LOW, SPREADS
 from hand_pipeline.data.synthetic.poses import (
-    GESTURES,
     Skeleton,
+    finger_rotations,
     posed_joints,
+    real_poses,
     sample_hands,
+    skeleton_of,
 )
 from hand_pipeline.geometry.joints import ORDERS, permutation
 from hand_pipeline.geometry.mano import ManoHand
@@ -81,3 +87,107 @@ def test_every_gesture_has_all_angles() -> None:
     fist, spread = GESTURES["fist"], GESTURES["spread"]
     assert fist[1] > 80
     assert spread[3] > 10
+
+
+def neighbours_apart(angles: np.ndarray, mano: ManoHand) -> np.ndarray:
+    """Angles between neighbouring fingers' first bones in the palm's plane, degrees, (n, 3).
+
+    Of index and middle, middle and ring, ring and pinky; positive where they part, negative where
+    they cross. Measured on the posed mesh's joints, from the rest frame's fingers -x, thumb +z.
+    """
+    joints = mesh_joints(angles, mano)
+    bones = joints[:, [6, 10, 14, 18]] - joints[:, [5, 9, 13, 17]]
+    to_thumb = np.degrees(np.arctan2(bones[..., 2], -bones[..., 0]))
+    return to_thumb[:, :3] - to_thumb[:, 1:]
+
+
+def mesh_joints(angles: np.ndarray, mano: ManoHand) -> np.ndarray:
+    fingers = torch.from_numpy(finger_rotations(angles, skeleton_of(mano))).float()
+    wrist = torch.eye(3).expand(len(angles), 1, 3, 3)
+    pose = torch.cat([wrist, axis_angle_to_matrix(fingers)], 1)
+    return mano(pose, torch.zeros(len(angles), 10)).joints.double().numpy()
+
+
+def thumb_to_fingers(angles: np.ndarray, mano: ManoHand) -> np.ndarray:
+    """Angle between the thumb, from its second joint to the tip, and the middle metacarpal."""
+    joints = mesh_joints(angles, mano)
+    thumb, axis = joints[:, 4] - joints[:, 2], joints[:, 9] - joints[:, 0]
+    cosine = (thumb * axis).sum(1) / np.linalg.norm(thumb, axis=1) / np.linalg.norm(axis, axis=1)
+    return np.degrees(np.arccos(cosine))
+
+
+# what the names mean; Kapandji (The Physiology of the Joints, vol. 1) gives the side movement of
+# straight fingers as up to 30 degrees each way
+@pytest.mark.parametrize(
+    ("gesture", "least", "most"),
+    [
+        ("flat", (-5, -5, -5), (5, 5, 5)),  # fingers side by side
+        ("spread", (20, 15, 14), (35, 30, 35)),
+        ("victory", (22, -20, -20), (40, 90, 90)),  # the bent two count for nothing
+        ("crossed", (-35, -90, -90), (-12, 90, 90)),
+        ("four", (12, 8, 8), (30, 25, 30)),
+    ],
+)
+def test_fingers_part_as_the_gesture_says(
+    mano: ManoHand, gesture: str, least: tuple[float, ...], most: tuple[float, ...]
+) -> None:
+    [apart] = neighbours_apart(GESTURES[gesture][None], mano)
+    assert (apart > least).all(), apart
+    assert (apart < most).all(), apart
+
+
+def test_more_spread_is_further_apart_at_every_finger(mano: ManoHand) -> None:
+    closed, open_ = np.zeros((1, 21)), np.zeros((1, 21))
+    open_[0, list(SPREADS)] = 10, 0, 10, 20  # the pinky's neighbour moves 10 towards it
+    more = neighbours_apart(open_, mano) - neighbours_apart(closed, mano)
+    np.testing.assert_allclose(more[0], 10, atol=0.5)
+
+
+@pytest.mark.parametrize("gesture", ["thumb_up", "gun", "six"])
+def test_raised_thumbs_stand_off_the_fingers(mano: ManoHand, gesture: str) -> None:
+    """70 to 90 degrees: a raised thumb is about square to the fingers' axis."""
+    [angle] = thumb_to_fingers(GESTURES[gesture][None], mano)
+    assert 70 <= angle <= 90
+
+
+def test_the_thumb_opens_with_abduction_and_with_extension(mano: ManoHand) -> None:
+    poses = np.zeros((5, 21))
+    poses[[0, 2], 17] = -15, 15
+    poses[3:, 16] = -20, -40
+    closed, rest, abducted, extended, wide = thumb_to_fingers(poses, mano)
+    assert closed < rest - 10
+    assert rest + 10 < abducted
+    assert rest + 4 < extended < wide
+
+
+def test_drawn_hands_spread_both_ways(skeleton: Skeleton, mano: ManoHand) -> None:
+    """Straight neighbours stand closer than in the rest hand, and further apart, both often."""
+    angles = sample_hands(generators(300), skeleton, 1.0, 2.0, real=0.0).angles
+    straight = (angles[:, [0, 4, 8, 12]] < 20) & (angles[:, [1, 5, 9, 13]] < 25)
+    both = straight[:, :3] & straight[:, 1:]
+    more = neighbours_apart(angles, mano) - neighbours_apart(np.zeros((1, 21)), mano)
+    assert 0.25 < np.mean(more[both] > 0) < 0.85
+    assert np.mean(neighbours_apart(angles, mano)[both] > 20) > 0.1
+    assert neighbours_apart(angles, mano)[both].max() < 55
+    thumbs = thumb_to_fingers(angles, mano)
+    assert 0.03 < np.mean(thumbs > 70) < 0.4
+
+
+def test_real_poses_are_many_small_and_within_what_joints_can_do() -> None:
+    angles = real_poses()
+    assert 2000 < len(angles) < 10000
+    assert angles.shape[1] == 21
+    assert (angles >= LOW - 0.1).all()
+    assert (angles <= HIGH + 0.1).all()
+    bent = angles[:, [1, 5, 9, 13]].mean(1)
+    assert np.mean(bent < 25) > 0.1  # open hands, fists and what lies between
+    assert np.mean(bent > 70) > 0.1
+    path = Path(hand_pipeline.__file__).parent / "assets/real_poses/real_poses.npz"
+    assert path.stat().st_size < 400_000
+
+
+def test_the_share_of_real_poses_is_what_is_asked_for(skeleton: Skeleton) -> None:
+    real = real_poses()
+    drawn = [sample_hands(generators(60), skeleton, 1.0, 2.0, real=share) for share in (0.0, 1.0)]
+    nearest = [np.abs(d.angles[:, None] - real[None]).max(2).min(1) for d in drawn]
+    assert np.median(nearest[1]) < 10 < np.median(nearest[0])

@@ -11,12 +11,16 @@ from pydantic import ValidationError
 from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.readers.freihand import read_labels
 from hand_pipeline.data.readers.hand_sets import read_hands
-from hand_pipeline.data.synthetic import shade, write
+from hand_pipeline.data.synthetic import photos, shade, things, write
+from hand_pipeline.data.synthetic.camera import Placement
 from hand_pipeline.data.synthetic.config import PhotosConfig, SyntheticConfig
 from hand_pipeline.data.synthetic.hands import draw_hand, generate, pose_block
-from hand_pipeline.data.synthetic.photos import _hands, _label, generate_photos
-from hand_pipeline.data.synthetic.scene import painter
+from hand_pipeline.data.synthetic.light import random_light
+from hand_pipeline.data.synthetic.photos import _draw, _hands, _label, generate_photos
+from hand_pipeline.data.synthetic.scene import Extras, _occluder, painter
 from hand_pipeline.data.synthetic.surface import ROUNDNESS, normals_of, tessellate
+from hand_pipeline.data.synthetic.surroundings import Surroundings
+from hand_pipeline.data.synthetic.things import Thing
 from hand_pipeline.data.synthetic.write import Block, encode_jpeg
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rasterizer import rasterize
@@ -219,11 +223,12 @@ def test_photos_of_another_look_are_not_mixed_with_those_that_are_there(
     generate_photos(cfg, tmp_path, workers=1)
     note = tmp_path / "synthetic.json"
     settings = json.loads(note.read_text())
-    assert settings.pop("look") == 1
-    note.write_text(json.dumps(settings))  # as notes of photos were once
-    generate_photos(cfg, tmp_path, workers=1)
-    monkeypatch.setattr(write, "LOOK", 2)
-    with pytest.raises(FileExistsError, match=r"look 1, now 2"):
+    assert settings.pop("look") == write.LOOK
+    monkeypatch.setattr(write, "LOOK", write.LOOK + 1)
+    with pytest.raises(FileExistsError, match=rf"look {write.LOOK - 1}, now {write.LOOK}"):
+        generate_photos(cfg, tmp_path, workers=1)
+    note.write_text(json.dumps(settings))  # as notes of photos were once: the first look
+    with pytest.raises(FileExistsError, match=rf"look 1, now {write.LOOK}"):
         generate_photos(cfg, tmp_path, workers=1)
 
 
@@ -232,8 +237,9 @@ def test_a_left_hand_is_drawn_where_its_label_says() -> None:
                        two_hands_probability=0.0, occluder_probability=0.0)  # fmt: skip
     for index in range(4):
         [(side, placement)] = _hands(cfg, index)
+        light = random_light(np.random.default_rng(0))
         _, mask = painter(None).draw(
-            placement, np.random.default_rng(0), (120, 160), 1, occluded=False
+            placement, np.random.default_rng(0), (120, 160), 1, Extras(False, False), light
         )
         rows, columns = np.nonzero(mask[:, ::-1] > 0.5)
         x0, y0, x1, y1 = _label(cfg, side, placement)["box"]
@@ -242,6 +248,92 @@ def test_a_left_hand_is_drawn_where_its_label_says() -> None:
         assert y0 - 8 < np.median(rows) < y1 + 8
         assert abs(columns.min() - x0) < 16
         assert abs(columns.max() - x1) < 16
+
+
+def test_a_left_hand_is_lit_from_the_lamps_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a lamp at the right, every hand is brighter at its right side, left hands too."""
+    light = random_light(np.random.default_rng(0))._replace(
+        key=np.array([0.9, 0.0, -0.436]), key_color=np.full(3, 2.0), fill_color=np.zeros(3),
+        ambient=np.zeros((3, 4, 4)),
+    )  # fmt: skip
+    around = Surroundings(light, None, np.eye(3))
+    monkeypatch.setattr(photos, "random_surroundings", lambda rng, share: around)
+    kept: list[np.ndarray] = []
+
+    def keep(background: np.ndarray, layers: list[np.ndarray], *rest: object) -> np.ndarray:
+        kept.extend(layers)
+        return np.zeros((120, 160, 3), np.uint8)
+
+    monkeypatch.setattr(photos, "photograph", keep)
+    cfg = PhotosConfig(count=6, width=160, height=120, left_probability=1.0, supersampling=1,
+                       two_hands_probability=0.0, occluder_probability=0.0)  # fmt: skip
+    brighter = []
+    for index in range(6):
+        _draw(cfg, None, index, _hands(cfg, index))
+        layer = kept.pop()
+        light_of, alpha = layer[..., :3].sum(2), layer[..., 3]
+        columns = np.indices(alpha.shape)[1]
+        middle = (columns * alpha).sum() / alpha.sum()
+        brighter.append((columns * light_of).sum() / light_of.sum() > middle)
+    assert sum(brighter) >= 5
+
+
+def test_nearer_hands_are_drawn_over_farther_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = PhotosConfig(count=4, width=160, height=120, two_hands_probability=1.0, supersampling=1,
+                       occluder_probability=0.0)  # fmt: skip
+    order: list[float] = []
+
+    class Recorder:
+        def draw(self, placement: Placement, *rest: object) -> tuple[np.ndarray, np.ndarray]:
+            depth = float(placement.joints[:, 2].mean())
+            return np.full((120, 160, 4), depth, np.float32), np.zeros((120, 160), np.float32)
+
+    placed = [_hands(cfg, index) for index in range(4)]
+    monkeypatch.setattr(photos, "painter", lambda model: Recorder())
+
+    def keep(background: np.ndarray, layers: list[np.ndarray], *rest: object) -> np.ndarray:
+        order.extend(float(layer[0, 0, 0]) for layer in layers)
+        return np.zeros((120, 160, 3), np.uint8)
+
+    monkeypatch.setattr(photos, "photograph", keep)
+    for index, hands in enumerate(placed):
+        order.clear()
+        _draw(cfg, None, index, hands)
+        assert len(order) == 2
+        assert order[0] >= order[1]  # the first is farther
+
+
+def depth_inside(thing: Thing, points: np.ndarray) -> float:
+    """How deep points lie in a convex thing, metres: the least distance to its faces' planes."""
+    corners = thing.vertices[thing.faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(normal, axis=1)
+    normal, on = normal[length > 1e-12] / length[length > 1e-12, None], corners[length > 1e-12, 0]
+    normal *= np.sign(((on - thing.vertices.mean(0)) * normal).sum(1))[:, None]
+    return float(((on[None] - points[:, None]) * normal[None]).sum(2).min(1).max())
+
+
+def test_fingers_close_on_held_things_not_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Thing | None] = []
+    original = things.held_thing
+
+    def record(*arguments: object) -> Thing | None:
+        held.append(original(*arguments))
+        return held[-1]
+
+    monkeypatch.setattr(things, "held_thing", record)
+    faces = painter(None).surface.faces[:1538]
+    placements, _ = pose_block(config(), "training", Block(0, 32))
+    depths = []
+    for index, placement in enumerate(placements):
+        skin = np.concatenate([placement.vertices, placement.vertices[faces].mean(1)])
+        held.clear()
+        _occluder(np.random.default_rng([0, index]), placement, skin)
+        if held and held[0] is not None:
+            depths.append(depth_inside(held[0], skin))
+    assert len(depths) > 8
+    assert max(depths) < 0.001
+    assert min(depths) > -0.004  # and they touch it
 
 
 def test_kernels_know_how_faces_are_split() -> None:

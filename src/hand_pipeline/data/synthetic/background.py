@@ -32,13 +32,6 @@ def list_photos(folder: Path) -> list[Path]:
     return found
 
 
-def random_background(
-    rng: np.random.Generator, photos: list[Path] | None, size: tuple[int, int]
-) -> Float32[ndarray, "h w 3"]:
-    """A part of one of the photos, or a made-up background if there are none; linear RGB."""
-    return photo_background(rng, photos, size) if photos else made_up_background(rng, size)
-
-
 def photo_background(
     rng: np.random.Generator, photos: list[Path], size: tuple[int, int]
 ) -> Float32[ndarray, "h w 3"]:

@@ -15,6 +15,18 @@ class Turns(Config):
     tilt_std: float = Field(24.0, ge=0, description="fingers towards or away from the camera")
     roll_std: float = Field(45.0, ge=0, description="in the image, about fingers up")
     any_roll: float = Field(0.4, ge=0, le=1, description="share turned by any angle instead")
+    egocentric: float = Field(
+        0.1, ge=0, le=1, description="share seen as by their owner: the back, fingers pointing away"
+    )
+
+
+class Wear(Config):
+    """What cameras and files do to images."""
+
+    noise: float = Field(0.8, ge=0, le=1, description="share with a sensor's noise")
+    compression: float = Field(
+        0.3, ge=0, le=1, description="share scaled down and strongly compressed before"
+    )
 
 
 class SyntheticConfig(Config):
@@ -35,6 +47,12 @@ class SyntheticConfig(Config):
     background_photos: Path | None = Field(
         None, description="folder of photos to put behind the hands; none: made-up backgrounds"
     )
+    real_poses: float = Field(
+        0.5, ge=0, le=1, description="share of hands with the pose of a real one, fitted to photos"
+    )
+    environments: float = Field(
+        0.6, ge=0, le=1, description="share lit by a real place's panorama; the rest: made-up lamps"
+    )
     fill_min: float = Field(0.45, gt=0.1, le=0.9, description="joints' box, of the image")
     fill_max: float = Field(0.85, gt=0.1, le=0.9)
     focal_min: float = Field(1.4, gt=0.5, description="focal length, in sides of the image")
@@ -42,6 +60,9 @@ class SyntheticConfig(Config):
     beta_std: float = Field(0.9, ge=0, description="spread of the shape coefficients")
     beta_limit: float = Field(2.5, ge=0, description="largest shape coefficient")
     turns: Turns = Field(Turns(), description="how hands stand before the camera")
+    wear: Wear = Field(Wear(), description="noise and compression")
+    jewellery: float = Field(0.12, ge=0, le=1, description="share with a ring or bracelet")
+    cut_off: float = Field(0.0, ge=0, le=1, description="share that reaches beyond the image")
     mano_model: Path | None = Field(None, description="converted MANO file; none: the open hand")
 
     @model_validator(mode="after")
@@ -64,6 +85,8 @@ class PhotosConfig(Config):
     two_hands_probability: float = Field(0.2, ge=0, le=1, description="share of photos with two")
     occluder_probability: float = Field(0.2, ge=0, le=1)
     background_photos: Path | None = None
+    environments: float = Field(0.6, ge=0, le=1, description="share lit by a real place")
+    wear: Wear = Wear()
     fill_min: float = Field(0.25, gt=0.05, le=0.9, description="joints' box, of the shorter side")
     fill_max: float = Field(0.7, gt=0.05, le=0.9)
     mano_model: Path | None = None

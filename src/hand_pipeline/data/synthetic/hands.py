@@ -10,10 +10,10 @@ from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
 from hand_pipeline.data.readers.freihand import FreiHandLabels, mano_numbers, write_labels
-from hand_pipeline.data.synthetic.background import random_background
-from hand_pipeline.data.synthetic.camera import Placement, photograph, place
+from hand_pipeline.data.synthetic.camera import Placement, cut_off, photograph, place
 from hand_pipeline.data.synthetic.config import SyntheticConfig
-from hand_pipeline.data.synthetic.scene import painter
+from hand_pipeline.data.synthetic.scene import Extras, painter
+from hand_pipeline.data.synthetic.surroundings import random_background, random_surroundings
 from hand_pipeline.data.synthetic.write import BLOCK, Block, Drawing, draw_all, generator
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 
@@ -88,7 +88,7 @@ def pose_block(
     whole = range(block.first, block.first + BLOCK)
     generators = [generator(config, split, index, 0) for index in whole]
     hands, orientations, vertices, joints = hand_painter.pose(
-        generators, config.beta_std, config.beta_limit, config.turns
+        generators, config.beta_std, config.beta_limit, config.turns, config.real_poses
     )
     size = float(config.image_size)
     placements = []
@@ -96,9 +96,10 @@ def pose_block(
         rng = generator(config, split, index, 1)
         focal = size * np.exp(rng.uniform(np.log(config.focal_min), np.log(config.focal_max)))
         fill = rng.uniform(config.fill_min, config.fill_max)
-        placements.append(
-            place(rng, vertices[row], joints[row], orientations[row], (size, size), focal, fill)
+        placed = place(
+            rng, vertices[row], joints[row], orientations[row], (size, size), focal, fill
         )
+        placements.append(cut_off(rng, placed) if rng.random() < config.cut_off else placed)
     count = len(placements)
     pose = np.concatenate([orientations[:count, None], np.zeros((count, 15, 3, 3))], 1)
     pose[:, 1:] = axis_angle_to_matrix(torch.from_numpy(hands.fingers[:count])).numpy()
@@ -136,12 +137,16 @@ def draw_hand(
     """One image, and the share of each pixel in which the hand is seen."""
     rng = generator(config, split, index, 2)
     size = (config.image_size, config.image_size)
-    occluded = bool(rng.random() < config.occluder_probability)
-    layer, visible = painter(config.mano_model).draw(
-        placement, rng, size, config.supersampling, occluded
+    around = random_surroundings(rng, config.environments)
+    extras = Extras(
+        bool(rng.random() < config.occluder_probability), bool(rng.random() < config.jewellery)
     )
-    background = random_background(rng, photos, size)
-    return photograph(background, [layer], rng), np.minimum(visible, 1)
+    layer, visible = painter(config.mano_model).draw(
+        placement, rng, size, config.supersampling, extras, around.light
+    )
+    background = random_background(rng, around, photos, size)
+    image = photograph(background, [layer], rng, around.light, config.wear)
+    return image, np.minimum(visible, 1)
 
 
 def _joined(parts: list[FreiHandLabels]) -> FreiHandLabels:

@@ -8,12 +8,11 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from hand_pipeline.data.synthetic.background import random_background
 from hand_pipeline.data.synthetic.camera import Placement, photograph, place
 from hand_pipeline.data.synthetic.config import PhotosConfig, Turns
-from hand_pipeline.data.synthetic.light import random_light
-from hand_pipeline.data.synthetic.scene import painter
+from hand_pipeline.data.synthetic.scene import Extras, painter
 from hand_pipeline.data.synthetic.skin import random_skin
+from hand_pipeline.data.synthetic.surroundings import random_background, random_surroundings
 from hand_pipeline.data.synthetic.write import PHOTOS, Block, Drawing, draw_all, generator
 from hand_pipeline.files import atomic_write_text
 
@@ -92,15 +91,20 @@ def _draw(
 ) -> UInt8[ndarray, "h w 3"]:  # fmt: skip
     rng = generator(config, PHOTOS, index, 2)
     size = (config.height, config.width)
-    light, skin = random_light(rng), random_skin(rng)
+    around, skin = random_surroundings(rng, config.environments), random_skin(rng)
     layers = []
     for side, placement in hands:
-        occluded = bool(rng.random() < config.occluder_probability)
+        extras = Extras(bool(rng.random() < config.occluder_probability), False)
+        # a left hand is the mirror image of a right one in mirrored light
+        light = around.light.mirrored() if side == "left" else around.light
         layer, _ = painter(config.mano_model).draw(
-            placement, rng, size, config.supersampling, occluded, light, skin
+            placement, rng, size, config.supersampling, extras, light, skin
         )
-        layers.append(layer[:, ::-1] if side == "left" else layer)
-    return photograph(random_background(rng, backgrounds, size), layers, rng)
+        depth = float(placement.joints[:, 2].mean())
+        layers.append((depth, layer[:, ::-1] if side == "left" else layer))
+    far_first = [layer for _, layer in sorted(layers, key=lambda pair: -pair[0])]
+    background = random_background(rng, around, backgrounds, size)
+    return photograph(background, far_first, rng, around.light, config.wear)
 
 
 def _label(config: PhotosConfig, side: str, placement: Placement) -> dict[str, Any]:

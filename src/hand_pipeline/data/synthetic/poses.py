@@ -1,24 +1,31 @@
 """Hand poses and shapes that a hand can really take, drawn from anatomical angles.
 
-A pose is 21 angles: per finger the flexion of its three joints and its spread, and for the thumb
-flexion, abduction and twist of its root and flexion of its two other joints. They come either from
-a small library of everyday gestures, blended two by two and made uneven, or freely from the joints'
-ranges with fingers curling together as they do; hands that run into themselves are drawn again.
-Ranges: our choice, within those of Kapandji, The Physiology of the Joints, vol. 1.
+A pose is 21 angles (`gestures` says which, and their signs). They come from real hands
+(`assets/real_poses`), from a small library of everyday gestures, blended two by two and made
+uneven, or freely from the joints' ranges with fingers curling together as they do; hands that run
+into themselves are drawn again.
 """
 
+from functools import cache
+from importlib.resources import as_file, files
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
+from torch import Tensor
 
+from hand_pipeline.data.synthetic.gestures import GESTURES, HIGH, LOW, TOGETHER, WIDE
 from hand_pipeline.geometry.joints import MANO_PARENTS, TIPS
 from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 CANDIDATES = 6
+REAL_SOURCES = ("letters", "photos")
+REAL_POSES = 0.5  # share of hands with the pose of a real one
+_LOOSENESS = np.array([7.0, 6, 3, 2] * 4 + [4.0, 4, 4, 6, 6])
 _TOUCH = 0.004  # metres that balls along two bones may overlap: skin gives way
 # flexion, twist and spread about the axes of the open hand, used where a model file has none:
 # MANO's rest pose has the same frame (fingers towards -x, back of the hand +y, thumb +z)
@@ -30,47 +37,8 @@ _FLEX_AXES = np.array(
 _SPREAD_AXES = np.array([[0.0, 1.0, 0.0]] * 12 + [[0.252, 0.534, 0.807]] * 3)
 # index, middle, ring, pinky -> first joint among MANO's 15
 _FIRST = (0, 3, 9, 6)
-_SPREAD_SIGN = np.array([1.0, 0.0, -0.6, -1.2])
-# degrees: mcp, pip, dip, spread
-_FINGER_LOW = np.array([-22.0, -2.0, -6.0, -8.0])
-_FINGER_HIGH = np.array([92.0, 105.0, 70.0, 20.0])
-# degrees: root flexion, root abduction, root twist, mcp, ip
-_THUMB_LOW = np.array([-12.0, -28.0, -10.0, -10.0, -15.0])
-_THUMB_HIGH = np.array([42.0, 25.0, 42.0, 55.0, 75.0])
-
-# index | middle | ring | pinky (mcp, pip, dip, spread) | thumb, degrees. Where the thumb touches a
-# finger, its angles were fitted on the open hand's finger pads.
-_LIBRARY = {
-    "open": "0 6 4 6 | 0 6 4 6 | 0 6 4 6 | 0 6 4 6 | 0 -8 6 4 2",
-    "spread": "-5 3 2 15 | -6 3 2 0 | -5 3 2 14 | -4 3 2 16 | -6 -20 0 -4 -6",
-    "flat": "2 4 2 0 | 2 4 2 0 | 2 4 2 0 | 2 4 2 0 | 4 6 8 8 2",
-    "relaxed": "18 28 14 3 | 24 32 16 0 | 28 34 17 2 | 28 32 16 4 | 6 0 12 12 10",
-    "loose": "35 48 26 2 | 40 52 28 0 | 44 54 28 0 | 44 50 26 2 | 14 2 16 18 18",
-    "cup": "42 25 14 0 | 46 26 15 0 | 46 27 15 0 | 44 26 14 0 | 16 6 14 10 6",
-    "grasp": "40 55 32 4 | 45 58 34 0 | 48 58 34 2 | 48 56 32 4 | 18 6 20 14 16",
-    "fist": "78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 11 7 26 25 44",
-    "hook": "5 90 55 0 | 6 92 56 0 | 6 92 56 0 | 6 88 54 0 | 6 0 12 12 10",
-    "claw": "-12 60 35 10 | -12 62 36 0 | -10 62 36 10 | -8 58 34 12 | 4 -8 10 20 35",
-    "point": "0 4 3 0 | 78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 20 4 20 35 40",
-    "point_loose": "8 12 6 0 | 50 60 32 0 | 58 66 36 0 | 60 62 34 0 | 12 2 16 24 24",
-    "victory": "0 4 3 11 | 0 4 3 0 | 75 90 50 0 | 75 90 50 0 | 29 3 9 37 34",
-    "three": "0 4 3 9 | 0 4 3 0 | 2 5 3 9 | 75 90 50 0 | 28 4 18 45 40",
-    "four": "0 5 3 8 | 0 5 3 0 | 2 5 3 8 | 2 5 3 10 | 25 14 24 50 55",
-    "six": "78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 2 4 3 12 | -6 -18 0 -4 -8",
-    "gun": "0 4 3 0 | 78 95 55 0 | 78 95 55 0 | 78 95 55 0 | -8 -16 0 -4 -6",
-    "thumb_up": "78 95 55 0 | 78 95 55 0 | 78 95 55 0 | 78 95 55 0 | -8 -18 0 -6 -12",
-    "horns": "0 4 3 4 | 78 95 55 0 | 78 95 55 0 | 2 4 3 6 | 24 4 16 38 40",
-    "pinch": "45 50 25 3 | 30 35 20 0 | 25 30 15 2 | 20 25 15 4 | 12 1 14 17 18",
-    "ok": "49 50 28 3 | 5 10 5 0 | 0 8 5 8 | -2 8 5 8 | 6 3 14 22 28",
-    "pinch_middle": "10 15 5 5 | 56 52 27 0 | 25 30 15 2 | 20 25 15 4 | 23 -2 -1 22 22",
-    "pinch_all": "50 45 20 -2 | 52 45 20 0 | 50 45 20 -2 | 45 45 20 -2 | 29 0 5 6 8",
-    "tripod": "48 45 22 0 | 54 48 26 0 | 60 62 34 0 | 58 60 32 0 | 20 0 8 18 20",
-    "key": "40 70 35 0 | 55 75 40 0 | 60 78 42 0 | 60 75 42 0 | 16 10 12 10 12",
-}
-GESTURES = {
-    name: np.array([float(angle) for angle in text.replace("|", " ").split()])
-    for name, text in _LIBRARY.items()
-}
+# a turn about the spread axis (out of the back of the hand) moves a finger to the thumb
+_TO_THUMB = (1.0, 1.0, -1.0, -1.0)
 
 
 class Hands(NamedTuple):
@@ -118,17 +86,32 @@ def skeleton_of(mano: ManoHand) -> Skeleton:
     )
 
 
+@cache
+def real_poses() -> Float64[ndarray, "poses 21"]:
+    """Angles of real hands, degrees (`scripts/real_poses.py` fitted them to landmarks)."""
+    with (
+        as_file(files("hand_pipeline.assets") / "real_poses" / "real_poses.npz") as path,
+        np.load(path, allow_pickle=False) as archive,
+    ):
+        return archive["angles"].astype(float)
+
+
 def sample_hands(
-    generators: list[np.random.Generator], skeleton: Skeleton, beta_std: float, beta_limit: float
+    generators: list[np.random.Generator],
+    skeleton: Skeleton,
+    beta_std: float,
+    beta_limit: float,
+    real: float = REAL_POSES,
 ) -> Hands:
     """One hand from each generator.
 
     Args:
         beta_std: of the normal distribution of each shape coefficient.
         beta_limit: coefficients are clipped to this size.
+        real: share of hands with the pose of a real one.
     """
     betas = np.stack([rng.normal(0.0, beta_std, 10) for rng in generators])
-    angles = np.stack([_candidate_angles(rng) for rng in generators])
+    angles = np.stack([_candidate_angles(rng, real) for rng in generators])
     fingers = finger_rotations(angles.reshape(-1, 21), skeleton)
     depth = _self_penetration(fingers, skeleton).reshape(len(generators), CANDIDATES)
     # the first candidate without contact to speak of, else the one with least
@@ -141,17 +124,18 @@ def sample_hands(
     )
 
 
-def _candidate_angles(rng: np.random.Generator) -> Float[ndarray, "candidates 21"]:
+def _candidate_angles(rng: np.random.Generator, real: float) -> Float[ndarray, "candidates 21"]:
     free = _free_angles(rng)
     library = np.stack(list(GESTURES.values()))
     pair = rng.integers(len(library), size=(CANDIDATES, 2))
     blend = rng.beta(0.35, 0.35, CANDIDATES)[:, None]
     named = (1 - blend) * library[pair[:, 0]] + blend * library[pair[:, 1]]
-    named += rng.normal(0.0, 1.0, named.shape) * np.array([7.0, 6, 3, 2] * 4 + [4.0, 4, 4, 6, 6])
+    named += rng.normal(0.0, 1.0, named.shape) * _LOOSENESS
     angles = np.where(rng.random((CANDIDATES, 1)) < 0.6, named, free)
-    low = np.concatenate([np.tile(_FINGER_LOW, 4), _THUMB_LOW])
-    high = np.concatenate([np.tile(_FINGER_HIGH, 4), _THUMB_HIGH])
-    return np.clip(angles, low, high)
+    if rng.random() < real:  # decided once: what runs into itself is drawn again of the same kind
+        rows = rng.integers(len(real_poses()), size=CANDIDATES)
+        angles = real_poses()[rows] + rng.normal(0.0, 0.5, angles.shape) * _LOOSENESS
+    return np.clip(angles, LOW, HIGH)
 
 
 def _free_angles(rng: np.random.Generator) -> Float[ndarray, "candidates 21"]:
@@ -162,38 +146,46 @@ def _free_angles(rng: np.random.Generator) -> Float[ndarray, "candidates 21"]:
     mcp = -8 + 85 * own + rng.normal(0, 7, (n, 4))
     pip = 95 * own**1.15 + np.abs(rng.normal(0, 6, (n, 4)))
     dip = 0.6 * pip + rng.normal(0, 4, (n, 4))
-    spread = rng.uniform(-2, 14, (n, 1)) * (1 - 0.7 * own) + rng.normal(0, 2, (n, 4))
+    # bent fingers cannot part: their ligaments are tight (Kapandji)
+    spread = (TOGETHER + rng.random((n, 1)) * (WIDE - TOGETHER)) * (1 - 0.8 * own)
+    spread += rng.normal(0, 2, (n, 4))
     own = np.clip(0.7 * curl[:, 0] + rng.normal(0, 0.25, n), 0, 1)
+    out = (1 - own) * rng.beta(1.0, 1.6, n)  # extends, as in a raised thumb
     thumb = np.stack(
-        [25 * own + rng.normal(0, 6, n), rng.normal(-2, 10, n), 5 + 20 * own + rng.normal(0, 6, n),
-         35 * own + rng.normal(-3, 8, n), 50 * own + rng.normal(-5, 10, n)], 1
+        [25 * own - 45 * out + rng.normal(0, 6, n), 2 + 6 * out + rng.normal(0, 9, n),
+         5 + 20 * own + rng.normal(0, 6, n), 35 * own - 8 * out + rng.normal(-1, 8, n),
+         50 * own - 15 * out + rng.normal(-2, 10, n)], 1
     )  # fmt: skip
     return np.concatenate([np.stack([mcp, pip, dip, spread], 2).reshape(n, 16), thumb], 1)
+
+
+def finger_matrices(
+    angles: Float[Tensor, "hands 21"], skeleton: Skeleton
+) -> Float[Tensor, "hands 15 3 3"]:
+    """Rotations of MANO's 15 finger joints, full, from angles as in `Hands.angles`; smooth."""
+    radians = torch.deg2rad(angles)
+    flex, sideways = (
+        torch.from_numpy(axes).to(angles) for axes in (skeleton.flex_axes, skeleton.spread_axes)
+    )
+    along = torch.from_numpy(skeleton.joints[14] - skeleton.joints[13]).to(angles)
+    bend = torch.zeros_like(radians[:, :15])
+    tilt = torch.zeros_like(bend)
+    for finger, first in enumerate(_FIRST):
+        bend[:, first : first + 3] = radians[:, 4 * finger : 4 * finger + 3]
+        tilt[:, first] = radians[:, 4 * finger + 3] * _TO_THUMB[finger]
+    bend[:, 12:] = radians[:, [16, 19, 20]]
+    tilt[:, 12] = radians[:, 17]
+    turned = axis_angle_to_matrix(bend[..., None] * flex)
+    turned = axis_angle_to_matrix(tilt[..., None] * sideways) @ turned
+    twist = axis_angle_to_matrix(-radians[:, 18, None] * along / along.norm())
+    return torch.cat([turned[:, :12], (twist @ turned[:, 12])[:, None], turned[:, 13:]], dim=1)
 
 
 def finger_rotations(
     angles: Float[ndarray, "hands 21"], skeleton: Skeleton
 ) -> Float[ndarray, "hands 15 3"]:
     """Axis-angle of MANO's 15 finger joints, full, radians, from angles as in `Hands.angles`."""
-    radians = np.deg2rad(angles)
-    out = np.zeros((len(angles), 15, 3))
-
-    def turn(angle: ndarray, axis: ndarray) -> Rotation:
-        return Rotation.from_rotvec(angle[:, None] * axis)
-
-    for finger, first in enumerate(_FIRST):
-        mcp, pip, dip, spread = radians[:, 4 * finger : 4 * finger + 4].T
-        sideways = turn(-spread * _SPREAD_SIGN[finger], skeleton.spread_axes[first])
-        out[:, first] = (sideways * turn(mcp, skeleton.flex_axes[first])).as_rotvec()
-        out[:, first + 1] = pip[:, None] * skeleton.flex_axes[first + 1]
-        out[:, first + 2] = dip[:, None] * skeleton.flex_axes[first + 2]
-    flexion, abduction, twist, mcp, ip = radians[:, 16:].T
-    along = skeleton.joints[14] - skeleton.joints[13]
-    root = turn(-twist, along / np.linalg.norm(along)) * turn(abduction, skeleton.spread_axes[12])
-    out[:, 12] = (root * turn(flexion, skeleton.flex_axes[12])).as_rotvec()
-    out[:, 13] = mcp[:, None] * skeleton.flex_axes[13]
-    out[:, 14] = ip[:, None] * skeleton.flex_axes[14]
-    return out
+    return matrix_to_axis_angle(finger_matrices(torch.from_numpy(angles), skeleton)).numpy()
 
 
 def posed_joints(

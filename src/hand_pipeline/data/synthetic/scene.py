@@ -2,6 +2,7 @@
 
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from numpy import ndarray
 from hand_pipeline.data.synthetic import things
 from hand_pipeline.data.synthetic.camera import Placement, random_orientation
 from hand_pipeline.data.synthetic.config import Turns
-from hand_pipeline.data.synthetic.light import Light, cast_shadow, random_light
-from hand_pipeline.data.synthetic.poses import Hands, sample_hands, skeleton_of
+from hand_pipeline.data.synthetic.light import Light, cast_shadow
+from hand_pipeline.data.synthetic.poses import REAL_POSES, Hands, sample_hands, skeleton_of
 from hand_pipeline.data.synthetic.shade import Drawn, View, shade, slopes_of
 from hand_pipeline.data.synthetic.skin import Anatomy, Canvas, Skin, paint, prepare, random_skin
 from hand_pipeline.data.synthetic.surface import (
@@ -32,7 +33,14 @@ from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.geometry.visibility import MIN_AREA, NEAR
 from hand_pipeline.geometry.zbuffer import fill_zbuffer
 
-TEXTURES = 6
+TEXTURES = 8
+
+
+class Extras(NamedTuple):
+    """What is there besides a hand: something in or before it, a ring or bracelet."""
+
+    occluder: bool
+    jewellery: bool
 
 
 class HandPainter:
@@ -64,9 +72,10 @@ class HandPainter:
         beta_std: float,
         beta_limit: float,
         turns: Turns,
+        real: float = REAL_POSES,
     ) -> tuple[Hands, Float64[ndarray, "b 3 3"], Float64[ndarray, "b 778 3"], ndarray]:
         """Hands at the origin: angles and shapes, orientations, vertices, joints (OpenPose)."""
-        hands = sample_hands(generators, self.skeleton, beta_std, beta_limit)
+        hands = sample_hands(generators, self.skeleton, beta_std, beta_limit, real)
         orientation = np.stack([random_orientation(rng, turns) for rng in generators])
         rotations = axis_angle_to_matrix(torch.from_numpy(hands.fingers).float())
         first = torch.from_numpy(orientation).float()[:, None]
@@ -82,23 +91,23 @@ class HandPainter:
         rng: np.random.Generator,
         image_size: tuple[int, int],
         supersampling: int,
-        occluded: bool,
-        light: Light | None = None,
+        extras: Extras,
+        light: Light,
         skin: Skin | None = None,
     ) -> tuple[Float32[ndarray, "h w 4"], Float32[ndarray, "h w"]]:
         """Premultiplied linear image of hand, forearm and things, and the hand's visible share.
 
         Args:
             image_size: height, width; the placement's camera looks at this image.
-            occluded: put something in or before the hand.
-            light, skin: as given, else random.
+            extras: what else is there.
+            light: in the camera's frame.
+            skin: as given, else random.
         """
         arm = random_arm(rng)
         skin = skin or random_skin(rng)
-        light = light or random_light(rng)
         texture = self.texture(int(rng.integers(TEXTURES)))
         vertices, tube = extend(self.surface, placement.vertices, placement.orientation, arm)
-        others = self._things(rng, placement, arm, tube, occluded)
+        others = self._things(rng, placement, arm, tube, extras)
         scene = _Geometry(self.surface, vertices, others)
         return scene.render(placement, image_size, supersampling, texture, skin, light)
 
@@ -108,19 +117,31 @@ class HandPainter:
         placement: Placement,
         arm: Arm,
         tube: ndarray,
-        occluded: bool,
+        extras: Extras,
     ) -> things.Thing:
         found = []
         if arm.sleeve < len(RINGS):
             faces = self.surface.sleeve_faces[32 * arm.sleeve :]
             normals = normals_of(tube, self.surface.sleeve_faces)
             found.append(things.sleeve(rng, tube, faces, normals))
-        if occluded:
-            found.append(_occluder(rng, placement))
+        if extras.jewellery and rng.random() < 0.6:
+            band = things.ring(rng, placement.joints, placement.vertices)
+            found += [] if band is None else [band]
+        elif extras.jewellery and arm.sleeve == len(RINGS):
+            first = int(rng.integers(3, 6))  # a bracelet
+            faces = self.surface.sleeve_faces[32 * first : 32 * first + 32]
+            normals = normals_of(tube, self.surface.sleeve_faces)
+            found.append(things.sleeve(rng, tube, faces, normals))
+        if extras.occluder:
+            skin = placement.vertices
+            middles = skin[self.surface.faces[: self.surface.hand_faces]].mean(1)
+            found.append(_occluder(rng, placement, np.concatenate([skin, middles])))
         return things.join(found)
 
 
-def _occluder(rng: np.random.Generator, placement: Placement) -> things.Thing:
+def _occluder(
+    rng: np.random.Generator, placement: Placement, skin: Float64[ndarray, "points 3"]
+) -> things.Thing:
     joints = placement.joints
     out = placement.orientation @ np.array([0.0, -1.0, 0.0])
     knuckles, tips = joints[[5, 9, 13, 17]], joints[[8, 12, 16, 20]]
@@ -130,7 +151,9 @@ def _occluder(rng: np.random.Generator, placement: Placement) -> things.Thing:
     reach = float(((tips - knuckles) @ out).mean()) / 2
     if reach > 0.012 and rng.random() < 0.6:
         palm = 0.75 * knuckles.mean(0) + 0.25 * joints[0]
-        return things.held_thing(rng, palm, across, out, min(reach, 0.04))
+        held = things.held_thing(rng, palm, across, out, min(reach, 0.04), skin)
+        if held is not None:
+            return held
     target = joints[rng.integers(21)] + rng.normal(0, 0.01, 3)
     size = float(np.ptp(joints[:, :2], axis=0).max()) * rng.uniform(0.08, 0.2)
     return things.thing_in_front(rng, target, size)

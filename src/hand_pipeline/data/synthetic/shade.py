@@ -2,8 +2,8 @@
 
 Linear light throughout. Skin: diffuse light that wraps around, red furthest (a cheap stand-in for
 light scattered below the surface), a glossy layer with Fresnel, relief from the texture's height,
-soft shadows of one lamp from a shadow map, and ambient light dimmed in corners by screen-space
-ambient occlusion.
+soft shadows of one lamp from a shadow map, and the surroundings' light, diffuse and mirrored,
+dimmed in corners by screen-space ambient occlusion.
 """
 
 from typing import NamedTuple
@@ -25,8 +25,8 @@ _REACH = 0.016  # metres around a point within which something dims the surround
 Vector = tuple[float, float, float]
 Weights = tuple[float, float, float, float]
 Met = tuple[float, float, float, float, float, float, float]
-"""What a point meets: share of open surroundings, share of the lamp, cosines to lamp, second lamp
-and sky, and the glossy part of both lamps."""
+"""What a point meets: share of open surroundings, share of the lamp, cosines to lamp and second
+lamp, the glossy part of both lamps and of the surroundings."""
 
 
 class Drawn(NamedTuple):
@@ -154,15 +154,42 @@ def _wrapped(cosine: float, wrap: float) -> float:
 
 
 @compiled
-def _radiance(light: Light, channel: int, albedo: float, scatter: float, met: Met) -> float:
-    open_, reached, key, fill, facing_up, glossy, fill_glossy = met
-    ambient = light.below[channel] + (light.above[channel] - light.below[channel]) * facing_up
+def _ambient(form: ndarray, x: float, y: float, z: float) -> float:
+    """(n, 1) M (n, 1) of a symmetric M, not below zero."""
+    square = form[0, 0] * x * x + form[1, 1] * y * y + form[2, 2] * z * z + form[3, 3]
+    mixed = form[0, 1] * x * y + form[0, 2] * x * z + form[1, 2] * y * z
+    return max(0.0, square + 2.0 * (mixed + form[0, 3] * x + form[1, 3] * y + form[2, 3] * z))
+
+
+@compiled
+def _mirrored(view: Vector, normal: Vector, side: int) -> tuple[int, int]:
+    """Texel of the octahedral map that a point mirrors."""
+    vx, vy, vz = view
+    nx, ny, nz = normal
+    twice = 2.0 * (vx * nx + vy * ny + vz * nz)
+    x, y, z = twice * nx - vx, twice * ny - vy, twice * nz - vz
+    total = abs(x) + abs(y) + abs(z) + 1e-12
+    x, y, z = x / total, y / total, z / total
+    if z < 0.0:
+        x, y = (1.0 - abs(y)) * np.copysign(1.0, x), (1.0 - abs(x)) * np.copysign(1.0, y)
+    row, column = int((y + 1.0) * 0.5 * side), int((x + 1.0) * 0.5 * side)
+    return min(max(row, 0), side - 1), min(max(column, 0), side - 1)
+
+
+@compiled
+def _radiance(
+    light: Light, channel: int, albedo: float, scatter: float, met: Met,
+    normal: Vector, texel: tuple[int, int],
+) -> float:  # fmt: skip
+    open_, reached, key, fill, glossy, fill_glossy, sheen = met
+    ambient = _ambient(light.ambient[channel], normal[0], normal[1], normal[2])
     # light that bounces between folds of the skin takes its colour
     dimmed = open_ + (1.0 - open_) * open_ * albedo
     soft = reached + (1.0 - reached) * reached * scatter
     diffuse = light.key_color[channel] * _wrapped(key, scatter) * soft
     diffuse += light.fill_color[channel] * _wrapped(fill, scatter) * (0.4 + 0.6 * open_)
     shine = glossy * light.key_color[channel] * reached + fill_glossy * light.fill_color[channel]
+    shine += sheen * light.glossy[texel[0], texel[1], channel]
     return albedo * (diffuse + ambient * dimmed) + shine
 
 
@@ -330,11 +357,14 @@ def shade(
                     px + 0.0015 * nx, py + 0.0015 * ny, z + 0.0015 * nz,
                 )  # fmt: skip
             fill = bx * light.fill[0] + by * light.fill[1] + bz * light.fill[2]
-            up = 0.5 + 0.5 * (bx * light.up[0] + by * light.up[1] + bz * light.up[2])
             glossy = gloss * _lobe((vx, vy, vz), (bx, by, bz), light.key, key, shine)
             second = gloss * _lobe((vx, vy, vz), (bx, by, bz), light.fill, fill, shine)
-            met = (open_, reached, key, fill, up, glossy, second)
-            picture[to, at, 0] += part * _radiance(light, 0, red, 0.38 * scatter, met)
-            picture[to, at, 1] += part * _radiance(light, 1, green, 0.16 * scatter, met)
-            picture[to, at, 2] += part * _radiance(light, 2, blue, 0.10 * scatter, met)
+            away = 1.0 - max(0.0, bx * vx + by * vy + bz * vz)
+            sheen = gloss * open_ * open_ * (0.028 + 0.4 * away * away * away * away * away)
+            met = (open_, reached, key, fill, glossy, second, sheen)
+            texel = _mirrored((vx, vy, vz), (bx, by, bz), light.glossy.shape[0])
+            n = (bx, by, bz)
+            picture[to, at, 0] += part * _radiance(light, 0, red, 0.38 * scatter, met, n, texel)
+            picture[to, at, 1] += part * _radiance(light, 1, green, 0.16 * scatter, met, n, texel)
+            picture[to, at, 2] += part * _radiance(light, 2, blue, 0.10 * scatter, met, n, texel)
             picture[to, at, 3] += part

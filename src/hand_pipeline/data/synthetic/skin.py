@@ -134,13 +134,17 @@ def paint(canvas: Canvas, seed: int) -> Float32[ndarray, "faces t t 6"]:
     """
     noise = [value_noise(canvas.points * frequency, seed * 16 + i) - 0.5
              for i, frequency in enumerate((35.0, 90.0, 200.0, 420.0, 800.0))]  # fmt: skip
-    vein = _veins(canvas.points, seed) * canvas.back
+    kind = np.random.default_rng(seed).random(3)  # how veined, freckled and hairy this skin is
+    vein = _veins(canvas.points, seed) * canvas.back * (0.3 + 1.2 * kind[0])
     red = canvas.red + 0.35 * canvas.palm * (noise[1] + noise[0]) - 0.5 * vein
     fine = (0.16 + 0.1 * canvas.palm) * noise[2] + 0.10 * noise[3] + 0.08 * noise[4]
     skin = 0.30 * noise[1] + fine - 0.45 * canvas.crease + 0.5 * canvas.tendon + 0.35 * vein
     height = 1e-3 * (skin * (1 - canvas.nail) + 0.25 * canvas.nail - 0.25 * canvas.rim)
     mottle = 0.55 * noise[0] + 0.6 * noise[1] + 0.45 * noise[2] + 0.4 * noise[3]
-    crease = np.clip(canvas.crease + 0.5 * canvas.rim, 0, 1.2)
+    hair = _hairs(canvas, seed) * np.clip(2.0 * kind[2] - 1.0, 0, 1)
+    crease = np.clip(canvas.crease + 0.5 * canvas.rim + 0.45 * hair, 0, 1.2)
+    spots = value_noise(canvas.points * 330.0, seed * 16 + 7) > 0.80
+    mottle -= np.clip(2.5 * kind[1] - 1.2, 0, 1) * 0.9 * spots * canvas.back
     channels = np.stack([canvas.palm, canvas.nail, mottle, red, crease, height], -1)
     faces = len(canvas.points) // canvas.used.sum()
     texture = np.zeros((faces, TEXELS * TEXELS, channels.shape[-1]), np.float32)
@@ -273,6 +277,14 @@ def _veins(points: Float[ndarray, "n 3"], seed: int) -> Float[ndarray, " n"]:
     stretched = points * np.array([28.0, 60.0, 55.0])
     wave = value_noise(stretched + 0.4 * value_noise(points * 150, seed + 991)[:, None], seed + 990)
     return _line(wave - 0.5, 0.035)
+
+
+def _hairs(canvas: Canvas, seed: int) -> Float[ndarray, " n"]:
+    """Fine dark strands along the back of forearm and hand."""
+    along = np.array([70.0, 700.0, 700.0]) / 1.6
+    bent = canvas.points + 0.004 * value_noise(canvas.points * 60.0, seed + 5)[:, None]
+    strand = _smooth(value_noise(bent * along, seed + 77), 0.74, 0.86)
+    return strand * canvas.back * _smooth(canvas.points[:, 0], 0.02, 0.1)
 
 
 @compiled

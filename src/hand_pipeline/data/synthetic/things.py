@@ -7,6 +7,8 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
+MIN_HELD = 0.004  # metres; what is thinner is not worth holding
+
 
 class Thing(NamedTuple):
     """A mesh with colours.
@@ -54,14 +56,25 @@ def random_color(rng: np.random.Generator) -> Float64[ndarray, "3"]:
 
 
 def held_thing(
-    rng: np.random.Generator, palm: ndarray, across: ndarray, out: ndarray, reach: float
-) -> Thing:
-    """A rod, bottle, ball or box where the fingers would close around it.
+    rng: np.random.Generator,
+    palm: ndarray,
+    across: ndarray,
+    out: ndarray,
+    reach: float,
+    skin: Float64[ndarray, "points 3"],
+) -> Thing | None:
+    """A rod, bottle, ball or box in the hand, as large as fits between palm and fingers.
+
+    It is laid on the palm; where the fingers leave less room than it was to have, it is smaller.
 
     Args:
         palm: point on the palm, under the fingers' bases, metres.
         across: unit vector along the row of knuckles. out: unit vector out of the palm.
         reach: thickness the hand leaves room for, metres.
+        skin: points all over the hand, metres, which the thing stays out of.
+
+    Returns:
+        None where there is no room.
     """
     kind = rng.choice(["rod", "bottle", "ball", "box"], p=[0.35, 0.3, 0.15, 0.2])
     radius = reach * rng.uniform(0.7, 1.0)
@@ -71,14 +84,53 @@ def held_thing(
     axes = tilt @ np.stack([across, out, np.cross(across, out)], 1)
     length = {"rod": rng.uniform(0.07, 0.16), "bottle": rng.uniform(0.06, 0.11),
               "ball": radius, "box": rng.uniform(0.05, 0.09)}[kind]  # fmt: skip
+    share = rng.uniform(0.6, 1.3) if kind == "box" else rng.uniform(0.75, 1.0)
+    centre, radius = _fitted(
+        _Form(kind, length, share), radius, axes, palm + across * rng.normal(0, 0.015), out, skin
+    )
+    if radius < MIN_HELD:
+        return None
     if kind == "ball":
         mesh = ball(radius)
     elif kind == "box":
-        mesh = box(np.array([length, radius, radius * rng.uniform(0.6, 1.3)]))
+        mesh = box(np.array([length, radius, radius * share]))
     else:
-        mesh = tube(radius, radius * rng.uniform(0.75, 1.0), length)
-    centre = palm + out * (radius + 0.011) + across * rng.normal(0, 0.015)
+        mesh = tube(radius, radius * share, length)
     return _dress(rng, mesh, axes, centre)
+
+
+class _Form(NamedTuple):
+    """A thing to be held: its kind, half its length, and its far end's or other side's share."""
+
+    kind: str
+    length: float
+    share: float
+
+    def room(self, points: Float64[ndarray, "*n 3"]) -> Float64[ndarray, "*n"]:
+        """Radius at which the thing, lying along x about the origin, would reach a point."""
+        if self.kind == "ball":
+            return np.linalg.norm(points, axis=-1)
+        x, y, z = np.moveaxis(points, -1, 0)
+        if self.kind == "box":
+            radius = np.maximum(np.abs(y), np.abs(z) / self.share)
+        else:
+            along = (x / self.length + 1) / 2
+            radius = np.hypot(y, z) / (1 + (self.share - 1) * np.clip(along, 0, 1))
+        return np.where(np.abs(x) < self.length + 0.002, radius, np.inf)
+
+
+def _fitted(
+    form: _Form, radius: float, axes: ndarray, palm: ndarray, out: ndarray, skin: ndarray
+) -> tuple[ndarray, float]:
+    """The place nearest to the palm that has room for a radius, else the one with most room."""
+    to_tips = np.cross(out, axes[:, 0])
+    height, forth = np.meshgrid(np.arange(0.008, 0.07, 0.003), (0.0, 0.012, 0.024), indexing="ij")
+    centres = palm + height.reshape(-1, 1) * out + forth.reshape(-1, 1) * to_tips
+    local = (skin - palm) @ axes
+    room = form.room(local[None] - ((centres - palm) @ axes)[:, None]).min(1)
+    enough = room >= radius
+    best = int(enough.argmax()) if enough.any() else int(room.argmax())
+    return centres[best], min(float(room[best]), radius + 0.003)
 
 
 def thing_in_front(rng: np.random.Generator, target: ndarray, size: float) -> Thing:
@@ -123,6 +175,38 @@ def sleeve(
     colors = colors * (1 + 0.12 * rng.standard_normal((len(colors), 1)))
     return Thing(tube_vertices, faces, normals[faces], np.clip(colors, 0.01, 1)[faces],
                  np.full(len(faces), 0.1))  # fmt: skip
+
+
+def ring(
+    rng: np.random.Generator, joints: Float64[ndarray, "21 3"], skin: Float64[ndarray, "778 3"]
+) -> Thing | None:
+    """A metal band around a finger's first bone.
+
+    Args:
+        joints: OpenPose order, metres. skin: the hand's vertices.
+    """
+    base = int(rng.choice([5, 9, 13, 13, 17]))
+    along = joints[base + 1] - joints[base]
+    length = float(np.linalg.norm(along))
+    along = along / length
+    centre = joints[base] + along * length * rng.uniform(0.62, 0.75)
+    offset = skin - centre
+    height = offset @ along
+    across = np.linalg.norm(offset - height[:, None] * along, axis=1)
+    near = (np.abs(height) < 0.004) & (across < 0.014)
+    if near.sum() < 4:
+        return None
+    centre = centre + (offset[near] - height[near, None] * along).mean(0)
+    radius = float(np.linalg.norm(skin[near] - centre, axis=1).max()) + 0.0002
+    side = np.cross(along, [0.31, 0.93, 0.17])
+    side /= np.linalg.norm(side)
+    axes = np.stack([along, side, np.cross(along, side)], 1)
+    vertices, faces, normals = tube(radius, radius, rng.uniform(0.001, 0.0025))
+    metal = np.array([[0.75, 0.52, 0.18], [0.6, 0.6, 0.62], [0.05, 0.05, 0.05]])[rng.integers(3)]
+    colors = np.broadcast_to(metal * 0.6, (len(faces), 3, 3)).copy()
+    return Thing(
+        vertices @ axes.T + centre, faces, normals @ axes.T, colors, np.full(len(faces), 6.0)
+    )
 
 
 def _dress(rng: np.random.Generator, mesh: tuple[ndarray, ndarray, ndarray], axes: ndarray,
