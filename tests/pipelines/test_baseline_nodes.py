@@ -32,6 +32,7 @@ from hand_pipeline.pipelines.probe import (
     score_probe,
     train_probe,
 )
+from hand_pipeline.training.backbone import UntaughtError
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.method import Pretraining
@@ -41,6 +42,8 @@ VIT = VitConfig(
 )
 RESNET = ResNetConfig(name="resnet50", layers=(1, 1, 1, 1), channels=(8, 8, 16, 16))
 TRAINING = TrainConfig(steps=4, batch_size=4, lr=1e-3, log_every=2, checkpoint_every=2)
+
+SHORT = {"head_hidden_dim": 32, "ema_momentum": (0.05, 1.0)}  # of 4 steps' start, 0.6 % is left
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +79,8 @@ def pretrained(
         views=ViewConfig(image_size=32),
         method=name,
         methods={
-            "handmim": {"head_hidden_dim": 32, "latent_dim": 16, "decoder_width": 8},
-            "ibot": {"head_hidden_dim": 32, "latent_dim": 16, "prototypes": 32},
+            "handmim": {**SHORT, "latent_dim": 16, "decoder_width": 8},
+            "ibot": {**SHORT, "latent_dim": 16, "prototypes": 32},
             "peclr": {"head_hidden_dim": 32, "latent_dim": 16, "resnet": resnet},
         },
         training=TRAINING,
@@ -96,6 +99,17 @@ def test_each_pretraining_is_run_by_its_name(name: str, crops: Path, tmp_path: P
     for parameter, value in rebuilt.backbone_state().items():
         assert torch.equal(value, trunk.tensors[parameter])
     assert trunk.metadata["pretrained_by"] == name
+    assert trunk.metadata["images_seen"] == 4 * 4
+    assert trunk.metadata["start_left"] <= 0.01
+
+
+def test_a_schedule_that_teaches_nothing_is_refused_before_it_trains(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SHORT, "ema_momentum", (0.996, 1.0))
+    with pytest.raises(UntaughtError, match="99.* % of the backbone that ibot exports"):
+        pretrained("ibot", crops, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_share_of_the_crops_is_another_training(crops: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hand_pipeline.data.views import ViewConfig
 from hand_pipeline.methods import config_class, method_class, restore_as
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
+from hand_pipeline.training.backbone import check_taught, export_backbone, origin_of
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.method import Pretraining
@@ -60,18 +61,23 @@ class PretrainConfig(Config):
 def pretrain(
     hand_crops: Path, cfg: PretrainConfig, backbone: VitConfig, machine: MachineConfig
 ) -> tuple[Checkpoint, Checkpoint, dict[str, Any], pd.DataFrame]:
-    """Train the chosen method; it whole, its backbone alone, final metrics and history."""
+    """Train the chosen method; it whole, its backbone alone, final metrics and history.
+
+    Raises:
+        UntaughtError: the schedule would leave too much of the random start in the backbone.
+    """
     crops = open_crops(hand_crops, cfg.unlabelled)
-    make, own = method_class(cfg.method), cfg.chosen
+    make, training = method_class(cfg.method), cfg.training
+    planned = make(cfg.chosen, backbone, cfg.views)
+    assert isinstance(planned, Pretraining)  # `PretrainConfig` has checked it
+    check_taught(planned, training.steps)
+    counts = {"crops": len(crops), "steps": training.steps, **origin_of(planned, training)}
     trained, metrics, history = train(
-        "pretrain", lambda: make(own, backbone, cfg.views), crops, cfg.training, machine,
-        {"crops": len(crops), "steps": cfg.training.steps}, RecordLogger("pretrain"),
+        "pretrain", lambda: make(cfg.chosen, backbone, cfg.views), crops, training, machine,
+        counts, RecordLogger("pretrain"),
     )  # fmt: skip
-    made_by = {"backbone": backbone.model_dump(mode="json"), "pretrained_by": cfg.method}
-    if (resnet := getattr(own, "resnet", None)) is not None:
-        made_by["resnet"] = resnet.model_dump(mode="json")
     method = restore_as(Pretraining, trained, "the trained method")
-    return trained, Checkpoint(method.backbone_state(), made_by), metrics, history
+    return trained, export_backbone(method, training, backbone), metrics, history
 
 
 def create_pipeline() -> Pipeline:

@@ -70,6 +70,17 @@ class Pretraining(Method):
     def backbone_state(self) -> dict[str, Tensor]:
         """The weights fine-tuning starts from, by timm's parameter names."""
 
+    def start_left(self, total_steps: int) -> float:
+        """Share of the random start in `backbone_state` after a run, 0 to 1; known before it.
+
+        Default: 0, since the network that is exported is the one that is trained.
+        """
+        return 0.0
+
+    def start_advice(self, total_steps: int, most: float) -> str:
+        """What to change so that at most `most` is left; empty or ending in a comma and a space."""
+        return ""
+
 
 class Reconstructor(Method):
     """A method that reconstructs right hands; scorers, `predict` and reports use only this."""
