@@ -9,6 +9,7 @@ from tests.test_configs import PROFILES, ROOT, parameters
 from torch import Tensor
 
 from hand_pipeline.data.views import ViewConfig
+from hand_pipeline.methods.peclr.peclr import PeCLR, PeclrConfig
 from hand_pipeline.methods.self_distillation.config import IbotConfig
 from hand_pipeline.methods.self_distillation.ibot import Ibot
 from hand_pipeline.models.vit import VitConfig
@@ -90,8 +91,6 @@ def test_an_exported_backbone_says_how_much_of_the_start_is_left_and_what_it_saw
 
 
 def test_a_network_that_is_trained_itself_has_nothing_of_a_teachers_start() -> None:
-    from hand_pipeline.methods.peclr.peclr import PeclrConfig, PeCLR
-
     method = PeCLR(PeclrConfig(head_hidden_dim=8, latent_dim=8), VIT, ViewConfig(image_size=32))
     assert method.start_left(1) == 0.0
 

@@ -6,13 +6,14 @@ from kedro.pipeline import Node, Pipeline
 from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import LabelledTrainingConfig, Trained, open_hands, train
+from hand_pipeline.training.run import LabelledTrainingConfig, Trained, Watch, open_hands, train
 from hand_pipeline.viz.curves import draw_curves
 
 
@@ -76,7 +77,8 @@ def _finetune(
         return pymaf
 
     counts = {"hands": len(hands), "steps": cfg.training.steps}
-    return train(stage, build, hands, cfg.training, machine, counts, RecordLogger(stage))
+    watch = Watch(RecordLogger(stage), validator_of(hands, cfg.validation, machine))
+    return train(stage, build, hands, cfg.training, machine, counts, watch)
 
 
 def create_pipeline() -> Pipeline:

@@ -17,7 +17,7 @@ from hand_pipeline.training.backbone import check_taught, export_backbone, origi
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.method import Pretraining
-from hand_pipeline.training.run import train
+from hand_pipeline.training.run import Watch, train
 from hand_pipeline.viz.curves import draw_curves
 
 if TYPE_CHECKING:  # loaded by name: these lines tell DVC and sweeps what the stage stands on
@@ -74,7 +74,7 @@ def pretrain(
     counts = {"crops": len(crops), "steps": training.steps, **origin_of(planned, training)}
     trained, metrics, history = train(
         "pretrain", lambda: make(cfg.chosen, backbone, cfg.views), crops, training, machine,
-        counts, RecordLogger("pretrain"),
+        counts, Watch(RecordLogger("pretrain")),
     )  # fmt: skip
     method = restore_as(Pretraining, trained, "the trained method")
     return trained, export_backbone(method, training, backbone), metrics, history

@@ -13,6 +13,7 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.hand_mix import open_hand_set
 from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_joints
 from hand_pipeline.evaluation.predict import ScoringConfig, predict_joints, set_batches
+from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.models.image_encoder import ResNetConfig
@@ -20,7 +21,7 @@ from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import LabelledTrainingConfig, Trained, open_hands, train
+from hand_pipeline.training.run import LabelledTrainingConfig, Trained, Watch, open_hands, train
 from hand_pipeline.viz.curves import draw_curves, pck_curves
 from hand_pipeline.viz.figure import to_image
 
@@ -59,7 +60,8 @@ def train_probe(
         return probe
 
     counts = {"hands": len(hands), "steps": cfg.training.steps}
-    return train("probe", build, hands, cfg.training, machine, counts, RecordLogger("probe"))
+    watch = Watch(RecordLogger("probe"), validator_of(hands, cfg.validation, machine))
+    return train("probe", build, hands, cfg.training, machine, counts, watch)
 
 
 def score_probe(
