@@ -1,5 +1,6 @@
 """Fine-tune to MANO hands: from scratch, and from the pretrained backbone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from kedro.pipeline import Node, Pipeline
@@ -15,6 +16,9 @@ from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.run import LabelledTrainingConfig, Trained, Watch, open_hands, train
 from hand_pipeline.viz.curves import draw_curves
+
+ORIGIN = ("pretrained_by", "start_left", "images_seen")
+"""What a fine-tuned model's checkpoint says of its backbone's."""
 
 
 class FinetuneConfig(LabelledTrainingConfig):
@@ -78,7 +82,11 @@ def _finetune(
 
     counts = {"hands": len(hands), "steps": cfg.training.steps}
     watch = Watch(RecordLogger(stage), validator_of(hands, cfg.validation, machine))
-    return train(stage, build, hands, cfg.training, machine, counts, watch)
+    trained = train(stage, build, hands, cfg.training, machine, counts, watch)
+    origin = {"pretrained_by": None} if pretrained is None else pretrained.metadata
+    kept = {key: origin[key] for key in ORIGIN if key in origin}
+    checkpoint = replace(trained.checkpoint, metadata={**trained.checkpoint.metadata, **kept})
+    return trained._replace(checkpoint=checkpoint)
 
 
 def create_pipeline() -> Pipeline:
