@@ -7,6 +7,7 @@ average, that sees them whole. Subclasses decide which tokens are compared, and 
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -175,4 +176,6 @@ class SelfDistillation(Pretraining):
 
 
 def _momenta_product(total_steps: int, start: float, final: float) -> float:
-    return math.prod(cosine(step, total_steps, start, final) for step in range(total_steps))
+    """Product of `cosine` over all steps."""
+    progress = np.arange(total_steps) / total_steps
+    return float(np.prod(final + (start - final) * 0.5 * (1 + np.cos(np.pi * progress))))
