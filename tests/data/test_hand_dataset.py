@@ -5,7 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from hand_pipeline.data.hand_dataset import labelled_subset
+from hand_pipeline.data.hand_dataset import (
+    LabelledSubset,
+    LabelsConfig,
+    labelled_subset,
+    split_validation,
+)
 
 SHOTS = [f"{i:08d}" for i in range(30)]
 FOUR_VERSIONS = SHOTS * 4
@@ -52,3 +57,58 @@ def test_an_impossible_fraction_is_refused(fraction):
 def test_an_empty_set_is_refused():
     with pytest.raises(ValueError, match="empty"):
         labelled_subset([], 0.5, seed=0)
+
+
+class Shots:
+    """A set of shots, each in four versions."""
+
+    fingerprint, crop_scale = "shots", 1.75
+
+    def __init__(self):
+        self.ids = [f"{shot}/{version}" for version in range(4) for shot in SHOTS]
+        self.unique_ids = FOUR_VERSIONS
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, index):
+        return self.ids[index]
+
+    def collate(self, samples):
+        raise AssertionError("no images are opened")
+
+
+def test_no_version_of_a_validation_shot_is_learnt_from():
+    cfg = LabelsConfig(validation=0.1)
+    train = LabelledSubset(Shots(), cfg)
+    held_out = train.held_out()
+    assert (len(held_out), len(train)) == (3 * 4, 27 * 4)
+    assert not set(held_out.unique_ids) & set(train.unique_ids)
+    assert train.fingerprint != held_out.fingerprint
+
+
+def test_every_seed_and_fraction_of_labels_leaves_the_same_shots_for_validation():
+    held_out, subsets = set(), []
+    for seed in range(3):
+        for fraction in (0.1, 0.5, 1.0):
+            train = LabelledSubset(
+                Shots(), LabelsConfig(validation=0.2, fraction=fraction, seed=seed)
+            )
+            held_out.add(tuple(train.held_out().ids))
+            subsets.append(set(train.unique_ids))
+            assert len(subsets[-1]) == round(fraction * 24 + 0.49)
+    assert len(held_out) == 1
+    shots = {name.split("/")[0] for name in held_out.pop()}
+    assert not any(subset & shots for subset in subsets)
+    assert all(a < b for a, b in zip(subsets[0::3], subsets[1::3]))
+
+
+def test_without_a_share_nothing_is_held_out():
+    train = LabelledSubset(Shots(), LabelsConfig())
+    assert train.held_out() is None
+    assert len(train) == len(FOUR_VERSIONS)
+
+
+def test_holding_out_everything_is_refused():
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        split_validation(["a", "a"], 0.5)

@@ -147,3 +147,18 @@ def test_a_broken_photo_is_replaced_and_noted_once(tmp_path: Path) -> None:
         sample = hands[1]
     assert sample.row == 2
     assert [Path(row["file"]).name for row in read_bad_photos(noted)] == ["00000001.jpg"]
+
+
+def test_a_validation_hand_never_takes_the_place_of_a_broken_photo(tmp_path: Path) -> None:
+    """`HandImages` shows the next readable photo instead, and that one may be held out."""
+    write_freihand(tmp_path / "set", "training", count=6, seed=0)
+    labels = LabelsConfig(validation=0.3)
+    whole = open_training_hands(tmp_path / "set", MixConfig(), labels, None, tmp_path / "noted")
+    held_out = whole.held_out()
+    assert not set(held_out.unique_ids) & set(whole.unique_ids)
+    kept = set(held_out.indices)
+    for row, name in enumerate(sorted((tmp_path / "set/training/rgb").iterdir())):
+        if row not in kept and row != min(set(whole.indices)):
+            name.write_bytes(b"broken")
+    shown = whole.collate([whole[index] for index in range(len(whole))]).ids
+    assert set(shown) == {whole.ids[0]}

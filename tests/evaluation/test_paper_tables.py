@@ -89,3 +89,28 @@ def test_names_that_the_paper_does_not_have_are_refused() -> None:
         compare([LOSSES.model_copy(update={"metrics": {"speed": "x"}})], {})
     with pytest.raises(ValueError, match="have no HandMIM table 70"):
         compare([LOSSES.model_copy(update={"table": 70})], {})
+
+
+def across(**changes: object) -> ComparedTable:
+    return ComparedTable(
+        paper="HandMIM", table=5, title="methods", ours="ablations",
+        rows={"ViT-S + HandMIM": "all"}, **changes,
+    )  # fmt: skip
+
+
+def test_ours_stand_beside_the_data_set_that_they_are_of(tmp_path: Path) -> None:
+    """One number of ours stood beside both FreiHAND's and HO-3D's of the paper."""
+    row = {"member": "all", "seed": 0, "status": "finished", "PA-MPVPE mm": 9.0, "reason": ""}
+    pd.DataFrame([row]).to_csv(tmp_path / "ablations_runs_table.csv", index=False)
+    found = compare([across(datasets=["FreiHAND"])], read_figure_tables(tmp_path, ["ablations"]))
+    found = found[(found["row"] == "ViT-S + HandMIM") & (found["metric"] == "PA-MPVPE mm")]
+    shown = found.set_index("dataset")["shown"]
+    assert shown["FreiHAND"] == "9 (1 run)"
+    assert shown["HO3Dv2"] == "no counterpart"
+
+
+def test_a_table_of_several_data_sets_must_say_of_which_ours_are() -> None:
+    with pytest.raises(ValueError, match=r"FreiHAND; HO3Dv2.*datasets"):
+        compare([across()], {})
+    with pytest.raises(ValueError, match="no dataset DexYCB"):
+        compare([across(datasets=["DexYCB"])], {})

@@ -7,7 +7,7 @@ import torch
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
-from hand_pipeline.methods import METHODS, config_class, method_class, restore_method
+from hand_pipeline.methods import METHODS, config_class, method_class, restore_method, title_of
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.vit import VitConfig
@@ -66,3 +66,20 @@ def all_configs(kind: type[Config]) -> list[type[Config]]:
         if isinstance(inner, type) and issubclass(inner, Config)
     ]
     return [kind, *(each for inner in held for each in all_configs(inner))]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "title"),
+    [
+        ({"pretrained_by": "ibot"}, "iBOT, then fine-tuned"),
+        ({"pretrained_by": "peclr"}, "PeCLR, then fine-tuned"),
+        ({"pretrained_by": "dino"}, "dino, then fine-tuned"),
+        ({"pretrained_by": None, "init": "random"}, "supervised, from scratch"),
+        ({"pretrained_by": None, "init": "imagenet"}, "supervised, from ImageNet"),
+        ({"pretrained_by": None, "init": "a/file"}, "supervised, from a/file"),
+        ({}, "fine-tuned; from what, is not recorded"),
+    ],
+)
+def test_a_model_is_called_by_what_it_started_from(metadata: dict, title: str) -> None:
+    configs = {"vit": {"init": metadata.pop("init", "random")}}
+    assert title_of(Checkpoint({}, {"configs": configs, **metadata})) == title

@@ -13,34 +13,46 @@ from tests.fixtures.freihand import write_freihand
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
+from hand_pipeline.data.hand_dataset import LabelsConfig
 from hand_pipeline.data.shards.crops import UnlabelledConfig
 from hand_pipeline.data.shards.files import ShardWriter
 from hand_pipeline.data.views import ViewConfig
+from hand_pipeline.evaluation.frozen_probe import FrozenProbeConfig
 from hand_pipeline.evaluation.predict import ScoringConfig
-from hand_pipeline.methods import METHODS, method_class, restore_method
+from hand_pipeline.methods import METHODS, method_class, restore_method, title_of
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.models.image_encoder import ResNetConfig
 from hand_pipeline.models.state import CheckpointMismatchError
-from hand_pipeline.models.vit import VitConfig
+from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.pipelines import pretrain as stage
-from hand_pipeline.pipelines.finetune import FinetuneConfig, SupervisedConfig, finetune_supervised
-from hand_pipeline.pipelines.pretrain import PretrainConfig, pretrain
+from hand_pipeline.pipelines.finetune import (
+    FinetuneConfig,
+    SupervisedConfig,
+    finetune_pretrained,
+    finetune_supervised,
+    probe_pretrained,
+)
+from hand_pipeline.pipelines.pretrain import PretrainConfig, draw_pretraining, pretrain
 from hand_pipeline.pipelines.probe import (
     ProbeConfig,
     score_probe,
     train_probe,
 )
+from hand_pipeline.training.backbone import UntaughtError
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.method import Pretraining
+from hand_pipeline.training.seeding import seed_everything
 
 VIT = VitConfig(
     name="vit_tiny_patch16_224", image_size=32, patch_size=8, embed_dim=48, depth=3, num_heads=3
 )
 RESNET = ResNetConfig(name="resnet50", layers=(1, 1, 1, 1), channels=(8, 8, 16, 16))
 TRAINING = TrainConfig(steps=4, batch_size=4, lr=1e-3, log_every=2, checkpoint_every=2)
+
+SHORT = {"head_hidden_dim": 32, "ema_momentum": (0.05, 1.0)}  # of 4 steps' start, 0.6 % is left
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +88,16 @@ def pretrained(
         views=ViewConfig(image_size=32),
         method=name,
         methods={
-            "handmim": {"head_hidden_dim": 32, "latent_dim": 16, "decoder_width": 8},
-            "ibot": {"head_hidden_dim": 32, "latent_dim": 16, "prototypes": 32},
+            "handmim": {**SHORT, "latent_dim": 16, "decoder_width": 8},
+            "ibot": {**SHORT, "latent_dim": 16, "prototypes": 32},
             "peclr": {"head_hidden_dim": 32, "latent_dim": 16, "resnet": resnet},
         },
         training=TRAINING,
     )
     machine = MachineConfig(accelerator="cpu", workspace=workspace)
     method, trunk, metrics, history = pretrain(crops, cfg, VIT, machine)
+    assert metrics["start_left"] == trunk.metadata["start_left"]
+    assert all(picture.width > 100 for picture in draw_pretraining(crops, method, cfg))
     assert (metrics["crops"], metrics["steps"], len(history)) == (8 * fraction, 4, 2)
     return method, trunk
 
@@ -96,6 +110,17 @@ def test_each_pretraining_is_run_by_its_name(name: str, crops: Path, tmp_path: P
     for parameter, value in rebuilt.backbone_state().items():
         assert torch.equal(value, trunk.tensors[parameter])
     assert trunk.metadata["pretrained_by"] == name
+    assert trunk.metadata["images_seen"] == 4 * 4
+    assert trunk.metadata["start_left"] <= 0.01
+
+
+def test_a_schedule_that_teaches_nothing_is_refused_before_it_trains(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SHORT, "ema_momentum", (0.996, 1.0))
+    with pytest.raises(UntaughtError, match=r"99.* % of the backbone that ibot exports"):
+        pretrained("ibot", crops, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_share_of_the_crops_is_another_training(crops: Path, tmp_path: Path) -> None:
@@ -161,6 +186,8 @@ def test_a_backbone_is_probed_whatever_it_is(
     known, mean = scores["known_size"], scores["mean_size"]
     assert known["num_samples"] == 4
     assert known["mpjpe_mm"] != mean["mpjpe_mm"]
+    for found in scores.values():  # the network sees 32 px
+        assert found["joints_2d_224_px"] == pytest.approx(7 * found["joints_2d_px"])
     for same in ("pa_mpjpe_mm", "joints_2d_px"):  # the size changes neither
         assert known[same] == pytest.approx(mean[same], rel=1e-4)
     assert samples.groupby("hands").size().to_dict() == {"known_size": 4, "mean_size": 4}
@@ -194,3 +221,62 @@ def test_the_supervised_baseline_may_start_from_weights_of_its_own(
         name = next(n for n in donor if n.endswith("attn.qkv.weight"))
         (trained,) = [t for n, t in checkpoint.tensors.items() if n.endswith(name)]
         assert torch.allclose(trained, donor[name], atol=1e-6) == same
+
+
+HEAD = PyMAFConfig(pyramid_channels=8, point_channels=(8, 4), regressor_width=8)
+
+
+@pytest.fixture(scope="module")
+def more_hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("more_hands")
+    write_freihand(folder, "training", count=12, seed=3)
+    return folder
+
+
+def finetuning(**training: object) -> FinetuneConfig:
+    return FinetuneConfig(
+        labels=LabelsConfig(validation=0.25),
+        augmentation=HandAugmentationConfig(image_size=32),
+        method=HEAD,
+        training=TRAINING.model_copy(update=training),
+    )
+
+
+def test_fine_tuning_says_what_it_started_from_and_is_validated(
+    crops: Path, more_hands: Path, tmp_path: Path
+) -> None:
+    _, trunk = pretrained("peclr", crops, tmp_path)
+    machine = MachineConfig(accelerator="cpu", workspace=tmp_path / "finetune")
+    cfg = finetuning(validate_every=2, keep="best")
+    model, metrics, history = finetune_pretrained(more_hands, cfg, trunk, VIT, machine)
+    assert title_of(model) == "PeCLR, then fine-tuned"
+    assert model.metadata["images_seen"] == 16
+    assert metrics["hands"] == 9 * 2  # of 12 shots with two grounds each, 3 are held out
+    errors = history.set_index("step")["validation.pa_mpjpe_mm"]
+    assert errors.loc[[2, 4]].notna().all()
+    assert metrics["validation.pa_mpjpe_mm"] == errors.min()
+    assert metrics["best_step"] == errors.idxmin()
+    plain, _, _ = finetune_supervised(more_hands, finetuning(), SupervisedConfig(), VIT, machine)
+    assert title_of(plain) == "supervised, from scratch"
+
+
+def test_validating_without_held_out_hands_is_refused(more_hands: Path, tmp_path: Path) -> None:
+    cfg = finetuning(validate_every=2).model_copy(update={"labels": LabelsConfig()})
+    machine = MachineConfig(accelerator="cpu", workspace=tmp_path)
+    with pytest.raises(ValueError, match=r"labels\.validation"):
+        finetune_supervised(more_hands, cfg, SupervisedConfig(), VIT, machine)
+
+
+def test_a_backbone_that_is_still_the_random_start_is_probed_as_no_better(
+    more_hands: Path, tmp_path: Path
+) -> None:
+    machine = MachineConfig(accelerator="cpu", workspace=tmp_path)
+    seed_everything(5)
+    start = build_vit(VIT).backbone_state()
+    told = {"pretrained_by": "handmim", "start_left": 0.785, "images_seen": 7680}
+    trunk = Checkpoint(start, {"backbone": VIT.model_dump(mode="json"), **told})
+    probe = FrozenProbeConfig(seed=5)
+    found = probe_pretrained(trunk, more_hands, finetuning(), probe, machine)
+    assert found["ratio"] == pytest.approx(1, abs=1e-9)
+    assert found["pretrained_percent"] == found["random_percent"] > 0
+    assert {name: found[name] for name in told} == told

@@ -11,7 +11,6 @@ from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.synthetic.config import SyntheticConfig
 from hand_pipeline.evaluation.predict import load_predictions
 from hand_pipeline.pipelines.cross_evaluate import (
-    ROWS,
     CrossEvaluationConfig,
     draw_other_hands,
     predict_other_hands,
@@ -39,10 +38,14 @@ def test_models_are_scored_on_hands_that_are_drawn_for_it(home, machine, untrain
     assert picture.width > 100
     model, cfg = load_checkpoint(untrained), CrossEvaluationConfig(batch_size=2)
     folder = predict_other_hands(home, drawn, model, model, cfg, machine)
-    metrics, table, samples, curves = score_other_hands(folder, cfg)
-    assert table["model"].tolist() == list(ROWS.values())
+    metrics, table, samples, curves = score_other_hands(folder, model, model, cfg)
+    assert table["model"].tolist() == [
+        "mean hand of the training set",
+        "fine-tuned; from what, is not recorded",
+        "fine-tuned; from what, is not recorded",
+    ]
     assert {m["num_samples"] for m in metrics.values()} == {3}
-    assert samples.groupby("model").size().to_dict() == dict.fromkeys(ROWS, 3)
+    assert samples.groupby("model").size().to_dict() == dict.fromkeys(metrics, 3)
     assert curves.width > 100
     hands = load_predictions(folder / "mean_hand.npz")
     assert np.ptp(hands.joints, axis=0).max() < 1e-6  # one hand for all, of the training set
@@ -55,7 +58,7 @@ def test_a_published_set_takes_the_place_of_the_drawn_hands(tmp_path, home, mach
     other = {"hand_set": "ho3d_v3", "path": tmp_path / "ho3d", "split": "train"}
     cfg = CrossEvaluationConfig(other=other, batch_size=2)
     folder = predict_other_hands(home, NOWHERE, model, model, cfg, machine)
-    metrics, _, _, _ = score_other_hands(folder, cfg)
+    metrics, _, _, _ = score_other_hands(folder, model, model, cfg)
     assert metrics["handmim"] == metrics["supervised"]
     found = load_predictions(folder / "handmim.npz")
     assert len(found) == 3

@@ -74,7 +74,7 @@ def test_the_submission_can_be_read_as_the_leaderboard_would(finished: Path) -> 
 
 def test_the_report_shows_its_pictures(finished: Path) -> None:
     page = (finished / "08_reporting/report.html").read_text()
-    assert len(re.findall(r'src="data:image/png;base64,', page)) == 6
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 9
     assert "HandMIM, then fine-tuned" in page
 
 
@@ -91,6 +91,10 @@ def test_mlflow_has_every_loss_term_parameters_and_artifacts(project: Path, fini
         "pretrain.monitor.class_entropy",
         "pretrain.images_per_second",
         "finetune_handmim.loss.vertices",
+        "finetune_handmim.validation.pa_mpjpe_mm",
+        "final.pretrain.start_left",
+        "final.pretrain.images_seen",
+        "final.frozen_probe.ratio",
         "final.evaluate.handmim.pa_mpvpe_mm",
     }
     assert expected <= run.data.metrics.keys()
@@ -133,7 +137,9 @@ def test_the_tokenizer_is_trained_scored_and_drawn(finished: Path) -> None:
     assert scores["num_samples"] == 8
     assert scores["pa_mpjpe_mm"] > 0
     assert 0 < scores["codes_used"] <= 1
-    assert json.loads((reporting / "tokenizer_metrics.json").read_text())["poses"] == 24 + 64
+    assert (
+        json.loads((reporting / "tokenizer_metrics.json").read_text())["poses"] == 21 + 64
+    )  # 3 of 24 are for validation
     assert len(pd.read_csv(reporting / "tokenizer_history.csv")) == 6
     for picture in ("hands_picture", "codes_picture", "curves"):
         assert (reporting / f"tokenizer_{picture}.png").stat().st_size > 1000

@@ -173,3 +173,89 @@ def test_settings_of_another_schedule_are_refused(given: dict[str, Any], said: s
     plain = {"steps": 10, "batch_size": 1, "lr": 1.0, "log_every": 1, "checkpoint_every": 1}
     with pytest.raises(ValueError, match=said):
         TrainConfig(**{**plain, **given})
+
+
+class Counting(Toy):
+    """A `Toy` whose state says how often it was trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
+
+    def after_step(self, step: int) -> None:
+        super().after_step(step)
+        self.steps_done += 1
+
+
+def best_at_13(method: Method) -> dict[str, float]:
+    """A validation that draws random numbers and is lowest near step 13."""
+    assert not method.training
+    assert not torch.is_grad_enabled()
+    torch.manual_seed(99)
+    return {"error": abs(int(method.steps_done) - 13), "noise": torch.rand(()).item()}
+
+
+VALIDATED = CONFIG.model_copy(update={"validate_every": 4})
+
+
+def test_validation_changes_nothing_of_the_training() -> None:
+    plain, validated = Counting(), Counting()
+    expected = list(fit(plain, points_from, CONFIG, MACHINE))
+    records = list(fit(validated, points_from, VALIDATED, MACHINE, validate=best_at_13))
+    assert [r.step for r in records if r.validation] == [4, 8, 12, 16, 20, 24]
+    assert records[-1].scalars()["validation.error"] == 11
+    without = [{k: v for k, v in n.items() if "valid" not in k} for n in numbers(records)]
+    assert without == numbers(expected)
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, validated.state_dict()[name]), name
+
+
+def test_the_last_step_is_validated_too() -> None:
+    cfg = CONFIG.model_copy(update={"validate_every": 10})
+    records = list(fit(Counting(), points_from, cfg, MACHINE, validate=best_at_13))
+    assert [r.step for r in records if r.validation] == [10, 20, 24]
+
+
+@pytest.mark.parametrize("stop", [None, 14, 18])
+def test_the_best_weights_are_kept_also_over_an_interruption(
+    stop: int | None, tmp_path: Path
+) -> None:
+    cfg = VALIDATED.model_copy(update={"keep": "best"})
+    where = (points_from, cfg, MACHINE, tmp_path / "last.safetensors", best_at_13)
+    if stop is not None:
+        for record in fit(Counting(), *where):
+            if record.step == stop:
+                break
+    method = Counting()
+    list(fit(method, *where))
+    assert method.steps_done == 12  # before 16, which is as near
+    until_best = CONFIG.model_copy(update={"steps": 24})
+    reference = Counting()
+    for record in fit(reference, points_from, until_best, MACHINE):
+        if record.step == 12:
+            break
+    for name, tensor in reference.state_dict().items():
+        assert torch.equal(tensor, method.state_dict()[name]), name
+
+
+def test_the_last_weights_are_kept_unless_asked_otherwise() -> None:
+    method = Counting()
+    list(fit(method, points_from, VALIDATED, MACHINE, validate=best_at_13))
+    assert method.steps_done == 24
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"validate_every": 3}, "multiple of log_every"),
+        ({"keep": "best"}, "needs validate_every"),
+    ],
+)
+def test_a_validation_that_cannot_be_is_refused(changes: dict, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        TrainConfig(**{**CONFIG.model_dump(), **changes})
+
+
+def test_validating_on_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to validate on"):
+        next(fit(Counting(), points_from, VALIDATED, MACHINE))

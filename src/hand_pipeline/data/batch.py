@@ -1,6 +1,6 @@
 """What leaves a loader: frozen bundles of tensors that can move to a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -38,6 +38,12 @@ class Batch:
     def pin_memory(self: BatchType) -> BatchType:
         """The same batch in page-locked memory; called by torch's DataLoader."""
         return self._each(Tensor.pin_memory)
+
+    def rows(self: BatchType, chosen: Sequence[int]) -> BatchType:
+        """Some of the samples, in the order given."""
+        index = torch.tensor(chosen, dtype=torch.long)
+        picked = self._each(lambda value: value[index.to(value.device)])
+        return replace(picked, ids=tuple(self.ids[i] for i in chosen))
 
     def _each(self: BatchType, change: Callable[[Tensor], Tensor]) -> BatchType:
         changed: dict[str, Any] = {}

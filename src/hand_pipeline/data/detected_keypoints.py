@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch.utils.data import Dataset
 
 from hand_pipeline.data.batch import HandBatch, Keypoints
-from hand_pipeline.data.hand_dataset import HandDataset
+from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset
 from hand_pipeline.data.hand_mix import HandMix
 from hand_pipeline.data.loader import OrderedDataset
 from hand_pipeline.data.manifest import DataSetError
@@ -167,6 +167,13 @@ class WithKeypoints(Dataset[Any]):
                 f"{height}; detect again with the crops of this run (crop_scale, crop_size)"
             )
         return replace(batch, keypoints=self.keypoints.of(batch.ids, self.missing))
+
+    def held_out(self) -> "WithKeypoints | None":
+        """The set's hands for validation with their keypoints; None if it holds out none."""
+        if not isinstance(self.hands, HandMix | LabelledSubset):
+            return None
+        hands = self.hands.held_out()
+        return None if hands is None else WithKeypoints(hands, self.keypoints, self.missing)
 
     @property
     def fingerprint(self) -> str:

@@ -49,19 +49,40 @@ class HandDataset(Protocol):
         ...
 
 
+_VALIDATION_SEED = 2357  # one for all runs: what validates one is learnt from by no other
+
+
 class LabelsConfig(Config):
     """Which labels a run may learn from."""
 
-    fraction: float = Field(1.0, gt=0, le=1, description="share of the labelled shots")
+    validation: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the shots that is never learnt from, to choose settings on; the same "
+        "in every run",
+    )
+    fraction: float = Field(1.0, gt=0, le=1, description="share of the other labelled shots")
     seed: int = Field(0, ge=0, description="of the choice; subsets of one seed are nested")
 
 
 class LabelledSubset(Dataset[Any]):
-    """The labelled fraction of a set; a `HandDataset` itself."""
+    """Some samples of a set; a `HandDataset` itself.
 
-    def __init__(self, hands: HandDataset, cfg: LabelsConfig) -> None:
-        self.hands = hands
-        self.indices = labelled_subset(hands.unique_ids, cfg.fraction, cfg.seed)
+    Args:
+        hands: the set.
+        cfg: which of its labels may be used.
+        validation: take the shots that are held out, not those to learn from.
+    """
+
+    def __init__(self, hands: HandDataset, cfg: LabelsConfig, validation: bool = False) -> None:
+        self.hands, self.cfg = hands, cfg
+        train, held_out = split_validation(hands.unique_ids, cfg.validation)
+        chosen = labelled_subset([hands.unique_ids[i] for i in train], cfg.fraction, cfg.seed)
+        self.indices = held_out if validation else [train[i] for i in chosen]
+        only = getattr(hands, "only", None)
+        if only is not None:  # `HandImages` shows another hand for a broken photo
+            self.hands = only(self.indices)
         self.ids = [hands.ids[i] for i in self.indices]
         self.unique_ids = [hands.unique_ids[i] for i in self.indices]
         self.collate = hands.collate
@@ -71,6 +92,10 @@ class LabelledSubset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         return self.hands[self.indices[index]]
+
+    def held_out(self) -> "LabelledSubset | None":
+        """The set's shots for validation; None if there are none."""
+        return LabelledSubset(self.hands, self.cfg, True) if self.cfg.validation else None
 
     @property
     def fingerprint(self) -> str:
@@ -82,6 +107,30 @@ class LabelledSubset(Dataset[Any]):
     def crop_scale(self) -> float:
         """As of the whole set."""
         return self.hands.crop_scale
+
+
+def split_validation(unique_ids: Sequence[str], share: float) -> tuple[list[int], list[int]]:
+    """Indices of the samples to learn from and of those to validate on, in the set's order.
+
+    Whole shots are held out, the same in every run whatever its seeds.
+
+    Args:
+        unique_ids: shot of each sample.
+        share: of the shots, in [0, 1); rounded up. 0 holds none out.
+
+    Raises:
+        ValueError: nothing would be left to learn from.
+    """
+    if not share:
+        return list(range(len(unique_ids))), []
+    held_out = labelled_subset(unique_ids, share, _VALIDATION_SEED)
+    train = sorted(set(range(len(unique_ids))) - set(held_out))
+    if not train:
+        raise ValueError(
+            f"holding out {share:g} of {len(set(unique_ids))} shots leaves nothing to learn from; "
+            "lower labels.validation"
+        )
+    return train, held_out
 
 
 def labelled_subset(unique_ids: Sequence[str], fraction: float, seed: int) -> list[int]:

@@ -104,7 +104,14 @@ class HandImages(Dataset[HandSample]):
         self.manifest, self.cfg = manifest, cfg or HandCropConfig()
         self.mano = copy.deepcopy(mano).cpu()  # loading stays here where a model goes to a GPU
         self.bad_photos = bad_photos
+        self.substitutes = np.arange(len(manifest))
         self.ids, self.unique_ids = list(manifest.ids), list(manifest.shots)
+
+    def only(self, rows: Sequence[int]) -> "HandImages":
+        """The same set, in which only some of its hands take the place of a broken photo."""
+        alike = copy.copy(self)
+        alike.substitutes = np.sort(np.array(rows, dtype=np.int64))
+        return alike
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -112,9 +119,10 @@ class HandImages(Dataset[HandSample]):
     def __getitem__(self, index: int) -> HandSample:
         if not -len(self) <= index < len(self):  # by this, too, a loop over the set ends
             raise IndexError(f"hand {index} of {len(self)} in {self.manifest.dataset}")
-        tries = min(_PATIENCE, len(self))
-        for row in range(index, index + tries):
-            row %= len(self)
+        index %= len(self)
+        tries = min(_PATIENCE, len(self.substitutes))
+        after = np.searchsorted(self.substitutes, index, side="right") + np.arange(tries - 1)
+        for row in [index, *self.substitutes[after % len(self.substitutes)].tolist()]:
             try:
                 return HandSample(self._crop(row), row)
             except BadPhoto as error:

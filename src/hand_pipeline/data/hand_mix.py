@@ -91,6 +91,14 @@ class HandMix(Dataset[MixSample]):
         """Samples of an epoch in the order they are drawn; see `loader.OrderedDataset`."""
         return mixed_order(self.lengths, self.counts, seed, epoch)
 
+    def held_out(self) -> "HandMix | None":
+        """The shots that the sets hold out for validation; None if they hold out none."""
+        parts = dict[str, HandDataset]()
+        for name, member in zip(self.names, self.members):
+            if isinstance(member, LabelledSubset) and (part := member.held_out()) is not None:
+                parts[name] = part
+        return HandMix(parts, dict.fromkeys(parts, 1.0)) if parts else None
+
     def collate(self, samples: Sequence[MixSample]) -> HandBatch:
         """One batch of hands of several sets, in the order of the samples."""
         order, parts = [], []

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.batch import PoseBatch
+from hand_pipeline.data.hand_dataset import split_validation
 from hand_pipeline.data.hand_mix import MixMember, mixed_order, shares_of_epoch
 from hand_pipeline.data.manifest import DataSetError, HandManifest
 from hand_pipeline.data.readers.hand_sets import hand_of, read_hands
@@ -33,6 +34,9 @@ class PosesConfig(Config):
 
     sets: dict[str, MixMember] = Field(
         default_factory=dict, description="labelled sets by name, besides the catalog's"
+    )
+    validation: float = Field(
+        0.0, ge=0, lt=1, description="share of every labelled set's shots that is not learnt from"
     )
     labelled_weight: float = Field(
         1.0, ge=0, description="share of the catalog's labelled hands, relative; 0 leaves them out"
@@ -58,6 +62,11 @@ class Poses(NamedTuple):
     mano_pose: Float[Tensor, "hands 16 3 3"]
     betas: Float[Tensor, "hands 10"]
 
+    def rows(self, chosen: Sequence[int]) -> "Poses":
+        """Some of the hands."""
+        index = torch.tensor(chosen)
+        return Poses(tuple(self.ids[i] for i in chosen), self.mano_pose[index], self.betas[index])
+
 
 class PoseSet(Dataset[int]):
     """Poses of several sources in one, each drawn by its weight (an `loader.OrderedDataset`).
@@ -68,11 +77,19 @@ class PoseSet(Dataset[int]):
         members: the sources by name.
         weights: of each, relative.
 
+        validation: poses to choose settings on, which are not among the members.
+
     Raises:
         ValueError: no members, an empty one, or weights for other ones.
     """
 
-    def __init__(self, members: Mapping[str, Poses], weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        members: Mapping[str, Poses],
+        weights: Mapping[str, float],
+        validation: "PoseSet | None" = None,
+    ) -> None:
+        self.validation = validation
         if not members or set(members) != set(weights):
             raise ValueError(
                 f"expected weights for the poses of {', '.join(members) or '(none)'}, got weights "
@@ -88,6 +105,10 @@ class PoseSet(Dataset[int]):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def held_out(self) -> "PoseSet | None":
+        """The poses for validation; None if there are none."""
+        return self.validation
 
     def __getitem__(self, index: int) -> int:
         return range(len(self))[index]
@@ -131,12 +152,18 @@ def open_training_poses(labelled_hands: Path, cfg: PosesConfig, mano_model: Path
         kind = member.hand_set or name
         members[name] = read_poses(kind, member.path, member.split, mano_model, member.partial)
         weights[name] = member.weight
+    held_out = dict[str, Poses]()
+    if cfg.validation:
+        for name, poses in members.items():
+            train, kept = split_validation(poses.ids, cfg.validation)
+            members[name], held_out[name] = poses.rows(train), poses.rows(kept)
+    validation = PoseSet(held_out, dict.fromkeys(held_out, 1.0)) if held_out else None
     if cfg.synthetic_poses:
         members["synthetic"] = sample_poses(
             cfg.synthetic_poses, _SEED, ManoHand(mano_model), cfg.beta_std, cfg.beta_limit
         )  # fmt: skip
         weights["synthetic"] = cfg.synthetic_weight
-    return PoseSet(members, weights)
+    return PoseSet(members, weights, validation)
 
 
 def read_poses(

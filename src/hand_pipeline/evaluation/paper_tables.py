@@ -25,6 +25,9 @@ class ComparedTable(Config):
     row_metrics: dict[str, dict[str, str]] = Field(
         {}, description="the same of one row of the paper, where our row has them as columns"
     )
+    datasets: tuple[str, ...] = Field(
+        (), description="the paper's data sets that ours stand for; empty: the table has one alone"
+    )
     further: tuple[str, ...] = Field((), description="rows of ours that the paper lacks")
     note: str = Field("", description="what a reader must know to compare")
 
@@ -88,10 +91,11 @@ def _lines(
     for line in chosen.to_dict("records"):
         row, metric = line["row"], line["metric"]
         names = declared.metrics | declared.row_metrics.get(row, {})
+        same = not declared.datasets or line["dataset"] in declared.datasets
         lines.append({
             **common, "dataset": line["dataset"], "row": row, "metric": metric,
             "theirs": line["value"], "note": line["note"],
-            **_ours(ours, declared.rows.get(row, ""), names.get(metric, metric)),
+            **_ours(ours, declared.rows.get(row, "") if same else "", names.get(metric, metric)),
         })  # fmt: skip
     for row in declared.further:
         for metric in dict.fromkeys(chosen["metric"]):
@@ -130,7 +134,14 @@ def _check(declared: ComparedTable, chosen: pd.DataFrame) -> None:
     name = f"{declared.paper} table {declared.table}"
     if chosen.empty:
         raise ValueError(f"the shipped figures have no {name}")
+    several = sorted(set(chosen["dataset"]))
+    if declared.rows and len(several) > 1 and not declared.datasets:
+        raise ValueError(
+            f"{name} has the data sets {'; '.join(several)}: say in `datasets` for which of them "
+            "ours stand, else one number of ours would be put beside those of all"
+        )
     for what, wanted in (
+        ("dataset", list(declared.datasets)),
         ("row", [*declared.rows, *declared.row_metrics]),
         ("metric", list(declared.metrics)),
     ):

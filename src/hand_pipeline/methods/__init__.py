@@ -31,6 +31,22 @@ METHODS: Mapping[str, str] = MappingProxyType(
 """Module and class of every method, by its name in configurations and checkpoints. As text, so that
 a run imports only the paper it needs."""
 
+TITLES: Mapping[str, str] = MappingProxyType(
+    {"handmim": "HandMIM", "ibot": "iBOT", "peclr": "PeCLR"}
+)
+"""What tables call a pretraining; another is called by its name."""
+
+
+def title_of(checkpoint: Checkpoint) -> str:
+    """What a table calls a fine-tuned model: by what it really started from."""
+    if "pretrained_by" not in checkpoint.metadata:
+        return "fine-tuned; from what, is not recorded"
+    name = checkpoint.metadata["pretrained_by"]
+    if name is not None:
+        return f"{TITLES.get(name, name)}, then fine-tuned"
+    init = checkpoint.metadata["configs"]["vit"]["init"]
+    return "supervised, from " + {"random": "scratch", "imagenet": "ImageNet"}.get(init, init)
+
 
 def method_class(name: str) -> type[Method]:
     """Import the class of a key of `METHODS`.

@@ -15,20 +15,13 @@ from hand_pipeline.data.synthetic.config import SyntheticConfig
 from hand_pipeline.data.synthetic.hands import generate
 from hand_pipeline.evaluation.model_scores import predict_models, score_models
 from hand_pipeline.evaluation.predict import ScoringConfig
-from hand_pipeline.methods import restore_each
+from hand_pipeline.methods import restore_each, title_of
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
 from hand_pipeline.viz.figure import to_image
 from hand_pipeline.viz.sheet import photo_sheet
-
-ROWS = {
-    "mean_hand": "mean hand of the training set",
-    "supervised": "supervised, from scratch",
-    "handmim": "HandMIM, then fine-tuned",
-}
-"""Models in the order of the table, and what the table calls them."""
 
 
 class OtherSetConfig(Config):
@@ -99,10 +92,11 @@ def open_other_hands(other: OtherSetConfig, model: PyMAF) -> HandImages:
 
 
 def score_other_hands(
-    predicted: Path, cfg: CrossEvaluationConfig
+    predicted: Path, supervised: Checkpoint, handmim: Checkpoint, cfg: CrossEvaluationConfig
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]:
     """Metrics of each model, their table, every hand's errors, and the AUC curves."""
-    found = score_models(ROWS, cfg, predicted)
+    titles = {"supervised": title_of(supervised), "handmim": title_of(handmim)}
+    found = score_models({"mean_hand": "mean hand of the training set", **titles}, cfg, predicted)
     return found.metrics, found.table, found.samples, to_image(pck_curves(found.curves))
 
 
@@ -126,7 +120,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 score_other_hands,
-                ["other_predicted_hands", "params:cross_evaluate"],
+                ["other_predicted_hands", *models, "params:cross_evaluate"],
                 ["cross_evaluate_metrics", *tables, "cross_auc_curves"],
                 name="score_other_hands",
             ),

@@ -9,22 +9,16 @@ from PIL import Image
 from pydantic import Field
 
 from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.model_scores import predict_models, score_models
 from hand_pipeline.evaluation.predict import ScoringConfig, draw_samples, load_predictions
-from hand_pipeline.methods import restore_as, restore_each
+from hand_pipeline.methods import restore_as, restore_each, title_of
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.viz.curves import pck_curves
 from hand_pipeline.viz.figure import to_image
 from hand_pipeline.viz.hands import qualitative_grid
-
-ROWS = {
-    "mean_hand": "mean hand",
-    "supervised": "supervised, from scratch",
-    "handmim": "HandMIM, then fine-tuned",
-}
-"""Models in the order of the table, and what the table calls them."""
 
 
 class EvaluateConfig(ScoringConfig):
@@ -53,29 +47,36 @@ def predict_held_out(
 
 
 def score(
-    predicted: Path, cfg: EvaluateConfig
+    predicted: Path, supervised: Checkpoint, handmim: Checkpoint, cfg: EvaluateConfig
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]:
-    """Metrics of each model, the results table, every sample's errors, and the AUC curves."""
-    found = score_models(ROWS, cfg, predicted)
+    """Metrics of each model, the results table, every sample's errors, and the AUC curves.
+
+    Tables name what a model was really pretrained by, not what it is by default.
+    """
+    titles = {"supervised": title_of(supervised), "handmim": title_of(handmim)}
+    found = score_models({"mean_hand": "mean hand", **titles}, cfg, predicted)
     return found.metrics, found.table, found.samples, to_image(pck_curves(found.curves))
 
 
 def draw_hands(
     hands: Path, predicted: Path, model: Checkpoint, samples: pd.DataFrame, cfg: EvaluateConfig
-) -> Image.Image:
-    """Some held-out hands, drawn at random: photo, mesh, side view, truth."""
+) -> tuple[Image.Image, Image.Image]:
+    """Held-out hands drawn at random, and the worst: photo, mesh, side view, truth."""
     mano = restore_as(PyMAF, model, "the checkpoint of handmim").mano
     found = load_predictions(predicted / "handmim.npz")
     held_out = open_labelled_hands(hands, "evaluation", mano)
-    rows, batch = draw_samples(held_out, cfg.shown, cfg.seed)
     errors = samples[samples["model"] == "handmim"]["pa_mpvpe_mm"].to_numpy()
-    return qualitative_grid(
-        batch.images,
-        batch.intrinsics,
-        found.meshes(rows),
-        batch.vertices,
-        mano.faces,
-        [f"{found.ids[row]}: PA-MPVPE {errors[row]:.1f} mm" for row in rows],
+
+    def drawn(rows: list[int], batch: HandBatch) -> Image.Image:
+        captions = [f"{found.ids[row]}: PA-MPVPE {errors[row]:.1f} mm" for row in rows]
+        return qualitative_grid(
+            batch.images, batch.intrinsics, found.meshes(rows), batch.vertices, mano.faces, captions
+        )
+
+    worst: list[int] = errors.argsort()[::-1][: cfg.shown].tolist()
+    return (
+        drawn(*draw_samples(held_out, cfg.shown, cfg.seed)),
+        drawn(worst, held_out.collate([held_out[row] for row in worst])),
     )
 
 
@@ -92,14 +93,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 score,
-                ["predicted_hands", settings],
+                ["predicted_hands", *models, settings],
                 ["evaluate_metrics", "results_table", "samples_table", "auc_curves"],
                 name="score",
             ),
             Node(
                 draw_hands,
                 ["labelled_hands", "predicted_hands", "handmim_method", "samples_table", settings],
-                "hands_picture",
+                ["hands_picture", "worst_hands_picture"],
                 name="draw_hands",
             ),
         ]

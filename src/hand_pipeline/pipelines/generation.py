@@ -39,7 +39,7 @@ from hand_pipeline.methods.maskhand.text_encoder import build_text_encoder
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import Trained, train
+from hand_pipeline.training.run import Trained, Watch, train
 from hand_pipeline.viz.curves import draw_curves
 
 LETTERS_FILE = "letters.npz"
@@ -119,8 +119,8 @@ def train_text_model(
         "hands": len(data), "steps": cfg.training.steps, "text_encoder": encoder.name,
         "encoder_is_fallback": int(encoder.name == "hashed"),
     }  # fmt: skip
-    sink = RecordLogger("maskhand_text")
-    return train("maskhand_text", build, data, cfg.training, machine, counts, sink)
+    watch = Watch(RecordLogger("maskhand_text"))
+    return train("maskhand_text", build, data, cfg.training, machine, counts, watch)
 
 
 def score_text(

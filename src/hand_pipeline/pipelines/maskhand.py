@@ -18,6 +18,7 @@ from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
 from hand_pipeline.evaluation.model_scores import score_models
 from hand_pipeline.evaluation.predict import predict_set
+from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand import studies
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
@@ -36,7 +37,7 @@ from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import LabelledTrainingConfig, Trained, open_hands, train
+from hand_pipeline.training.run import LabelledTrainingConfig, Trained, Watch, open_hands, train
 from hand_pipeline.viz.curves import draw_curves
 from hand_pipeline.viz.run_page import OPEN_HAND_NOTICE, From, RunPage
 
@@ -83,7 +84,8 @@ def train_maskhand(
         return maskhand
 
     counts = {"hands": len(hands), "steps": cfg.training.steps}
-    return train("maskhand", build, hands, cfg.training, machine, counts, RecordLogger("maskhand"))
+    watch = Watch(RecordLogger("maskhand"), validator_of(hands, cfg.validation, machine))
+    return train("maskhand", build, hands, cfg.training, machine, counts, watch)
 
 
 def predict_held_out(

@@ -13,6 +13,7 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.hand_mix import open_hand_set
 from hand_pipeline.evaluation.metrics import HandEvaluation, evaluate_joints
 from hand_pipeline.evaluation.predict import ScoringConfig, predict_joints, set_batches
+from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.keypoint_probe import KeypointProbe, KeypointProbeConfig
 from hand_pipeline.models.image_encoder import ResNetConfig
@@ -20,7 +21,7 @@ from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import LabelledTrainingConfig, Trained, open_hands, train
+from hand_pipeline.training.run import LabelledTrainingConfig, Trained, Watch, open_hands, train
 from hand_pipeline.viz.curves import draw_curves, pck_curves
 from hand_pipeline.viz.figure import to_image
 
@@ -59,7 +60,8 @@ def train_probe(
         return probe
 
     counts = {"hands": len(hands), "steps": cfg.training.steps}
-    return train("probe", build, hands, cfg.training, machine, counts, RecordLogger("probe"))
+    watch = Watch(RecordLogger("probe"), validator_of(hands, cfg.validation, machine))
+    return train("probe", build, hands, cfg.training, machine, counts, watch)
 
 
 def score_probe(
@@ -88,7 +90,10 @@ def score_probe(
     samples = pd.concat([s.per_sample.assign(hands=name) for name, s in scores.items()])
     curves = {name.replace("_", " "): found.curves for name, found in scores.items()}
     picture = to_image(pck_curves(curves, "joints", "joints, unaligned"))
-    return {name: found.summary for name, found in scores.items()}, samples, picture
+    metrics: dict[str, Any] = {name: dict(found.summary) for name, found in scores.items()}
+    for found in metrics.values():  # of other input sizes are compared at the papers' 224 px
+        found["joints_2d_224_px"] = found["joints_2d_px"] * 224 / probe.image_size
+    return metrics, samples, picture
 
 
 def create_pipeline() -> Pipeline:

@@ -10,6 +10,9 @@ PAGE = RunPage(
     results="results_table",
     figures={
         "Held-out hands: photo, predicted mesh, side view, truth": "hands_picture",
+        "The worst held-out hands: photo, predicted mesh, side view, truth": "worst_hands_picture",
+        "What pretraining rebuilds: photo, view, hidden patches, rebuilt": "rebuilt_picture",
+        "Pseudo key points of two views, aligned in the photo": "key_points_picture",
         "Share of vertices within a distance, after alignment": "auc_curves",
         "Pretraining: losses and signs of collapse": "pretrain_curves",
         "Fine-tuning: both runs": "finetune_curves",
@@ -17,6 +20,9 @@ PAGE = RunPage(
         "Labelled synthetic hands": "synthetic_picture",
     },
     tables={
+        "What pretraining taught: joints by a probe of its frozen features, % of the crop": From(
+            "frozen_probe_metrics", lambda found: pd.DataFrame([found])
+        ),
         "Photos": "collect_table",
         "Submission": From(
             "export_metrics", lambda exported: pd.DataFrame.from_dict(exported, orient="index")

@@ -19,6 +19,7 @@ from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
 from hand_pipeline.data.hand_mix import open_labelled_hands
 from hand_pipeline.evaluation.model_scores import predict_models, score_models
 from hand_pipeline.evaluation.predict import ScoringConfig, draw_samples
+from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods import restore_as, restore_each
 from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE, S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
@@ -28,7 +29,7 @@ from hand_pipeline.methods.s2hand.stages import TRAININGS, TermsConfig, Training
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import LabelledTrainingConfig, Trained, open_hands, train
+from hand_pipeline.training.run import LabelledTrainingConfig, Trained, Watch, open_hands, train
 from hand_pipeline.viz.curves import draw_curves, pck_curves
 from hand_pipeline.viz.figure import to_image
 from hand_pipeline.viz.run_page import OPEN_HAND_NOTICE, RunPage
@@ -92,7 +93,8 @@ def trains(name: str) -> Callable[..., Trained]:
         found = hands.keypoints.of(hands.ids, "none").confidence.amax(1) > 0
         detected, training = int(found.sum()), stage.training
         counts = {"hands": len(hands), "hands_detected": detected, "steps": training.steps}
-        return train(name, build, hands, training, machine, counts, RecordLogger(name))
+        watch = Watch(RecordLogger(name), validator_of(hands, cfg.validation, machine))
+        return train(name, build, hands, training, machine, counts, watch)
 
     return train_stage
 

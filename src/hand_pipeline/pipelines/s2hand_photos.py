@@ -25,7 +25,7 @@ from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import Trained, train
+from hand_pipeline.training.run import Trained, Watch, train
 from hand_pipeline.viz.curves import draw_curves
 from hand_pipeline.viz.run_page import From, RunPage
 
@@ -70,8 +70,8 @@ def train_on_photos(
         "%d hands of photos, %d of them with the default camera; skipped: %s",
         len(photos), counts["default_camera"], counts["skipped"] or "none",
     )  # fmt: skip
-    sink = RecordLogger("s2hand_photos")
-    return train("s2hand_photos", lambda: model, photos, cfg.training, machine, counts, sink)
+    watch = Watch(RecordLogger("s2hand_photos"))
+    return train("s2hand_photos", lambda: model, photos, cfg.training, machine, counts, watch)
 
 
 def compare_on_photos(

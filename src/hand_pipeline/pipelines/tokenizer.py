@@ -11,6 +11,7 @@ from hand_pipeline.data.loader import batches_in_order
 from hand_pipeline.data.pose_set import PosesConfig, PoseSet, open_training_poses, read_poses
 from hand_pipeline.evaluation.predict import draw_samples
 from hand_pipeline.evaluation.tokens import score_tokens
+from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods import restore_as
 from hand_pipeline.methods.maskhand.config import VqManoConfig
 from hand_pipeline.methods.maskhand.figures import code_use, draw_tokenized
@@ -18,7 +19,7 @@ from hand_pipeline.methods.maskhand.vq_mano import VqMano
 from hand_pipeline.tracking import RecordLogger
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
-from hand_pipeline.training.run import Trained, train
+from hand_pipeline.training.run import Trained, ValidationConfig, Watch, train
 from hand_pipeline.viz.curves import draw_curves
 from hand_pipeline.viz.figure import to_image
 
@@ -27,6 +28,7 @@ class TokenizerConfig(Config):
     """Of which poses VQ-MANO learns, and how."""
 
     poses: PosesConfig
+    validation: ValidationConfig = ValidationConfig(samples=4096, batch_size=256)
     method: VqManoConfig
     training: TrainConfig
 
@@ -44,7 +46,8 @@ def train_tokenizer(hands: Path, cfg: TokenizerConfig, machine: MachineConfig) -
     poses = open_training_poses(hands, cfg.poses, cfg.method.mano_model)
     return train(
         "tokenizer", lambda: VqMano(cfg.method), poses, cfg.training, machine,
-        {"poses": len(poses), "steps": cfg.training.steps}, RecordLogger("tokenizer"),
+        {"poses": len(poses), "steps": cfg.training.steps},
+        Watch(RecordLogger("tokenizer"), validator_of(poses, cfg.validation, machine)),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 BatchesFrom = Callable[[int], Iterator[Batch]]
 """Given a step, the batches from it on: data is a function of (seed, step), hence resumable."""
+
+Validate = Callable[[Method], Mapping[str, float]]
+"""Metrics of a method, which comes in eval mode and without gradients, on samples that it does not
+learn from; the first is the one that `keep: best` minimises."""
 
 
 class TrainConfig(Config):
@@ -52,6 +56,12 @@ class TrainConfig(Config):
     seed: int = Field(0, ge=0)
     log_every: int = Field(10, gt=0, description="steps per record, which averages over them")
     checkpoint_every: int = Field(100, gt=0, description="steps; a multiple of log_every")
+    validate_every: int | None = Field(
+        None, gt=0, description="steps, a multiple of log_every; and at the end. null: never"
+    )
+    keep: Literal["last", "best"] = Field(
+        "last", description="the weights of the last step, or of the best validation"
+    )
 
     @model_validator(mode="after")
     def _whole_intervals(self) -> "TrainConfig":
@@ -60,6 +70,13 @@ class TrainConfig(Config):
                 f"checkpoint_every ({self.checkpoint_every}) must be a multiple of log_every "
                 f"({self.log_every}), so that a resumed run averages over the same steps"
             )
+        if self.validate_every is not None and self.validate_every % self.log_every:
+            raise ValueError(
+                f"validate_every ({self.validate_every}) must be a multiple of log_every "
+                f"({self.log_every}), because a record holds what was validated"
+            )
+        if self.keep == "best" and self.validate_every is None:
+            raise ValueError("keep: best needs validate_every: without it nothing is validated")
         if self.warmup_steps >= self.steps:
             raise ValueError(
                 f"warmup_steps ({self.warmup_steps}) must be below steps ({self.steps})"
@@ -112,6 +129,7 @@ class Record:
         learning_rate, weight_decay, grad_norm: at the interval's last step.
         images_per_second: over all devices.
         memory_gb: peak device memory; 0 on a CPU.
+        validation: metrics on samples that are not trained on; empty where none were taken.
         replayed: restored from the checkpoint that a resumed run starts from.
     """
 
@@ -124,11 +142,12 @@ class Record:
     grad_norm: float = 0.0
     images_per_second: float = 0.0
     memory_gb: float = 0.0
+    validation: dict[str, float] = field(default_factory=dict)
     replayed: bool = False
 
     def scalars(self) -> dict[str, float]:
         """Every value, by its name in MLflow and in the history table."""
-        grouped = {"loss": self.losses, "monitor": self.monitors}
+        grouped = {"loss": self.losses, "monitor": self.monitors, "validation": self.validation}
         flat = {f"{group}.{k}": v for group, values in grouped.items() for k, v in values.items()}
         plain = ("learning_rate", "weight_decay", "grad_norm", "images_per_second", "memory_gb")
         return {"loss.total": self.total} | flat | {name: getattr(self, name) for name in plain}
@@ -165,8 +184,11 @@ def fit(
     cfg: TrainConfig,
     machine: MachineConfig | None = None,
     checkpoint: Path | None = None,
+    validate: Validate | None = None,
 ) -> Iterator[Record]:
     """Train `method` in place, yielding a record every `log_every` steps.
+
+    At the end it has the weights that `cfg.keep` names; of several ranks, the first has.
 
     Interrupted at any point and called again with the same arguments, it continues from the last
     checkpoint and ends bit-equal to an uninterrupted run (on one machine). Records made before are
@@ -174,17 +196,31 @@ def fit(
 
     Args:
         checkpoint: file of the running checkpoint; None keeps none.
+        validate: called every `validate_every` steps, on the first rank. It does not change the
+            training: torch's random state is put back.
 
     Raises:
+        ValueError: `validate_every` without `validate`.
         NonFiniteLossError: with the step, the term and the ids of the batch.
     """
-    loop = _Loop(method, cfg, machine or MachineConfig(), checkpoint)
+    if cfg.validate_every is not None and validate is None:
+        raise ValueError("validate_every is set, but there is nothing to validate on")
+    loop = _Loop(method, cfg, machine or MachineConfig(), checkpoint, validate)
     yield from loop.history
     batches = batches_from(loop.step)
     while loop.step < cfg.steps:
         loop.train_step(next(batches))
         if loop.step % cfg.log_every == 0 or loop.step == cfg.steps:
             yield loop.record()
+    loop.finish()
+
+
+@dataclass
+class _Best:
+    """The method's state at its best validation."""
+
+    score: float
+    state: dict[str, Tensor]
 
 
 @dataclass
@@ -218,12 +254,15 @@ class _Loop:
         cfg: TrainConfig,
         machine: MachineConfig,
         checkpoint: Path | None,
+        validate: Validate | None,
     ):
         # Imported here because Fabric and torchmetrics take seconds to load.
         from lightning_fabric import Fabric
         from lightning_fabric.wrappers import _FabricOptimizer
 
         self.method, self.cfg, self.checkpoint = method, cfg, checkpoint
+        self.validate = validate
+        self.best: _Best | None = None
         method.total_steps = cfg.steps
         self.fabric = Fabric(
             accelerator=machine.accelerator,
@@ -308,11 +347,36 @@ class _Loop:
             images_per_second=cfg.batch_size * len(interval.losses) / elapsed,
             memory_gb=torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0,
         )
+        record = replace(record, validation=self._validate())
         self.history.append(record)
         if self.step % cfg.checkpoint_every == 0 or self.step == cfg.steps:
             self._save()
         self.interval = _Interval(time.perf_counter())
         return record
+
+    def _validate(self) -> dict[str, float]:
+        """Validate where due, on the first rank; the best state so far is kept if asked for."""
+        every = self.cfg.validate_every
+        if every is None or (self.step % every and self.step != self.cfg.steps):
+            return {}
+        found: dict[str, float] = {}
+        if self.fabric.global_rank == 0 and self.validate is not None:
+            cuda = [self.fabric.device] if self.fabric.device.type == "cuda" else []
+            with torch.random.fork_rng(cuda), torch.no_grad():
+                self.method.eval()
+                found = {name: float(value) for name, value in self.validate(self.method).items()}
+                self.method.train()
+            score = next(iter(found.values()))
+            if self.cfg.keep == "best" and (self.best is None or score < self.best.score):
+                state = {n: t.detach().cpu().clone() for n, t in self.method.state_dict().items()}
+                self.best = _Best(score, state)
+        self.fabric.barrier()
+        return found
+
+    def finish(self) -> None:
+        """Put the best weights in place of the last, if asked for."""
+        if self.best is not None:
+            self.method.load_state_dict(self.best.state)
 
     def _check_finite(self, losses: Tensor, names: list[str]) -> None:
         bad = (~losses.isfinite()).nonzero().tolist()
@@ -333,11 +397,14 @@ class _Loop:
             for index, state in self.optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{index}.{n}": t for n, t in state.items()}
             metadata = {"step": self.step, "history": [asdict(r) for r in self.history]}
+            if self.best is not None:
+                tensors |= {f"best.{n}": t for n, t in self.best.state.items()}
+                metadata["best"] = self.best.score
             save_checkpoint(self.checkpoint, Checkpoint(tensors, metadata))
         self.fabric.barrier()
 
     def _restore(self, saved: Checkpoint) -> None:
-        parts: dict[str, dict[str, Tensor]] = {"method": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"method": {}, "optimizer": {}, "best": {}}
         for name, tensor in saved.tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
@@ -348,5 +415,7 @@ class _Loop:
             state.setdefault(int(index), {})[entry] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        if parts["best"]:
+            self.best = _Best(saved.metadata["best"], parts["best"])
         self.step = saved.metadata["step"]
         self.history = [Record(**{**r, "replayed": True}) for r in saved.metadata["history"]]

@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor, nn
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses
 from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.training.seeding import seed_everything
 
 
 class Method(nn.Module, ABC):
@@ -69,6 +71,29 @@ class Pretraining(Method):
     @abstractmethod
     def backbone_state(self) -> dict[str, Tensor]:
         """The weights fine-tuning starts from, by timm's parameter names."""
+
+    def draw(self, batch: Batch) -> dict[str, Image.Image]:
+        """Pictures of what the trained method does with some crops, in eval mode: `rebuilt`,
+        `key_points`. Default: none.
+        """
+        return {}
+
+    def seeded_draw(self, batch: Batch, seed: int) -> dict[str, Image.Image]:
+        """`draw` with views and masks of a seed, in eval mode, without gradients."""
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            seed_everything(seed)
+            return self.eval().draw(batch)
+
+    def start_left(self, total_steps: int) -> float:
+        """Share of the random start in `backbone_state` after a run, 0 to 1; known before it.
+
+        Default: 0, since the network that is exported is the one that is trained.
+        """
+        return 0.0
+
+    def start_advice(self, total_steps: int, most: float) -> str:
+        """What to change so that at most `most` is left; empty or ending in a comma and a space."""
+        return ""
 
 
 class Reconstructor(Method):

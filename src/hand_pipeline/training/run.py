@@ -53,12 +53,38 @@ class RecordSink(Protocol):
         """Write out the buffered records."""
 
 
+@runtime_checkable
+class Validator(Protocol):
+    """What a training is validated with (`loop.Validate`); picklable, and a run is known by it."""
+
+    def __call__(self, method: Method) -> Mapping[str, float]:
+        """Metrics of a method in eval mode; the first is what `keep: best` minimises."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the samples and of how they are scored."""
+        ...
+
+
+class Watch(NamedTuple):
+    """What looks on while a method is trained.
+
+    Attributes:
+        sink: receives each record, on rank 0.
+        validate: scores the method every `TrainConfig.validate_every` steps.
+    """
+
+    sink: RecordSink | None = None
+    validate: Validator | None = None
+
+
 class Trained(NamedTuple):
     """What a training node returns.
 
     Attributes:
         checkpoint: of the method, for `methods.restore_method`.
-        metrics: the caller's counts, `unreadable_photos` (labelled hands only), the last record.
+        metrics: the caller's counts, `unreadable_photos` (labelled hands only), the last record;
+            with `keep: best`, the best validation and its `best_step`.
         history: one row per record, from step 0 even if the run was resumed.
     """
 
@@ -74,7 +100,7 @@ def train(
     training: TrainConfig,
     machine: MachineConfig,
     counts: Mapping[str, Any],
-    sink: RecordSink | None = None,
+    watch: Watch | None = None,
 ) -> Trained:
     """Build and train a method, resuming from the same run's running checkpoint if there is one.
 
@@ -85,27 +111,46 @@ def train(
         training: steps, learning rate, seed.
         machine: where it runs.
         counts: metrics known before training: samples, steps.
-        sink: receives each record, on rank 0.
+        watch: receives the records, and validates.
+
+    Raises:
+        ValueError: `validate_every` is set, but no samples are held out.
     """
+    watch = watch or Watch()
+    if training.validate_every is not None and watch.validate is None:
+        raise ValueError(
+            f"{stage}: validate_every is {training.validate_every}, but no samples are held out to "
+            "validate on: give a share of them (labels.validation), or set validate_every to null"
+        )
     seed_everything(training.seed)
     method = build()
-    checkpoint = running_checkpoint(machine, stage, training, method, data)
+    checkpoint = running_checkpoint(machine, stage, training, method, data, watch.validate)
     if not checkpoint.exists():
         bad_photos_of(machine, stage).unlink(missing_ok=True)  # of another run
     tensors, history = launch(
-        _train, stage, method, data, training, machine, checkpoint, sink, devices=machine.devices
+        _train, stage, method, data, training, machine, checkpoint, watch, devices=machine.devices
     )
     metrics = dict(counts)
     if isinstance(data, LabelledHands):
         metrics["unreadable_photos"] = _report_bad_photos(bad_photos_of(machine, stage))
     timing = ("images_per_second", "memory_gb")
     metrics |= {k: v for k, v in history[-1].scalars().items() if k not in timing}
+    if training.keep == "best":
+        validated = [record for record in history if record.validation]
+        best = min(validated, key=lambda record: next(iter(record.validation.values())))
+        metrics |= {f"validation.{name}": value for name, value in best.validation.items()}
+        metrics["best_step"] = best.step
     table = pd.DataFrame([{"step": r.step, **r.scalars()} for r in history])
     return Trained(pack_method(method.name, tensors, **method.configs), metrics, table)
 
 
 def running_checkpoint(
-    machine: MachineConfig, stage: str, training: TrainConfig, method: Method, data: TrainingData
+    machine: MachineConfig,
+    stage: str,
+    training: TrainConfig,
+    method: Method,
+    data: TrainingData,
+    validate: Validator | None = None,
 ) -> Path:
     """Path of a run's running checkpoint, named by a hash of everything that decides its result.
 
@@ -121,6 +166,7 @@ def running_checkpoint(
         code=code_hash(__name__, type(method).__module__, type(data).__module__),
         start=tensors_hash(method.state_dict()), training=training.model_dump(mode="json"),
         configs={name: cfg.model_dump(mode="json") for name, cfg in method.configs.items()},
+        validation=None if validate is None else validate.fingerprint,
     )  # fmt: skip
     return machine.workspace / stage / f"{key}.safetensors"
 
@@ -130,9 +176,17 @@ def bad_photos_of(machine: MachineConfig, stage: str) -> Path:
     return machine.workspace / stage / "bad_photos.jsonl"
 
 
+class ValidationConfig(Config):
+    """On how many of the samples held out for it a training is validated (`labels.validation`)."""
+
+    samples: int = Field(512, gt=0, description="drawn once at random; all where there are fewer")
+    batch_size: int = Field(64, gt=0, description="samples at once")
+
+
 class LabelledTrainingConfig(Config):
     """Configuration that every training on labelled hands shares."""
 
+    validation: ValidationConfig = ValidationConfig()
     labels: LabelsConfig = Field(LabelsConfig(), description="which labels may be used")
     mix: MixConfig = Field(MixConfig(), description="which data sets; none: the catalog's")
     augmentation: HandAugmentationConfig
@@ -179,7 +233,7 @@ def _train(
     training: TrainConfig,
     machine: MachineConfig,
     checkpoint: Path,
-    sink: RecordSink | None,
+    watch: Watch,
 ) -> tuple[dict[str, Tensor], list[Record]]:
     """Train, in each rank; returns the final weights on the CPU and all records."""
     distributed = torch.distributed.is_initialized()
@@ -195,12 +249,12 @@ def _train(
     )
     history = list[Record]()
     with tqdm(total=training.steps, desc=stage, unit="step", disable=rank > 0) as bar:
-        for record in fit(method, stream, training, machine, checkpoint):
+        for record in fit(method, stream, training, machine, checkpoint, watch.validate):
             history.append(record)
             bar.update(record.step - bar.n)
             bar.set_postfix(loss=f"{record.total:.4f}", refresh=False)
-            if rank == 0 and sink is not None:
-                sink(record)
-    if rank == 0 and sink is not None:
-        sink.flush()
+            if rank == 0 and watch.sink is not None:
+                watch.sink(record)
+    if rank == 0 and watch.sink is not None:
+        watch.sink.flush()
     return {name: tensor.cpu() for name, tensor in method.state_dict().items()}, history

@@ -137,9 +137,9 @@ def calibration_figure(
 
 
 def _panel_names(runs: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Losses first, the total before its terms, then what shows the run's health."""
+    """The total loss, then validation, the loss terms, and what shows the run's health."""
     found = dict.fromkeys(column for table in runs.values() for column in table.columns)
-    groups = ("loss.total", "loss.", "monitor.", "learning_rate")
+    groups = ("loss.total", "validation.", "loss.", "monitor.", "learning_rate")
     ordered = [name for group in groups for name in found if name.startswith(group)]
     return list(dict.fromkeys(ordered))
 

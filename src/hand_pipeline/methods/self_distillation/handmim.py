@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from hand_pipeline.data.batch import Batch
+from hand_pipeline.data.batch import Batch, ImageBatch
 from hand_pipeline.data.views import ViewConfig, ViewPair
 from hand_pipeline.methods.self_distillation.config import HandMIMConfig
 from hand_pipeline.methods.self_distillation.distillation import (
@@ -71,6 +72,23 @@ class HandMIM(SelfDistillation):
         super().compile_networks()
         if self.decoder is not None:
             self.decoder.compile()
+
+    def draw(self, batch: Batch) -> dict[str, Image.Image]:
+        """What the student rebuilds of hidden patches, and the teacher's aligned key points."""
+        from hand_pipeline.methods.self_distillation.figures import draw_key_points, draw_rebuilt
+
+        seen = self._see(batch, self.layers)
+        assert isinstance(batch, ImageBatch)  # `_see` has checked it
+        photos = batch.images.float() / 255
+        latents = self._aligned(self.teacher.head(seen.teacher.cls), seen.views, "teacher")
+        pictures = {}
+        if self.cfg.align == "both":
+            pictures["key_points"] = draw_key_points(photos, latents, self.cfg.coordinates)
+        if self.decoder is not None:
+            rebuilt = self.decoder(seen.student.layers)
+            hidden = patches_to_pixels(seen.mask, self.student.vit.patch_size)
+            pictures["rebuilt"] = draw_rebuilt(photos, seen.views, hidden, rebuilt)
+        return pictures
 
     def _pose(self, seen: MaskedStep, step: int) -> Tensor:
         """L_pose: class tokens as key points, teacher of one view against student of the other."""

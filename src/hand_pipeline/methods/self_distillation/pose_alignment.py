@@ -50,6 +50,15 @@ def pose_aware_alignment(
         return torch.stack(aligned, dim=-1).flatten(-2)
 
 
+def to_pixels(
+    latents: Float[Tensor, "batch latent"], size: tuple[int, int], coordinates: Coordinates
+) -> Float[Tensor, "batch points 2"]:
+    """Aligned key points as pixels x, y of the photo: the inverse of its units."""
+    scale, zero = _units(size, coordinates)
+    points = latents.float().unflatten(-1, (-1, 2))
+    return points / points.new_tensor(scale) + points.new_tensor(zero)
+
+
 def between_views(
     matrices: Float[Tensor, "2 batch 3 3"],
 ) -> Float[Tensor, "2 batch 3 3"]:

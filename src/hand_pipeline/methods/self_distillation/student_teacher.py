@@ -4,8 +4,10 @@ Two views of every photo, a student that sees them with patches hidden, and a te
 average, that sees them whole. Subclasses decide which tokens are compared, and how.
 """
 
+import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -89,9 +91,25 @@ class SelfDistillation(Pretraining):
 
     def after_step(self, step: int) -> None:
         """Move the teacher towards the student."""
-        start, final = self.cfg.ema_momentum
-        momentum = cosine(step, self.total_steps, start, final)
+        momentum = cosine(step, self.total_steps, *self.cfg.ema_momentum)
         update_teacher(self.teacher, self.student, momentum)
+
+    def start_left(self, total_steps: int) -> float:
+        """Product of the momenta: what the teacher, which is exported, keeps of its first weights.
+
+        Nothing else of the start is in it but through the student, which leaves it as it learns.
+        """
+        return _momenta_product(total_steps, *self.cfg.ema_momentum)
+
+    def start_advice(self, total_steps: int, most: float) -> str:
+        """The largest first momentum that would do."""
+        low, high = 0.0, self.cfg.ema_momentum[0]
+        for _ in range(20):
+            middle = (low + high) / 2
+            enough = _momenta_product(total_steps, middle, self.cfg.ema_momentum[1]) <= most
+            low, high = (middle, high) if enough else (low, middle)
+        start = math.floor(low * 1000) / 1000
+        return f"let ema_momentum start at {start:g} or less, "
 
     def monitors(self) -> dict[str, Tensor]:
         """Signs of collapse in the last `losses` call.
@@ -155,3 +173,9 @@ class SelfDistillation(Pretraining):
         """Update the centre by the teacher's logits, in training; rows of weight 0 do not count."""
         if self.training and torch.is_grad_enabled():
             center.update(logits, None if weights is None else (weights > 0).float())
+
+
+def _momenta_product(total_steps: int, start: float, final: float) -> float:
+    """Product of `cosine` over all steps."""
+    progress = np.arange(total_steps) / total_steps
+    return float(np.prod(final + (start - final) * 0.5 * (1 + np.cos(np.pi * progress))))
