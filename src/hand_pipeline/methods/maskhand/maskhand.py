@@ -104,8 +104,9 @@ class MaskHand(Reconstructor, MaskHandNetwork):
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Every term of L.
 
-        Hands without MANO labels have all tokens masked and learn from 3D and 2D joints; hands
-        whose condition is dropped learn only the distribution of tokens.
+        Hands without MANO labels have all tokens masked and decoded from the expectation, so that
+        vertices, 3D and 2D joints teach the tokens, too; hands whose condition is dropped learn
+        only the distribution of tokens.
 
         Raises:
             TypeError: a batch without labels.
@@ -128,7 +129,9 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         asked = masked.asked & labels.has_mano[:, None]
         codes = expected_codes(logits, self.tokenizer.codebook.embeddings)
         known = self.tokenizer.codebook.embeddings[targets]
-        hand = self.place(torch.where(asked[..., None], codes, known), encoded)
+        # without MANO labels nothing is known: all codes are expected ones, whose gradient the
+        # logits get from 2D and 3D labels
+        hand = self.place(torch.where(masked.asked[..., None], codes, known), encoded)
         likelihood = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         seen = replace(
             labels,
