@@ -219,6 +219,48 @@ def test_visible_noise_shows_the_tokens_of_a_pose_nearby_and_asks_for_the_true_o
     assert charged[1.0] > 15
 
 
+def test_self_conditioning_shows_what_the_second_pass_of_sampling_sees(batch, monkeypatch):
+    """tau = 1/2 hides as many tokens as the second of two passes: 12 of 16."""
+    method = build(masking=(0.5, 0.5), self_conditioning=1.0, **EVERYTHING)
+    seen, forward = [], method.synthesizer.forward
+
+    def watched(ids, context, positions=None):
+        seen.append((ids, context, torch.is_grad_enabled(), method.synthesizer.training))
+        return forward(ids, context, positions)
+
+    monkeypatch.setattr(method.synthesizer, "forward", watched)
+    terms = method.losses(batch, 0)
+    (first, context, *how), (shown, _, *later) = seen
+    assert (first == 24).all()
+    assert how == [False, False]
+    assert later == [True, True]
+    seen.clear()
+    method.sample(context, 4, SamplingConfig(iterations=2))
+    assert torch.equal(shown, seen[1][0])
+    assert ((shown == 24).sum(1) == 12).all()
+    # visible tokens are asked for, too: the likelihood is the mean over all 16
+    logits = forward(shown, context)
+    targets = method.tokenizer.tokenize(batch.mano_pose)
+    every = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    torch.testing.assert_close(terms["mask"], every)
+
+
+def test_only_a_model_that_saw_its_own_choices_reads_all_positions_at_the_end(batch, monkeypatch):
+    for share, whole in ((0.0, False), (0.5, True)):
+        method, places = build(self_conditioning=share).eval(), []
+        forward = method.synthesizer.forward
+        monkeypatch.setattr(
+            method.synthesizer,
+            "forward",
+            lambda ids, context, positions, forward=forward, places=places: (
+                places.append(positions),
+                forward(ids, context, positions),
+            )[1],
+        )
+        method.sample(method.encode(batch).context, 4, SamplingConfig(iterations=3))
+        assert [where is None for where in places] == [True, False, whole]
+
+
 @pytest.mark.slow
 def test_one_batch_can_be_overfitted_and_read_back_token_by_token(batch):
     method = build(weight_mano_betas=2.0, weight_mano_camera=100.0, **EVERYTHING)
@@ -398,6 +440,11 @@ def test_generation_needs_no_image_repeats_with_its_seed_and_varies(method):
     assert first.shape == (6, 16, 3, 3)
     assert torch.equal(first, again)
     assert not torch.equal(first[0], first[1])
+
+
+def test_several_hands_from_nothing_at_temperature_zero_are_refused(method):
+    with pytest.raises(ValueError, match="temperature 0 are all the same"):
+        method.generate(5, SamplingConfig())
 
 
 def test_a_joint_is_as_sure_as_the_tokens_that_move_it():

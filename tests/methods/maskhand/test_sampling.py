@@ -343,6 +343,35 @@ def test_codes_are_expectations_when_each_token_was_last_drawn():
     torch.testing.assert_close(result.codes.flatten(0, 1), expected)
 
 
+def test_the_last_pass_reads_all_positions_on_request():
+    """Then ids, probabilities and mean codes are that pass's, also where tokens were kept."""
+    stub, codebook = Stub(), torch.randn(CODES, 7, generator=torch.Generator().manual_seed(3))
+    stub.influence *= 20  # so much that what is known changes what was kept
+    cfg = SamplingConfig(iterations=3)
+    result = sample_tokens(stub, masked(2), cfg, codebook=codebook, read_all=True)
+    last, positions = stub.seen[-1]
+    assert positions is None
+    assert ((last == MASK).sum(1) == mask_counts(TOKENS, 3)[-1]).all()
+    distribution = stub.logits(last).softmax(-1)
+    sure, ids = distribution.max(-1)
+    assert (ids != last)[last != MASK].any()  # a kept token is corrected
+    assert torch.equal(result.ids[:, 0], ids)
+    torch.testing.assert_close(result.probabilities[:, 0], sure)
+    torch.testing.assert_close(result.codes[:, 0], distribution @ codebook)
+
+
+def test_drawn_tokens_are_not_read_again():
+    settings = {"temperature": 1.0, "iterations": 3}
+    plain, asked = (
+        sample_tokens(
+            Stub(), masked(2), SamplingConfig(**settings),
+            generator=torch.Generator().manual_seed(0), read_all=read_all,
+        )
+        for read_all in (False, True)
+    )  # fmt: skip
+    assert torch.equal(plain.ids, asked.ids)
+
+
 SYNCS = (
     "item",
     "__bool__",

@@ -174,6 +174,15 @@ class MaskHandConfig(ContextSynthesizerConfig):
         "standard deviation is uniform up to this. Imitates mistakes of an earlier pass better "
         "than random codes; our addition, 0 in the paper",
     )
+    self_conditioning: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of hands whose visible tokens are the network's own: a pass without "
+        "gradient over masked tokens leaves its surest, as sampling does. Above 0 visible tokens "
+        "are asked for, too, and at temperature 0 the last pass reads all positions; our addition, "
+        "0 in the paper",
+    )
     keypoint_dropout: float = Field(
         0.2,
         ge=0,

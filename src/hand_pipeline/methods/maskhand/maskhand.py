@@ -32,9 +32,16 @@ from hand_pipeline.data.hand_augmentation import (
 from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.methods.maskhand.agreement import agreement
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
+from hand_pipeline.methods.maskhand.context_synthesizer import Context
 from hand_pipeline.methods.maskhand.network import EncodedImages, MaskHandNetwork
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig, expected_codes
-from hand_pipeline.methods.maskhand.token_masking import draw_mask, hide_tokens, tokens_nearby
+from hand_pipeline.methods.maskhand.token_masking import (
+    MaskedTokens,
+    draw_mask,
+    hide_tokens,
+    keep_surest,
+    tokens_nearby,
+)
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
 from hand_pipeline.training.method import Reconstructor, parameter_groups
@@ -119,12 +126,7 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         found = shown & (torch.rand(count, device=device) >= cfg.keypoint_dropout)
         encoded = self._encode(labels.images, labels.intrinsics, labels.keypoints, shown, found)
         targets = self.tokenizer.tokenize(labels.mano_pose)
-        hidden = draw_mask(count, targets.shape[1], cfg.masking, device)
-        hidden = hidden | ~labels.has_mano[:, None]
-        visible = targets
-        if cfg.visible_noise:
-            visible = tokens_nearby(self.tokenizer, labels.mano_pose, cfg.visible_noise)
-        masked = hide_tokens(targets, visible, hidden, cfg.corruption, self.synthesizer.mask_id)
+        masked = self._hide(labels, targets, encoded.context)
         logits = self.synthesizer(masked.ids, encoded.context).float()
         asked = masked.asked & labels.has_mano[:, None]
         codes = expected_codes(logits, self.tokenizer.codebook.embeddings)
@@ -201,6 +203,31 @@ class MaskHand(Reconstructor, MaskHandNetwork):
             return result
         sure = agreement(result.joints_3d, self.witnesses(encoded, len(batch), generator))
         return replace(result, confidence=sure.hands, joint_confidence=sure.joints).ranked()
+
+    def _hide(self, labels: HandBatch, targets: Tensor, context: Context) -> MaskedTokens:
+        """What the network is shown of the tokens, and which of them it is asked for."""
+        cfg, mask_id = self.cfg, self.synthesizer.mask_id
+        hidden = draw_mask(len(labels), targets.shape[1], cfg.masking, targets.device)
+        hidden = hidden | ~labels.has_mano[:, None]
+        visible = targets
+        if cfg.visible_noise:
+            visible = tokens_nearby(self.tokenizer, labels.mano_pose, cfg.visible_noise)
+        masked = hide_tokens(targets, visible, hidden, cfg.corruption, mask_id)
+        if not cfg.self_conditioning:
+            return masked
+        own = keep_surest(self._first_pass(context), hidden.sum(1), self.likeness, mask_id)
+        chosen = torch.rand(len(own), 1, device=own.device) < cfg.self_conditioning
+        return MaskedTokens(torch.where(chosen, own, masked.ids), torch.ones_like(hidden))
+
+    @torch.no_grad()
+    def _first_pass(self, context: Context) -> Float[Tensor, "batch tokens codes"]:
+        """Logits where all tokens are masked, as when hands are sampled: without dropout."""
+        training = self.synthesizer.training
+        self.synthesizer.eval()
+        batch = len(context.values[0][0])
+        logits: Tensor = self.synthesizer(self.synthesizer.masked(batch), context)
+        self.synthesizer.train(training)
+        return logits.float()
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of new parts and encoder; the encoder has its own `lr_scale`."""

@@ -61,6 +61,14 @@ class SamplingConfig(Config):
         """Whether chance has a part in which tokens are kept."""
         return self.temperature > 0 and self.choice_temperature > 0
 
+    def times(self, hypotheses: int) -> "SamplingConfig":
+        """The same for so many hands per image.
+
+        Raises:
+            ValueError: several hands at temperature 0.
+        """
+        return SamplingConfig(**{**self.model_dump(), "hypotheses": hypotheses})
+
     @model_validator(mode="after")
     def _hypotheses_can_differ(self) -> "SamplingConfig":
         if self.hypotheses > 1 and self.temperature == 0:
@@ -156,12 +164,14 @@ def sample_tokens(
     generator: torch.Generator | None = None,
     codebook: Float[Tensor, "codes dim"] | None = None,
     likeness: Float[Tensor, "codes codes"] | None = None,
+    read_all: bool = False,
 ) -> SampledTokens:
     """Sample hands by confidence-guided iterative sampling.
 
     Each of T passes samples the masked tokens; the least confident, as many as `mask_counts` says,
-    are masked again (`_merit`). Kept tokens never change. In the first pass all hypotheses of an image share
-    one evaluation of the network; only their samples differ. Nothing waits for the device.
+    are masked again (`_merit`). Kept tokens do not change until `read_all`. In the first pass all
+    hypotheses of an image share one evaluation of the network; only their samples differ. Nothing
+    waits for the device.
 
     Args:
         predict: the network with its context, for example
@@ -174,12 +184,15 @@ def sample_tokens(
         codebook: if given, also return expectations under it.
         likeness: similarity of codes, 0 to 1 (`codebook.code_likeness`): the confidence of a token
             is the total probability of similar codes. None: only of the code, as in MaskGIT.
+        read_all: the last pass reads all positions, so that it corrects tokens kept before; for a
+            network that was trained on its own choices (`MaskHandConfig.self_conditioning`), and
+            without effect where tokens are drawn: together with the others they are one hand.
     """
     ids = masked = masked.repeat_interleave(cfg.hypotheses, dim=0)
     rows, num_tokens = ids.shape
     probabilities = torch.zeros(rows, num_tokens, device=ids.device)
     codes = None if codebook is None else codebook.new_zeros(rows, num_tokens, codebook.shape[1])
-    positions = torch.arange(num_tokens, device=ids.device).expand(rows, -1)
+    positions = everywhere = torch.arange(num_tokens, device=ids.device).expand(rows, -1)
     drawn_probabilities = probabilities
     for iteration, count in enumerate(mask_counts(num_tokens, cfg.iterations, cfg.noisy)):
         if iteration == 0:
@@ -190,10 +203,12 @@ def sample_tokens(
             unsure = merit.topk(count, dim=1, largest=False, sorted=False).indices
             positions = positions.gather(1, unsure)
             ids = ids.scatter(1, positions, masked)
-            logits, repeats = predict(ids, positions), 1
+            whole = read_all and cfg.temperature == 0 and iteration == cfg.iterations - 1
+            logits, repeats = predict(ids, None if whole else positions), 1
+            positions = everywhere if whole else positions
         logits = logits.float()
         drawn = draw(logits, cfg, generator, repeats)
-        drawn_probabilities = _probability_of(drawn, logits, likeness)
+        drawn_probabilities = probability_of(drawn, logits, likeness)
         ids = ids.scatter(1, positions, drawn)
         probabilities = probabilities.scatter(1, positions, drawn_probabilities)
         if codebook is not None and codes is not None:
@@ -263,7 +278,7 @@ def draw(
     return chosen.transpose(1, 2).flatten(0, 1)
 
 
-def _probability_of(
+def probability_of(
     ids: Int64[Tensor, "rows_times_repeats chosen"],
     logits: Float[Tensor, "rows chosen codes"],
     likeness: Float[Tensor, "codes codes"] | None,
