@@ -92,6 +92,17 @@ def test_a_trained_tokenizer_gives_the_same_ids_and_hands_under_bf16_autocast() 
     assert torch.equal(hand, tokenizer.detokenize(ids))
 
 
+def test_without_quantisation_a_pose_is_what_its_latents_decode_to() -> None:
+    """As many codes as latents, and each is one: then quantising loses nothing."""
+    tokenizer, pose = PoseTokenizer(small(num_codes=192)).eval(), poses()
+    with torch.no_grad():
+        tokenizer.codebook.embeddings.copy_(tokenizer.encoder(pose).flatten(0, 1))
+        floor = tokenizer.unquantized(pose)
+        torch.testing.assert_close(tokenizer.detokenize(tokenizer.tokenize(pose)), floor)
+        tokenizer.codebook.embeddings.zero_()
+        torch.testing.assert_close(tokenizer.unquantized(pose), floor)
+
+
 def test_the_likeness_of_codes_is_measured_only_where_it_is_asked_for(monkeypatch) -> None:
     """It is codes x codes, which training a tokenizer does not need."""
     measured = []

@@ -29,6 +29,7 @@ from hand_pipeline.data.hand_augmentation import (
     HandAugmentationConfig,
     move_keypoints,
 )
+from hand_pipeline.geometry.joints import OPENPOSE
 from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.methods.maskhand.agreement import agreement
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
@@ -123,7 +124,10 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         labels = self.augmentation(batch)
         cfg, count, device = self.cfg, len(batch), labels.images.device
         shown = torch.rand(count, device=device) >= cfg.condition_dropout
-        found = shown & (torch.rand(count, device=device) >= cfg.keypoint_dropout)
+        found = (shown & (torch.rand(count, device=device) >= cfg.keypoint_dropout))[:, None]
+        if cfg.joint_dropout:
+            share = cfg.joint_dropout * torch.rand(count, 1, device=device)
+            found = found & (torch.rand(count, len(OPENPOSE), device=device) >= share)
         encoded = self._encode(labels.images, labels.intrinsics, labels.keypoints, shown, found)
         targets = self.tokenizer.tokenize(labels.mano_pose)
         masked = self._hide(labels, targets, encoded.context)
@@ -244,11 +248,11 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         shown: Tensor | None = None,
         found: Tensor | None = None,
     ) -> EncodedImages:
-        """Encode; `shown` and `found` select hands whose image and keypoints may be used."""
+        """Encode; `shown` are hands whose image, `found` joints whose keypoint may be used."""
         points, confidence = None, None
         if keypoints is not None:
             points = keypoints.points * (2 / self.image_size) - 1
             confidence = keypoints.confidence
             if found is not None:
-                confidence = confidence * found[:, None]
+                confidence = confidence * found
         return self.encode_input(images, intrinsics, points, confidence, shown)

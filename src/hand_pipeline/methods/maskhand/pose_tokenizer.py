@@ -148,6 +148,13 @@ class PoseTokenizer(nn.Module):
         """Rotations from codes, or means of them (softmax @ codes); in float32 under autocast."""
         return self.decoder(codes)
 
+    @full_precision
+    def unquantized(
+        self, mano_pose: Float[Tensor, "batch 16 3 3"]
+    ) -> Float[Tensor, "batch 16 3 3"]:
+        """A pose after encoder and decoder without codes: what these two lose alone."""
+        return self.decoder(self.encoder(mano_pose))
+
     def detokenize(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 16 3 3"]:
         """Rotations from ids."""
         return self.decode(self.codebook.embeddings[ids])
