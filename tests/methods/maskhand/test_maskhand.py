@@ -201,6 +201,26 @@ def test_single_keypoints_are_hidden_each_hand_by_a_share_of_its_own(batch, monk
     assert kept.max() > 0.75
 
 
+def test_blackened_hands_have_darker_pictures_and_fewer_keypoints(batch, monkeypatch):
+    white = replace(batch, images=torch.full_like(batch.images, 255), keypoints=keypoints_of(batch))
+    seen = {}
+    for share in (0.0, 1.0):
+        method = build(blackout=share, **EVERYTHING)
+        encode = method.encode_input
+        monkeypatch.setattr(
+            method,
+            "encode_input",
+            lambda *given, share=share, encode=encode: (
+                seen.update({share: given}),
+                encode(*given),
+            )[1],
+        )
+        seeded_losses(method, white)
+    assert (seen[1.0][0].mean((1, 2, 3)) < seen[0.0][0].mean((1, 2, 3))).any()
+    assert (seen[0.0][3] == 1).all()
+    assert (seen[1.0][3] == 0).any()
+
+
 @pytest.mark.parametrize("masking", [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
 def test_the_range_of_masking_says_how_many_tokens_are_asked(batch, masking, monkeypatch):
     method = build(masking=masking, **EVERYTHING)

@@ -196,6 +196,13 @@ class MaskHandConfig(ContextSynthesizerConfig):
         description="single keypoints hidden in training: each hand's share is uniform up to this, "
         "since a detector misses some joints of an occluded hand; our choice, 0 in the paper",
     )
+    blackout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of hands with black cells in their box, up to 90 % of them, and the "
+        "keypoints there hidden; our choice, 0 in the paper",
+    )
     weight_mano_pose: float = Field(0.5, ge=0, description="squared matrix error; our choice")
     weight_mano_betas: float = Field(0.2, ge=0, description="squared std. deviations; our choice")
     weight_mano_camera: float = Field(10.0, ge=0, description="squared crop units; our choice")

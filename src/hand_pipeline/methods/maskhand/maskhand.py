@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,6 +29,7 @@ from hand_pipeline.data.hand_augmentation import (
     HandAugmentationConfig,
     move_keypoints,
 )
+from hand_pipeline.data.occlusion import black_out
 from hand_pipeline.geometry.joints import OPENPOSE
 from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.methods.maskhand.agreement import agreement
@@ -46,6 +47,9 @@ from hand_pipeline.methods.maskhand.token_masking import (
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
 from hand_pipeline.training.method import Reconstructor, parameter_groups
+
+MOST_BLACK = 0.9
+"""Share of a box's cells that training blackens at most; the paper's occluded hands have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,13 +125,12 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         """
         if not isinstance(batch, HandBatch):
             raise TypeError(f"MaskHand needs a HandBatch, got {type(batch).__name__}")
+        cfg, count, device = self.cfg, len(batch), batch.images.device
+        if cfg.blackout:
+            chosen = torch.rand(count, device=device) < cfg.blackout
+            batch = black_out(batch, chosen * MOST_BLACK * torch.rand(count, device=device))
         labels = self.augmentation(batch)
-        cfg, count, device = self.cfg, len(batch), labels.images.device
-        shown = torch.rand(count, device=device) >= cfg.condition_dropout
-        found = (shown & (torch.rand(count, device=device) >= cfg.keypoint_dropout))[:, None]
-        if cfg.joint_dropout:
-            share = cfg.joint_dropout * torch.rand(count, 1, device=device)
-            found = found & (torch.rand(count, len(OPENPOSE), device=device) >= share)
+        shown, found = self._given(count, device)
         encoded = self._encode(labels.images, labels.intrinsics, labels.keypoints, shown, found)
         targets = self.tokenizer.tokenize(labels.mano_pose)
         masked = self._hide(labels, targets, encoded.context)
@@ -207,6 +210,18 @@ class MaskHand(Reconstructor, MaskHandNetwork):
             return result
         sure = agreement(result.joints_3d, self.witnesses(encoded, len(batch), generator))
         return replace(result, confidence=sure.hands, joint_confidence=sure.joints).ranked()
+
+    def _given(
+        self, count: int, device: torch.device
+    ) -> tuple[Bool[Tensor, " batch"], Bool[Tensor, "batch _"]]:
+        """Hands whose image may be used, and of each the joints whose keypoints may be used."""
+        cfg = self.cfg
+        shown = torch.rand(count, device=device) >= cfg.condition_dropout
+        found = (shown & (torch.rand(count, device=device) >= cfg.keypoint_dropout))[:, None]
+        if cfg.joint_dropout:
+            share = cfg.joint_dropout * torch.rand(count, 1, device=device)
+            found = found & (torch.rand(count, len(OPENPOSE), device=device) >= share)
+        return shown, found
 
     def _hide(self, labels: HandBatch, targets: Tensor, context: Context) -> MaskedTokens:
         """What the network is shown of the tokens, and which of them it is asked for."""
