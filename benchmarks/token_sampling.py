@@ -3,11 +3,11 @@
     PYTHONPATH=src python benchmarks/token_sampling.py [--encoders vit_huge_patch14_224]
         [--batches 1 32] [--hypotheses 100] [--device cuda]
 
-Times go from the image to the tokens, shape and camera, with untrained networks: encoder, maps,
-value projections, 2D pose, head, T passes. What comes after (the tokenizer's decoder and MANO, once
-a hand whatever T) is not timed. Goals: T = 5 at most 1.25 times T = 1 (the paper: 3 times), 100
-hypotheses of one photo at most 3 times one. Both get easier with the encoder's size, since an
-iteration does not grow with it; the paper's is ViT-H.
+Times go from the image to hands with their confidence, as `predict` ships, with untrained networks:
+encoder, maps, value projections, 2D pose, head, T passes, the tokenizer's decoder and MANO for each
+hand, and the witnesses of `agreement` (16 one-pass hands a photo). Goals: T = 5 at most 1.25 times
+T = 1 (the paper: 3 times), 100 hypotheses of one photo at most 3 times one. Both get easier with
+the encoder's size, since an iteration does not grow with it; the paper's is ViT-H.
 """
 
 import argparse
@@ -17,41 +17,36 @@ from functools import partial
 
 import torch
 
-from hand_pipeline.methods.maskhand.config import ContextSynthesizerConfig, ShapeCameraHeadConfig
-from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
-from hand_pipeline.methods.maskhand.sampling import SamplingConfig, sample_tokens
-from hand_pipeline.methods.maskhand.shape_camera_head import ShapeCameraHead
-from hand_pipeline.models.vit import VisionTransformer, VitConfig, build_vit
+from hand_pipeline.methods.maskhand.agreement import agreement
+from hand_pipeline.methods.maskhand.config import MaskHandConfig, PoseTokenizerConfig
+from hand_pipeline.methods.maskhand.network import MaskHandNetwork
+from hand_pipeline.methods.maskhand.sampling import SamplingConfig
+from hand_pipeline.models.vit import VitConfig
 
-TOKENS, CODES = 64, 2048
 ENCODERS = ("vit_small_patch16_224", "vit_base_patch16_224")
 GOAL_ITERATIONS, GOAL_HYPOTHESES = 1.25, 3.0
 
 
 class Sampler:
-    """MaskHand from the image to its tokens."""
+    """MaskHand from the image to hands and their confidence, in its default configuration."""
 
-    def __init__(self, encoder: VisionTransformer, device: str) -> None:
-        width = encoder.embed_dim
-        self.device = device
-        self.encoder = encoder.to(device).eval()
-        self.head = ShapeCameraHead(ShapeCameraHeadConfig(), width).to(device).eval()
-        network = ContextSynthesizer(ContextSynthesizerConfig(), TOKENS, CODES, width)
-        self.network = network.to(device).eval()
+    def __init__(self, vit: VitConfig, device: str) -> None:
+        cfg = MaskHandConfig(tokenizer=PoseTokenizerConfig())
+        self.device, self.side = device, vit.image_size
+        self.network = MaskHandNetwork(cfg, vit).to(device).eval()
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor, cfg: SamplingConfig) -> torch.Tensor:
-        batch = len(images)
+        batch, network = len(images), self.network
+        camera = torch.diag(torch.tensor([2.0 * self.side, 2.0 * self.side, 1.0]))
+        camera[:2, 2] = self.side / 2
+        cameras = camera.to(self.device).expand(batch, 3, 3)
+        keypoints = torch.zeros(batch, 21, 2, device=self.device)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            patches = self.encoder(images).patches
-            self.head(patches)
-            keypoints = torch.zeros(batch, 21, 2, device=self.device)
-            context = self.network.encode_context(patches, keypoints)
-            result = sample_tokens(
-                lambda ids, positions: self.network(ids, context, positions),
-                self.network.masked(batch), cfg,
-            )  # fmt: skip
-        return result.ids
+            encoded = network.encode_input(images, cameras, keypoints)
+            found, hand = network.draw(encoded, batch, cfg, None)
+            joints = hand.joints.unflatten(0, found.ids.shape[:2])
+            return agreement(joints, network.witnesses(encoded, batch, None)).hands
 
 
 def fastest(
@@ -78,7 +73,7 @@ def compare(encoder: str, given: argparse.Namespace) -> None:
     """Print what iterations and hypotheses cost behind one encoder."""
     torch.manual_seed(0)
     vit = VitConfig(name=encoder, image_size=given.image_size, patch_size=given.patch_size)
-    sampler = Sampler(build_vit(vit), given.device)
+    sampler = Sampler(vit, given.device)
     print(f"MaskHand sampling, {encoder}, {given.device}, {given.threads} threads", flush=True)
 
     def timed(batch: int, *configs: SamplingConfig) -> list[float]:

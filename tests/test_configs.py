@@ -11,6 +11,11 @@ from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline
 
 from hand_pipeline.config import Config, MachineConfig
+from hand_pipeline.methods.maskhand.config import (
+    MaskHandConfig,
+    TextMaskHandConfig,
+    VqManoConfig,
+)
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +48,31 @@ def test_every_profile_builds_the_configurations_of_its_nodes(profile: str) -> N
                 kind(**value)
                 built += 1
     assert built > 15
+
+
+def test_maskhands_paper_profile_is_as_printed() -> None:
+    """arXiv 2412.13393: section 3, implementation details, tables 7, 8, 11, 13, 16 and 17."""
+    values = parameters("paper")
+    vq, stage = values["tokenizer"], values["maskhand"]
+    tokenizer, maskhand = VqManoConfig(**vq["method"]), MaskHandConfig(**stage["method"])
+    assert (tokenizer.num_tokens, tokenizer.num_codes, tokenizer.code_dim) == (64, 2048, 256)
+    assert tokenizer.rotation_augmentation == 1
+    assert (vq["training"]["steps"], vq["training"]["batch_size"]) == (400_000, 512)
+    assert (stage["training"]["steps"], stage["training"]["batch_size"]) == (200_000, 48)
+    assert {vq["training"]["optimizer"], stage["training"]["optimizer"]} == {"adam"}
+    assert (maskhand.layers, maskhand.refinement_blocks) == (4, 2)
+    assert (maskhand.scales, maskhand.masking) == ((1, 4), (0, 1))
+    ours = ("self_conditioning", "corruption", "visible_noise", "keypoint_dropout",
+            "joint_dropout", "blackout")  # fmt: skip
+    assert not any(getattr(maskhand, name) for name in ours)
+    extra = ("weight_vertices", "weight_local_vertices", "weight_mano_camera")
+    assert not any(getattr(maskhand, name) for name in extra)
+    assert (maskhand.readout, maskhand.confidence) == ("codes", "code")
+    assert maskhand.sampling.iterations == 5
+    assert values["maskhand_evaluation"]["iterations"] == [1, 3, 5]
+    drawn = values["generation_evaluation"]
+    assert (drawn["count"], drawn["sampling"]["top_k"]) == (2000, 100)
+    assert TextMaskHandConfig(**values["generation"]["method"]).top_share == 0.05
 
 
 def strings(values: typing.Any, key: str = "") -> typing.Iterator[tuple[str, str]]:

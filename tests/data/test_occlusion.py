@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from hand_pipeline.data.batch import HandBatch
-from hand_pipeline.data.occlusion import OcclusionConfig, black_cells, occlude, tight_boxes
+from hand_pipeline.data.batch import HandBatch, Keypoints
+from hand_pipeline.data.occlusion import (
+    OcclusionConfig,
+    black_cells,
+    black_out,
+    occlude,
+    tight_boxes,
+)
 from hand_pipeline.geometry.camera import project
 
 SIZE = 100
@@ -107,6 +113,29 @@ def test_all_black_hides_every_joint_in_the_box_and_none_hides_none(batch):
     nothing = occlude(batch, [0, 1], OcclusionConfig(share=0.0))
     assert not nothing.hidden.any()
     assert torch.equal(nothing.batch.images, batch.images)
+
+
+def test_training_blackens_a_share_of_each_hands_own_and_its_keypoints(batch):
+    """All cells: as `occlude`. Half: about half of the box. None, or no place: nothing."""
+    torch.manual_seed(0)
+    seen = Keypoints(batch.joints_2d + 0.5, torch.ones(2, 21))
+    given = replace(batch, keypoints=seen)
+    every = black_out(given, torch.ones(2))
+    whole = occlude(batch, [0, 1], OcclusionConfig(share=1.0)).batch
+    assert torch.equal(every.images, whole.images)
+    assert (every.keypoints.confidence == 0).sum() > 30
+    none = black_out(given, torch.zeros(2))
+    assert torch.equal(none.images, batch.images)
+    assert (none.keypoints.confidence == 1).all()
+    half = black_out(given, torch.tensor([0.5, 0.0]))
+    black = (half.images[0] == 0).sum() / (every.images[0] == 0).sum()
+    assert 0.45 < black < 0.55
+    assert torch.equal(half.images[1], batch.images[1])
+    nowhere = replace(given, has_vertices=torch.zeros(2, dtype=torch.bool),
+                      has_joints_2d=torch.zeros(2, 21, dtype=torch.bool))  # fmt: skip
+    outside = replace(given, joints_2d=batch.joints_2d + 200)
+    assert torch.equal(black_out(nowhere, torch.ones(2)).images, batch.images)
+    assert torch.equal(black_out(outside, torch.ones(2)).images[1], batch.images[1])
 
 
 def test_the_box_is_the_meshs_or_else_the_labelled_joints(batch):

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hand_pipeline.config import Config
-from hand_pipeline.data.batch import HandBatch
+from hand_pipeline.data.batch import HandBatch, Keypoints
 from hand_pipeline.geometry.camera import project
 
 
@@ -60,9 +60,36 @@ def occlude(batch: HandBatch, indices: Sequence[int], cfg: OcclusionConfig) -> O
         raise ValueError(f"expected uint8 images as loaded, got {batch.images.dtype}")
     if len(indices) != len(batch):
         raise ValueError(f"expected {len(batch)} indices, one a hand, got {len(indices)}")
-    boxes = tight_boxes(batch)
     cells = np.stack([black_cells(index, cfg) for index in indices])
-    black = torch.from_numpy(cells).to(batch.images.device)
+    return _paint(batch, tight_boxes(batch), torch.from_numpy(cells).to(batch.images.device))
+
+
+def black_out(
+    batch: HandBatch, share: Float[Tensor, " batch"], grid: int = OcclusionConfig().grid
+) -> HandBatch:
+    """Paint random cells of each hand's box black, and hide the keypoints in them: for training.
+
+    Args:
+        batch: as loaded, not augmented. A hand without a label of its place, or outside its image,
+            stays as it is.
+        share: of each hand's cells, chosen by torch's global generator.
+        grid: cells along each side of the box.
+    """
+    boxes, unlabelled, outside = _boxes(batch)
+    rank = torch.rand(len(batch), grid**2, device=boxes.device).argsort(1).argsort(1)
+    black = rank < (share * grid**2).round()[:, None]
+    black = (black & ~(unlabelled | outside)[:, None]).unflatten(1, (grid, grid))
+    painted = _paint(batch, boxes, black).batch
+    if batch.keypoints is None:
+        return painted
+    points, confidence = batch.keypoints
+    seen = Keypoints(points, confidence * ~_in_black(points, boxes, black))
+    return replace(painted, keypoints=seen)
+
+
+def _paint(
+    batch: HandBatch, boxes: Float[Tensor, "batch 4"], black: Bool[Tensor, "batch grid grid"]
+) -> OccludedHands:
     height, width = batch.images.shape[-2:]
     rows, columns = torch.meshgrid(
         torch.arange(height, device=boxes.device) + 0.5,
@@ -95,9 +122,17 @@ def tight_boxes(batch: HandBatch) -> Float[Tensor, "batch 4"]:
     Raises:
         ValueError: a hand has neither, or none of it is in the image.
     """
-    unlabelled = ~(batch.has_vertices | batch.has_joints_2d.any(1))
+    boxes, unlabelled, outside = _boxes(batch)
     if unlabelled.any():
         raise ValueError(f"no label says where the hand of {_name(batch, unlabelled)} is")
+    if outside.any():
+        raise ValueError(f"the hand of {_name(batch, outside)} is outside its image")
+    return boxes
+
+
+def _boxes(batch: HandBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes; hands without a label of their place; those of which nothing is in the image."""
+    unlabelled = ~(batch.has_vertices | batch.has_joints_2d.any(1))
     vertices = project(batch.vertices, batch.intrinsics)
     points = torch.cat([vertices, batch.joints_2d], dim=1)
     by_mesh = batch.has_vertices[:, None]
@@ -107,10 +142,7 @@ def tight_boxes(batch: HandBatch) -> Float[Tensor, "batch 4"]:
     size = points.new_tensor([width, height])
     low = torch.where(used, points, torch.inf).amin(1).clamp(min=0)
     high = torch.where(used, points, -torch.inf).amax(1).minimum(size)
-    outside = (low >= high).any(1)
-    if outside.any():
-        raise ValueError(f"the hand of {_name(batch, outside)} is outside its image")
-    return torch.cat([low, high], dim=1)
+    return torch.cat([low, high], dim=1), unlabelled, (low >= high).any(1)
 
 
 def _in_black(

@@ -27,6 +27,12 @@ class Tokenizer(Protocol):
         """Ids of a pose."""
         ...
 
+    def unquantized(
+        self, mano_pose: Float[Tensor, "batch 16 3 3"]
+    ) -> Float[Tensor, "batch 16 3 3"]:
+        """A pose after encoder and decoder, with its latents as they are."""
+        ...
+
     def detokenize(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 16 3 3"]:
         """The pose of ids."""
         ...
@@ -36,8 +42,9 @@ class TokenScores(NamedTuple):
     """The outcome.
 
     Attributes:
-        summary: means of `per_sample` (mm); `codes_used`, the share of codes that occur at all;
-            `perplexity` of their use; `num_samples`.
+        summary: means of `per_sample` (mm), also with the prefix `unquantized_`: what encoder and
+            decoder lose alone, the floor of these networks; `codes_used`, the share of codes that
+            occur at all; `perplexity` of their use; `num_samples`.
         per_sample: one row a hand: id and errors, mm.
         uses: how often each code occurs.
     """
@@ -66,15 +73,9 @@ def score_tokens(tokenizer: Tokenizer, mano: ManoHand, batches: Iterable[PoseBat
     tables, uses = [], np.zeros(tokenizer.num_codes, dtype=np.int64)
     for batch in batches:
         ids = tokenizer.tokenize(batch.mano_pose)
-        found = mano(tokenizer.detokenize(ids), batch.betas)
-        truth = mano(batch.mano_pose, batch.betas)
-        arrays = [x.cpu().double().numpy() for x in (*found, *truth)]
-        vertices, joints, true_vertices, true_joints = arrays
-        errors = joint_errors(joints, true_joints)
-        mesh = mesh_errors(vertices, true_vertices, joints[:, 0], true_joints[:, 0])
-        errors |= mesh.errors
-        names = ("pa_mpjpe", "pa_mpvpe", "rr_mpjpe", "rr_mpvpe")
-        means = {f"{name}_mm": errors[name].mean(1) * MM_PER_METRE for name in names}
+        means = _errors(tokenizer.detokenize(ids), batch, mano)
+        floor = _errors(tokenizer.unquantized(batch.mano_pose), batch, mano)
+        means |= {f"unquantized_{name}": values for name, values in floor.items()}
         tables.append(pd.DataFrame({"id": batch.ids, **means}))
         uses += np.bincount(ids.flatten().cpu().numpy(), minlength=len(uses))
     if not tables:
@@ -86,3 +87,16 @@ def score_tokens(tokenizer: Tokenizer, mano: ManoHand, batches: Iterable[PoseBat
     summary["perplexity"] = float(np.exp(-(share * np.log(share)).sum()))
     summary["num_samples"] = float(len(per_sample))
     return TokenScores(summary, per_sample, uses)
+
+
+def _errors(pose: Tensor, batch: PoseBatch, mano: ManoHand) -> dict[str, np.ndarray]:
+    """Means over a hand's joints and vertices, mm."""
+    found, truth = mano(pose, batch.betas), mano(batch.mano_pose, batch.betas)
+    vertices, joints, true_vertices, true_joints = (
+        x.cpu().double().numpy() for x in (*found, *truth)
+    )
+    errors = joint_errors(joints, true_joints)
+    mesh = mesh_errors(vertices, true_vertices, joints[:, 0], true_joints[:, 0])
+    errors |= mesh.errors
+    names = ("pa_mpjpe", "pa_mpvpe", "rr_mpjpe", "rr_mpvpe")
+    return {f"{name}_mm": errors[name].mean(1) * MM_PER_METRE for name in names}

@@ -2,6 +2,8 @@
 
 import torch
 
+from hand_pipeline.evaluation.joint_error import joint_errors
+from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.methods.maskhand.agreement import SCALE, agreement
 
 
@@ -16,14 +18,17 @@ def test_witnesses_that_say_the_same_make_sure() -> None:
     torch.testing.assert_close(found.joints, torch.ones(2, 3, 21))
 
 
-def test_a_joint_that_is_off_by_the_scale_counts_one_over_e() -> None:
-    witness = hands(1, 1)
-    moved = witness.clone()
-    moved[:, :, 8, 2] += SCALE
-    found = agreement(moved, witness)
-    torch.testing.assert_close(found.joints[0, 0, 8], torch.tensor(-1.0).exp())
-    assert (found.joints[0, 0, 9:] == 1).all()
-    torch.testing.assert_close(found.hands[0, 0], torch.tensor(-1 / 21).exp())
+def test_it_falls_with_the_distances_that_the_evaluation_measures() -> None:
+    """Of one witness: exp(-PA error / scale), by the joints and by their mean."""
+    ours, witness = hands(3, 2), hands(3, 1, seed=4)
+    truth = witness.expand_as(ours).flatten(0, 1)
+    errors = joint_errors(ours.flatten(0, 1).double().numpy(), truth.double().numpy())
+    expected = torch.from_numpy(errors["pa_mpjpe_no_reflection"]).float().unflatten(0, (3, 2))
+    found = agreement(ours, witness)
+    torch.testing.assert_close(found.joints, torch.exp(-expected / SCALE), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        found.hands, torch.exp(-expected.mean(-1) / SCALE), rtol=1e-3, atol=1e-5
+    )
 
 
 def test_the_hypothesis_in_the_middle_is_the_surest() -> None:
@@ -41,8 +46,10 @@ def test_a_wider_spread_of_witnesses_is_less_sure() -> None:
     assert 0 < far < near < 1
 
 
-def test_place_does_not_count() -> None:
+def test_place_orientation_and_size_do_not_count() -> None:
     ours, theirs = hands(2, 3), hands(2, 4, seed=5)
+    turn = axis_angle_to_matrix(torch.tensor([0.3, -0.8, 1.2]))
     found = agreement(ours, theirs)
-    moved = agreement(ours + torch.tensor([0.3, -0.1, 0.5]), theirs)
-    torch.testing.assert_close(found.hands, moved.hands, atol=1e-5, rtol=1e-4)
+    moved = agreement(1.1 * ours @ turn.T + torch.tensor([0.3, -0.1, 0.5]), theirs)
+    torch.testing.assert_close(found.hands, moved.hands, atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(found.joints, moved.joints, atol=1e-5, rtol=1e-3)

@@ -125,13 +125,28 @@ def test_unlabelled_hands_do_not_move_the_loss(batch):
     assert all(value == 0 for name, value in terms.items() if name != "positive_scale")
 
 
-def test_hands_without_a_pose_still_learn_from_their_joints(batch):
-    unposed = replace(batch, has_mano=torch.zeros(4, dtype=torch.bool))
-    terms = build(**EVERYTHING).losses(unposed, 0)
+@pytest.mark.parametrize("term", ["joints_2d", "joints_3d", "vertices"])
+def test_hands_without_a_pose_teach_the_tokens_by_their_other_labels(batch, term, monkeypatch):
+    """The gradient passes softmax(logits) x codebook: it must reach the logits of every token."""
+    unposed = replace(
+        batch,
+        has_mano=torch.zeros(4, dtype=torch.bool),
+        mano_pose=torch.zeros_like(batch.mano_pose),
+    )
+    method, logits = build(**EVERYTHING), []
+
+    def watched(ids, context):
+        logits.append(forward(ids, context))
+        logits[-1].retain_grad()
+        return logits[-1]
+
+    forward = method.synthesizer.forward
+    monkeypatch.setattr(method.synthesizer, "forward", watched)
+    terms = method.losses(unposed, 0)
     assert terms["mask"] == 0
     assert terms["mano_pose"] == 0
-    assert terms["joints_3d"] > 0
-    terms["joints_3d"].backward()
+    terms[term].backward()
+    assert (logits[-1].grad.norm(dim=-1) > 0).all()
 
 
 def test_a_hand_whose_condition_is_dropped_knows_neither_image_nor_keypoints(batch):
@@ -165,6 +180,45 @@ def test_dropped_keypoints_are_no_keypoints(batch):
     method = build(corruption=0.0, condition_dropout=0.0, keypoint_dropout=1.0)
     guided = replace(batch, keypoints=keypoints_of(batch))
     assert seeded_losses(method, guided)["mask"] == seeded_losses(method, batch)["mask"]
+
+
+def test_single_keypoints_are_hidden_each_hand_by_a_share_of_its_own(batch, monkeypatch):
+    method = build(joint_dropout=1.0, **EVERYTHING)
+    many = replace(batch, keypoints=keypoints_of(batch))
+    seen, encode = [], method.encode_input
+
+    def watched(images, intrinsics, points, confidence, shown):
+        seen.append(confidence)
+        return encode(images, intrinsics, points, confidence, shown)
+
+    monkeypatch.setattr(method, "encode_input", watched)
+    for step in range(12):
+        method.losses(many, step)
+    kept = torch.cat(seen).mean(1)  # 48 hands, uniform in 0 to 1
+    assert set(torch.cat(seen).unique().tolist()) == {0.0, 1.0}
+    assert 0.35 < kept.mean() < 0.65
+    assert kept.min() < 0.25
+    assert kept.max() > 0.75
+
+
+def test_blackened_hands_have_darker_pictures_and_fewer_keypoints(batch, monkeypatch):
+    white = replace(batch, images=torch.full_like(batch.images, 255), keypoints=keypoints_of(batch))
+    seen = {}
+    for share in (0.0, 1.0):
+        method = build(blackout=share, **EVERYTHING)
+        encode = method.encode_input
+        monkeypatch.setattr(
+            method,
+            "encode_input",
+            lambda *given, share=share, encode=encode: (
+                seen.update({share: given}),
+                encode(*given),
+            )[1],
+        )
+        seeded_losses(method, white)
+    assert (seen[1.0][0].mean((1, 2, 3)) < seen[0.0][0].mean((1, 2, 3))).any()
+    assert (seen[0.0][3] == 1).all()
+    assert (seen[1.0][3] == 0).any()
 
 
 @pytest.mark.parametrize("masking", [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
@@ -202,6 +256,48 @@ def test_visible_noise_shows_the_tokens_of_a_pose_nearby_and_asks_for_the_true_o
     assert noisy > 0
     # the whole margin for each token asked: those that show the truth are not among them
     assert charged[1.0] > 15
+
+
+def test_self_conditioning_shows_what_the_second_pass_of_sampling_sees(batch, monkeypatch):
+    """tau = 1/2 hides as many tokens as the second of two passes: 12 of 16."""
+    method = build(masking=(0.5, 0.5), self_conditioning=1.0, **EVERYTHING)
+    seen, forward = [], method.synthesizer.forward
+
+    def watched(ids, context, positions=None):
+        seen.append((ids, context, torch.is_grad_enabled(), method.synthesizer.training))
+        return forward(ids, context, positions)
+
+    monkeypatch.setattr(method.synthesizer, "forward", watched)
+    terms = method.losses(batch, 0)
+    (first, context, *how), (shown, _, *later) = seen
+    assert (first == 24).all()
+    assert how == [False, False]
+    assert later == [True, True]
+    seen.clear()
+    method.sample(context, 4, SamplingConfig(iterations=2))
+    assert torch.equal(shown, seen[1][0])
+    assert ((shown == 24).sum(1) == 12).all()
+    # visible tokens are asked for, too: the likelihood is the mean over all 16
+    logits = forward(shown, context)
+    targets = method.tokenizer.tokenize(batch.mano_pose)
+    every = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    torch.testing.assert_close(terms["mask"], every)
+
+
+def test_only_a_model_that_saw_its_own_choices_reads_all_positions_at_the_end(batch, monkeypatch):
+    for share, whole in ((0.0, False), (0.5, True)):
+        method, places = build(self_conditioning=share).eval(), []
+        forward = method.synthesizer.forward
+        monkeypatch.setattr(
+            method.synthesizer,
+            "forward",
+            lambda ids, context, positions, forward=forward, places=places: (
+                places.append(positions),
+                forward(ids, context, positions),
+            )[1],
+        )
+        method.sample(method.encode(batch).context, 4, SamplingConfig(iterations=3))
+        assert [where is None for where in places] == [True, False, whole]
 
 
 @pytest.mark.slow
@@ -301,7 +397,7 @@ def test_agreement_is_that_with_draws_of_one_pass_which_repeat(method, batch):
     first, again = (method.predict(batch) for _ in range(2))
     assert torch.equal(first.confidence, again.confidence)
     assert ((first.confidence > 0) & (first.confidence < 1)).all()
-    assert torch.equal(first.joint_confidence[..., 0], first.confidence)
+    assert ((first.joint_confidence > 0) & (first.joint_confidence < 1)).all()
 
 
 @pytest.mark.parametrize("hypotheses", [1, 3])
@@ -383,6 +479,11 @@ def test_generation_needs_no_image_repeats_with_its_seed_and_varies(method):
     assert first.shape == (6, 16, 3, 3)
     assert torch.equal(first, again)
     assert not torch.equal(first[0], first[1])
+
+
+def test_several_hands_from_nothing_at_temperature_zero_are_refused(method):
+    with pytest.raises(ValueError, match="temperature 0 are all the same"):
+        method.generate(5, SamplingConfig())
 
 
 def test_a_joint_is_as_sure_as_the_tokens_that_move_it():

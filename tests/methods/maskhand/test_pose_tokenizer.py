@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from hand_pipeline.geometry.rotation import random_rotation
+from hand_pipeline.methods.maskhand import pose_tokenizer
 from hand_pipeline.methods.maskhand.config import PoseTokenizerConfig
-from hand_pipeline.methods.maskhand.pose_tokenizer import PoseDecoder, PoseEncoder, decoder_lengths
+from hand_pipeline.methods.maskhand.pose_tokenizer import (
+    PoseDecoder,
+    PoseEncoder,
+    PoseTokenizer,
+    decoder_lengths,
+)
 
 TOKENS = (16, 32, 64, 128)
 
@@ -71,6 +77,48 @@ def test_bf16_autocast_still_gives_exact_rotations() -> None:
         latents = PoseEncoder(small())(poses())
     assert found.dtype == latents.dtype == torch.float32
     torch.testing.assert_close(torch.linalg.det(found), torch.ones(2, 16))
+
+
+def test_a_trained_tokenizer_gives_the_same_ids_and_hands_under_bf16_autocast() -> None:
+    """Its codebook is made of latents, as after training, and finely spaced."""
+    tokenizer, pose = PoseTokenizer(small(num_codes=160)).eval(), poses(100)
+    with torch.no_grad():
+        latents = tokenizer.encoder(pose[:10]).flatten(0, 1)
+        tokenizer.codebook.embeddings.copy_(latents[torch.randperm(640)[:160]])
+    ids = tokenizer.tokenize(pose)
+    with torch.autocast("cpu", torch.bfloat16):
+        again, hand = tokenizer.tokenize(pose), tokenizer.detokenize(ids)
+    assert torch.equal(ids, again)
+    assert torch.equal(hand, tokenizer.detokenize(ids))
+
+
+def test_without_quantisation_a_pose_is_what_its_latents_decode_to() -> None:
+    """As many codes as latents, and each is one: then quantising loses nothing."""
+    tokenizer, pose = PoseTokenizer(small(num_codes=192)).eval(), poses()
+    with torch.no_grad():
+        tokenizer.codebook.embeddings.copy_(tokenizer.encoder(pose).flatten(0, 1))
+        floor = tokenizer.unquantized(pose)
+        torch.testing.assert_close(tokenizer.detokenize(tokenizer.tokenize(pose)), floor)
+        tokenizer.codebook.embeddings.zero_()
+        torch.testing.assert_close(tokenizer.unquantized(pose), floor)
+
+
+def test_the_likeness_of_codes_is_measured_only_where_it_is_asked_for(monkeypatch) -> None:
+    """It is codes x codes, which training a tokenizer does not need."""
+    measured = []
+    plain = pose_tokenizer.code_likeness
+    monkeypatch.setattr(
+        pose_tokenizer, "code_likeness", lambda codes: (measured.append(1), plain(codes))[1]
+    )
+    tokenizer = PoseTokenizer(small())
+    tokenizer.quantize(poses())
+    assert not measured
+    assert torch.equal(tokenizer.likeness, plain(tokenizer.codebook.embeddings))
+    assert torch.equal(tokenizer.likeness, tokenizer.likeness)
+    assert len(measured) == 1
+    other = PoseTokenizer(small())
+    tokenizer.load_state_dict(other.state_dict())
+    assert torch.equal(tokenizer.likeness, plain(other.codebook.embeddings))
 
 
 def test_other_numbers_of_tokens_are_refused() -> None:

@@ -12,6 +12,7 @@ from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesize
 from hand_pipeline.methods.maskhand.sampling import (
     SampledTokens,
     SamplingConfig,
+    _merit,
     draw,
     expected_codes,
     mask_counts,
@@ -84,10 +85,67 @@ def test_the_schedule_is_the_cosine_rounded_up(tokens, iterations, counts):
     assert mask_counts(tokens, iterations) == counts
 
 
+def test_where_tokens_are_drawn_the_first_pass_keeps_one():
+    assert mask_counts(64, 5, one_first=True) == [64, 63, 52, 38, 20]
+    assert mask_counts(64, 1, one_first=True) == [64]
+    assert mask_counts(16, 20, one_first=True)[:4] == [16, 15, 15, 15]  # never more again
+    assert mask_counts(1, 2, one_first=True) == [1, 1]
+
+
 @pytest.mark.parametrize(("tokens", "iterations"), [(0, 5), (64, 0)])
 def test_a_schedule_of_nothing_is_refused(tokens, iterations):
     with pytest.raises(ValueError, match="at least 1"):
         mask_counts(tokens, iterations)
+
+
+PRIORS = torch.tensor([0.22, 0.19, 0.16, 0.13, 0.11, 0.08, 0.06, 0.05])
+"""Of eight hands; each has a code of its own at every one of 64 places."""
+SLIP = 1e-3
+
+
+def know_the_hands(ids: Tensor, positions: Tensor | None) -> Tensor:
+    """The exact conditional of a token, by Bayes: hand ~ PRIORS, each token off it by SLIP."""
+    codes = len(PRIORS)
+    likelihood = torch.full((codes, codes), SLIP / (codes - 1)).fill_diagonal_(1 - SLIP)
+    shown = torch.nn.functional.one_hot(ids, codes + 1)[..., :codes].sum(1).float()
+    posterior = (PRIORS.log() + shown @ likelihood.log()).softmax(-1)
+    logits = (posterior @ likelihood).log()[:, None]
+    return logits.expand(-1, (ids if positions is None else positions).shape[1], -1)
+
+
+@pytest.mark.parametrize("iterations", [5, 16])
+def test_draws_recover_a_known_joint_distribution(iterations):
+    """Whole hands, in the frequencies of their priors: chi-square with 7 degrees, p > 0.001."""
+    cfg = SamplingConfig(iterations=iterations, temperature=1.0, hypotheses=4000)
+    start = torch.full((1, 64), len(PRIORS))
+    generator = torch.Generator().manual_seed(0)
+    ids = sample_tokens(know_the_hands, start, cfg, generator=generator).ids[0]
+    uses = torch.nn.functional.one_hot(ids, len(PRIORS)).float().mean(1)
+    assert uses.amax(1).mean() > 0.995  # all tokens of a hand are one hand's, but for slips
+    drawn = torch.bincount(uses.argmax(1), minlength=len(PRIORS))
+    expected = cfg.hypotheses * PRIORS
+    assert ((drawn - expected).square() / expected).sum() < 24.3
+
+
+def test_without_noise_on_the_choice_draws_are_the_likeliest_hand():
+    """The rule as printed, which is why there is noise."""
+    cfg = SamplingConfig(temperature=1.0, choice_temperature=0, hypotheses=200)
+    start = torch.full((1, 64), len(PRIORS))
+    generator = torch.Generator().manual_seed(0)
+    ids = sample_tokens(know_the_hands, start, cfg, generator=generator).ids[0]
+    assert (ids == 0).float().mean() > 0.99
+
+
+def test_the_noise_falls_linearly_and_the_first_choice_is_by_chance_alone():
+    """Which of two tokens is kept, the surer one or not, against the softmax that Gumbel gives."""
+    cfg = SamplingConfig(temperature=1.0, iterations=4, choice_temperature=3.0)
+    probabilities = torch.tensor([0.8, 0.1]).expand(40_000, -1)
+    for passes, scale in ((1, math.inf), (2, 1.5), (3, 0.75)):
+        merit = _merit(probabilities, passes, cfg, torch.Generator().manual_seed(passes))
+        kept = (merit[:, 0] > merit[:, 1]).float().mean().item()
+        assert kept == pytest.approx(8 ** (1 / scale) / (1 + 8 ** (1 / scale)), abs=0.01)
+    still = SamplingConfig(choice_temperature=3.0)
+    assert torch.equal(_merit(probabilities, 1, still, None), probabilities)
 
 
 def test_one_argmax_pass_is_one_shot(network, photos):
@@ -134,7 +192,7 @@ def test_all_tokens_are_filled_and_as_many_masked_as_the_schedule_says(iteration
     assert ((result.ids >= 0) & (result.ids < CODES)).all()
     assert ((result.probabilities > 0) & (result.probabilities <= 1)).all()
     masked = [(ids == MASK).sum(1).unique().tolist() for ids, _ in stub.seen]
-    assert masked == [[count] for count in mask_counts(TOKENS, iterations)]
+    assert masked == [[count] for count in mask_counts(TOKENS, iterations, temperature > 0)]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -222,7 +280,9 @@ def test_the_first_pass_sees_each_image_once_and_later_ones_each_hypothesis():
 @pytest.mark.parametrize("iterations", [1, 5])
 def test_top_1_is_the_argmax(iterations):
     greedy = sampled(Stub(), iterations=iterations)
-    top = sampled(Stub(), iterations=iterations, temperature=1.0, top_k=1)
+    top = sampled(
+        Stub(), iterations=iterations, temperature=1.0, top_k=1, choice_temperature=0
+    )  # without noise on the choice: which tokens are kept first changes the others
     torch.testing.assert_close(top.ids, greedy.ids)
 
 
@@ -281,6 +341,35 @@ def test_codes_are_expectations_when_each_token_was_last_drawn():
         means = stub.logits(rows).softmax(-1) @ codebook
         expected = torch.where((rows == MASK)[..., None], means, expected)
     torch.testing.assert_close(result.codes.flatten(0, 1), expected)
+
+
+def test_the_last_pass_reads_all_positions_on_request():
+    """Then ids, probabilities and mean codes are that pass's, also where tokens were kept."""
+    stub, codebook = Stub(), torch.randn(CODES, 7, generator=torch.Generator().manual_seed(3))
+    stub.influence *= 20  # so much that what is known changes what was kept
+    cfg = SamplingConfig(iterations=3)
+    result = sample_tokens(stub, masked(2), cfg, codebook=codebook, read_all=True)
+    last, positions = stub.seen[-1]
+    assert positions is None
+    assert ((last == MASK).sum(1) == mask_counts(TOKENS, 3)[-1]).all()
+    distribution = stub.logits(last).softmax(-1)
+    sure, ids = distribution.max(-1)
+    assert (ids != last)[last != MASK].any()  # a kept token is corrected
+    assert torch.equal(result.ids[:, 0], ids)
+    torch.testing.assert_close(result.probabilities[:, 0], sure)
+    torch.testing.assert_close(result.codes[:, 0], distribution @ codebook)
+
+
+def test_drawn_tokens_are_not_read_again():
+    settings = {"temperature": 1.0, "iterations": 3}
+    plain, asked = (
+        sample_tokens(
+            Stub(), masked(2), SamplingConfig(**settings),
+            generator=torch.Generator().manual_seed(0), read_all=read_all,
+        )
+        for read_all in (False, True)
+    )  # fmt: skip
+    assert torch.equal(plain.ids, asked.ids)
 
 
 SYNCS = (

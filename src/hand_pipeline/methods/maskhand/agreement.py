@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hand_pipeline.geometry.precision import full_precision
+from hand_pipeline.geometry.procrustes import procrustes_align
 
 SCALE = 0.01
 """Distance in metres at which agreement is 1 / e; our choice: an error that reports call large."""
@@ -41,13 +42,13 @@ def agreement(
         scale: metres.
 
     Returns:
-        For `hands`, d is the mean distance over joints; for `joints`, each joint's own. Distances
-        are relative to the wrist, so they include orientation but not position. The wrist's entry
-        is the hand's, because its own distance is always 0.
+        For `hands`, d is the mean distance over joints; for `joints`, each joint's own. Each
+        hypothesis is brought nearest to each witness by a similarity first, as to the truth where
+        its error is measured (PA-MPJPE): place, orientation and size do not count.
     """
-    ours = joints - joints[:, :, :1]
-    theirs = witnesses - witnesses[:, :, :1]
-    distances = (ours[:, :, None] - theirs[:, None]).norm(dim=-1)
+    ours = joints[:, :, None].expand(-1, -1, witnesses.shape[1], -1, -1)
+    theirs = witnesses[:, None].expand_as(ours)
+    aligned = procrustes_align(ours.flatten(0, 2), theirs.flatten(0, 2), False)
+    distances = (aligned - theirs.flatten(0, 2)).norm(dim=-1).unflatten(0, ours.shape[:3])
     hands = torch.exp(-distances.mean(-1) / scale).mean(2)
-    each = torch.exp(-distances / scale).mean(2)
-    return Agreement(hands, torch.cat([hands[..., None], each[..., 1:]], dim=-1))
+    return Agreement(hands, torch.exp(-distances / scale).mean(2))

@@ -174,11 +174,34 @@ class MaskHandConfig(ContextSynthesizerConfig):
         "standard deviation is uniform up to this. Imitates mistakes of an earlier pass better "
         "than random codes; our addition, 0 in the paper",
     )
+    self_conditioning: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of hands whose visible tokens are the network's own: a pass without "
+        "gradient over masked tokens leaves its surest, as sampling does. Above 0 visible tokens "
+        "are asked for, too, and at temperature 0 the last pass reads all positions; our addition, "
+        "0 in the paper",
+    )
     keypoint_dropout: float = Field(
         0.2,
         ge=0,
         le=1,
         description="share of hands trained without keypoints; our choice",
+    )
+    joint_dropout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="single keypoints hidden in training: each hand's share is uniform up to this, "
+        "since a detector misses some joints of an occluded hand; our choice, 0 in the paper",
+    )
+    blackout: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of hands with black cells in their box, up to 90 % of them, and the "
+        "keypoints there hidden; our choice, 0 in the paper",
     )
     weight_mano_pose: float = Field(0.5, ge=0, description="squared matrix error; our choice")
     weight_mano_betas: float = Field(0.2, ge=0, description="squared std. deviations; our choice")

@@ -80,17 +80,27 @@ class Run(NamedTuple):
     source: Source = "detected"
 
 
+_READOUTS: tuple[tuple[str, str, Literal["expectation", "codes"]], ...] = (
+    ("codes", "likeliest codes", "codes"),
+    ("mean", "mean codes", "expectation"),
+)
+
+
 def table_runs(cfg: MaskHandEvaluationConfig) -> list[Run]:
-    """Rows of the results table; of the two read-outs only the model's other one is made."""
-    last = cfg.iterations[-1]
+    """Rows of the results table; of the two read-outs only the model's other one is made.
+
+    The paper's table 5 reads out ids (likeliest codes) after 1, 3 and 5 passes. Mean codes after
+    one pass are the estimate of least squared error, which further passes can only approach.
+    """
     sampled = cfg.sampled
+    passes = {count: SamplingConfig(iterations=count) for count in cfg.iterations}
     return [
+        *(Run(f"maskhand_t{n}", f"MaskHand, T = {n}", how) for n, how in passes.items()),
         *(
-            Run(f"maskhand_t{count}", f"MaskHand, T = {count}", SamplingConfig(iterations=count))
-            for count in cfg.iterations
+            Run(f"maskhand_{name}_t{n}", f"MaskHand, T = {n}, {label}", how, readout)
+            for name, label, readout in _READOUTS
+            for n, how in passes.items()
         ),
-        Run("maskhand_codes", f"MaskHand, T = {last}, likeliest codes", cfg.final, "codes"),
-        Run("maskhand_mean", f"MaskHand, T = {last}, mean codes", cfg.final, "expectation"),
         Run(
             "maskhand_sampled",
             f"MaskHand, T = {sampled.iterations}, surest of {sampled.hypotheses} drawn",

@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,15 +29,27 @@ from hand_pipeline.data.hand_augmentation import (
     HandAugmentationConfig,
     move_keypoints,
 )
+from hand_pipeline.data.occlusion import black_out
+from hand_pipeline.geometry.joints import OPENPOSE
 from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.methods.maskhand.agreement import agreement
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
+from hand_pipeline.methods.maskhand.context_synthesizer import Context
 from hand_pipeline.methods.maskhand.network import EncodedImages, MaskHandNetwork
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig, expected_codes
-from hand_pipeline.methods.maskhand.token_masking import draw_mask, hide_tokens, tokens_nearby
+from hand_pipeline.methods.maskhand.token_masking import (
+    MaskedTokens,
+    draw_mask,
+    hide_tokens,
+    keep_surest,
+    tokens_nearby,
+)
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
 from hand_pipeline.training.method import Reconstructor, parameter_groups
+
+MOST_BLACK = 0.9
+"""Share of a box's cells that training blackens at most; the paper's occluded hands have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,31 +116,31 @@ class MaskHand(Reconstructor, MaskHandNetwork):
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Every term of L.
 
-        Hands without MANO labels have all tokens masked and learn from 3D and 2D joints; hands
-        whose condition is dropped learn only the distribution of tokens.
+        Hands without MANO labels have all tokens masked and decoded from the expectation, so that
+        vertices, 3D and 2D joints teach the tokens, too; hands whose condition is dropped learn
+        only the distribution of tokens.
 
         Raises:
             TypeError: a batch without labels.
         """
         if not isinstance(batch, HandBatch):
             raise TypeError(f"MaskHand needs a HandBatch, got {type(batch).__name__}")
+        cfg, count, device = self.cfg, len(batch), batch.images.device
+        if cfg.blackout:
+            chosen = torch.rand(count, device=device) < cfg.blackout
+            batch = black_out(batch, chosen * MOST_BLACK * torch.rand(count, device=device))
         labels = self.augmentation(batch)
-        cfg, count, device = self.cfg, len(batch), labels.images.device
-        shown = torch.rand(count, device=device) >= cfg.condition_dropout
-        found = shown & (torch.rand(count, device=device) >= cfg.keypoint_dropout)
+        shown, found = self._given(count, device)
         encoded = self._encode(labels.images, labels.intrinsics, labels.keypoints, shown, found)
         targets = self.tokenizer.tokenize(labels.mano_pose)
-        hidden = draw_mask(count, targets.shape[1], cfg.masking, device)
-        hidden = hidden | ~labels.has_mano[:, None]
-        visible = targets
-        if cfg.visible_noise:
-            visible = tokens_nearby(self.tokenizer, labels.mano_pose, cfg.visible_noise)
-        masked = hide_tokens(targets, visible, hidden, cfg.corruption, self.synthesizer.mask_id)
+        masked = self._hide(labels, targets, encoded.context)
         logits = self.synthesizer(masked.ids, encoded.context).float()
         asked = masked.asked & labels.has_mano[:, None]
         codes = expected_codes(logits, self.tokenizer.codebook.embeddings)
         known = self.tokenizer.codebook.embeddings[targets]
-        hand = self.place(torch.where(asked[..., None], codes, known), encoded)
+        # without MANO labels nothing is known: all codes are expected ones, whose gradient the
+        # logits get from 2D and 3D labels
+        hand = self.place(torch.where(masked.asked[..., None], codes, known), encoded)
         likelihood = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         seen = replace(
             labels,
@@ -199,6 +211,43 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         sure = agreement(result.joints_3d, self.witnesses(encoded, len(batch), generator))
         return replace(result, confidence=sure.hands, joint_confidence=sure.joints).ranked()
 
+    def _given(
+        self, count: int, device: torch.device
+    ) -> tuple[Bool[Tensor, " batch"], Bool[Tensor, "batch _"]]:
+        """Hands whose image may be used, and of each the joints whose keypoints may be used."""
+        cfg = self.cfg
+        shown = torch.rand(count, device=device) >= cfg.condition_dropout
+        found = (shown & (torch.rand(count, device=device) >= cfg.keypoint_dropout))[:, None]
+        if cfg.joint_dropout:
+            share = cfg.joint_dropout * torch.rand(count, 1, device=device)
+            found = found & (torch.rand(count, len(OPENPOSE), device=device) >= share)
+        return shown, found
+
+    def _hide(self, labels: HandBatch, targets: Tensor, context: Context) -> MaskedTokens:
+        """What the network is shown of the tokens, and which of them it is asked for."""
+        cfg, mask_id = self.cfg, self.synthesizer.mask_id
+        hidden = draw_mask(len(labels), targets.shape[1], cfg.masking, targets.device)
+        hidden = hidden | ~labels.has_mano[:, None]
+        visible = targets
+        if cfg.visible_noise:
+            visible = tokens_nearby(self.tokenizer, labels.mano_pose, cfg.visible_noise)
+        masked = hide_tokens(targets, visible, hidden, cfg.corruption, mask_id)
+        if not cfg.self_conditioning:
+            return masked
+        own = keep_surest(self._first_pass(context), hidden.sum(1), self.likeness, mask_id)
+        chosen = torch.rand(len(own), 1, device=own.device) < cfg.self_conditioning
+        return MaskedTokens(torch.where(chosen, own, masked.ids), torch.ones_like(hidden))
+
+    @torch.no_grad()
+    def _first_pass(self, context: Context) -> Float[Tensor, "batch tokens codes"]:
+        """Logits where all tokens are masked, as when hands are sampled: without dropout."""
+        training = self.synthesizer.training
+        self.synthesizer.eval()
+        batch = len(context.values[0][0])
+        logits: Tensor = self.synthesizer(self.synthesizer.masked(batch), context)
+        self.synthesizer.train(training)
+        return logits.float()
+
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of new parts and encoder; the encoder has its own `lr_scale`."""
         new = [self.head, self.synthesizer]
@@ -214,11 +263,11 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         shown: Tensor | None = None,
         found: Tensor | None = None,
     ) -> EncodedImages:
-        """Encode; `shown` and `found` select hands whose image and keypoints may be used."""
+        """Encode; `shown` are hands whose image, `found` joints whose keypoint may be used."""
         points, confidence = None, None
         if keypoints is not None:
             points = keypoints.points * (2 / self.image_size) - 1
             confidence = keypoints.confidence
             if found is not None:
-                confidence = confidence * found[:, None]
+                confidence = confidence * found
         return self.encode_input(images, intrinsics, points, confidence, shown)

@@ -21,7 +21,12 @@ from hand_pipeline.methods.maskhand.pose_tokenizer import (
     joint_tokens,
     tokenizer_state,
 )
-from hand_pipeline.methods.maskhand.sampling import SampledTokens, SamplingConfig, sample_tokens
+from hand_pipeline.methods.maskhand.sampling import (
+    Predictor,
+    SampledTokens,
+    SamplingConfig,
+    sample_tokens,
+)
 from hand_pipeline.methods.maskhand.shape_camera_head import (
     ShapeAndCamera,
     ShapeCameraHead,
@@ -151,16 +156,34 @@ class MaskHandNetwork(nn.Module):
             sampling: None: the configuration's.
             generator: on the method's device.
         """
-        sampling = sampling or self.cfg.sampling
+        return self.sample_by(
+            lambda ids, positions: self.synthesizer(ids, context, positions),
+            batch, sampling or self.cfg.sampling, generator,
+        )  # fmt: skip
+
+    def sample_by(
+        self,
+        predict: Predictor,
+        batch: int,
+        sampling: SamplingConfig,
+        generator: torch.Generator | None = None,
+    ) -> SampledTokens:
+        """`sample` with any way to compute the logits."""
         mean_codes = sampling.temperature == 0 and self.cfg.readout == "expectation"
         return sample_tokens(
-            lambda ids, positions: self.synthesizer(ids, context, positions),
+            predict,
             self.synthesizer.masked(batch),
             sampling,
             generator=generator,
             codebook=self.tokenizer.codebook.embeddings if mean_codes else None,
-            likeness=None if self.cfg.confidence == "code" else self.tokenizer.likeness,
+            likeness=self.likeness,
+            read_all=self.cfg.self_conditioning > 0,
         ).ranked()
+
+    @property
+    def likeness(self) -> Float[Tensor, "codes codes"] | None:
+        """Similarity of codes by which a token is sure; None: each stands for itself."""
+        return None if self.cfg.confidence == "code" else self.tokenizer.likeness
 
     def draw(
         self,
@@ -206,12 +229,15 @@ class MaskHandNetwork(nn.Module):
             count: number of poses, instead of `sampling.hypotheses`.
             sampling: temperature above 0; MaskHand samples from the 100 likeliest codes.
             generator: on the method's device.
+
+        Raises:
+            ValueError: several poses at temperature 0, which would be the same.
         """
         device = self.joint_tokens.device
         features = torch.zeros(1, self.backbone.num_patches, self.backbone.embed_dim, device=device)
         context = self.synthesizer.encode_context(features)
-        sampling = sampling.model_copy(update={"hypotheses": count})
-        return self.tokenizer.detokenize(self.sample(context, 1, sampling, generator).ids[0])
+        found = self.sample(context, 1, sampling.times(count), generator)
+        return self.tokenizer.detokenize(found.ids[0])
 
     def place(
         self, codes: Float[Tensor, "rows tokens dim"], encoded: EncodedImages

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hand_pipeline.geometry.joints import MANO_JOINTS, OPENPOSE
+from hand_pipeline.geometry.precision import full_precision
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
 from hand_pipeline.methods.maskhand.codebook import Codebook, Quantized, code_likeness
 from hand_pipeline.methods.maskhand.config import PoseTokenizerConfig
@@ -109,10 +110,7 @@ class PoseTokenizer(nn.Module):
     Attributes:
         num_tokens: per pose.
         num_codes: values a token can have.
-        likeness: `codebook.code_likeness` of the codes when they were last loaded.
     """
-
-    likeness: Float[Tensor, "codes codes"]
 
     def __init__(self, cfg: PoseTokenizerConfig) -> None:
         super().__init__()
@@ -120,32 +118,51 @@ class PoseTokenizer(nn.Module):
         self.encoder = PoseEncoder(cfg)
         self.codebook = Codebook(cfg.num_codes, cfg.code_dim, cfg.codebook_decay)
         self.decoder = PoseDecoder(cfg)
-        likeness = code_likeness(self.codebook.embeddings)
-        self.register_buffer("likeness", likeness, persistent=False)
-        self.register_load_state_dict_post_hook(_measure_likeness)
+        self._likeness: Tensor | None = None
+        self.register_load_state_dict_post_hook(_forget_likeness)
+
+    @property
+    def likeness(self) -> Float[Tensor, "codes codes"]:
+        """`codebook.code_likeness` of the codes when first asked for since they were loaded."""
+        codes, known = self.codebook.embeddings, self._likeness
+        if known is None or known.device != codes.device or known.dtype != codes.dtype:
+            known = self._likeness = code_likeness(codes).to(codes)
+        return known
 
     def quantize(self, mano_pose: Float[Tensor, "batch 16 3 3"]) -> Quantized:
         """Codes of full poses, with a gradient; in training mode also updates the codebook."""
         return self.codebook(self.encoder(mano_pose))
 
     @torch.no_grad()
+    @full_precision
     def tokenize(self, mano_pose: Float[Tensor, "batch 16 3 3"]) -> Int[Tensor, "batch tokens"]:
-        """Ids of the codes nearest to a full pose's latents, int64."""
+        """Ids of the codes nearest to a full pose's latents, int64; in float32 under autocast.
+
+        Latents in bfloat16 would choose another code for every sixth token.
+        """
         latents = self.encoder(mano_pose)
         return self.codebook.nearest(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
 
+    @full_precision
     def decode(self, codes: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch 16 3 3"]:
-        """Rotations from codes, or means of codes (softmax @ `codebook.embeddings`)."""
+        """Rotations from codes, or means of them (softmax @ codes); in float32 under autocast."""
         return self.decoder(codes)
+
+    @full_precision
+    def unquantized(
+        self, mano_pose: Float[Tensor, "batch 16 3 3"]
+    ) -> Float[Tensor, "batch 16 3 3"]:
+        """A pose after encoder and decoder without codes: what these two lose alone."""
+        return self.decoder(self.encoder(mano_pose))
 
     def detokenize(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 16 3 3"]:
         """Rotations from ids."""
         return self.decode(self.codebook.embeddings[ids])
 
 
-def _measure_likeness(tokenizer: nn.Module, _: object) -> None:
+def _forget_likeness(tokenizer: nn.Module, _: object) -> None:
     assert isinstance(tokenizer, PoseTokenizer)
-    tokenizer.likeness.copy_(code_likeness(tokenizer.codebook.embeddings))
+    tokenizer._likeness = None
 
 
 def tokenizer_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

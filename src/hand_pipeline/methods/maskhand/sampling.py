@@ -3,6 +3,15 @@
 MaskHand (arXiv 2412.13393), section 3; the rule is MaskGIT's (Chang et al. 2022): all tokens start
 masked; each pass samples all masked ones, keeps the most confident for good and masks the others
 again, fewer in every pass by a cosine schedule.
+
+Tokens that are drawn need more care than the likeliest ones. Those of the first pass know nothing
+of each other, and to keep the drawn codes of highest probability keeps those of the likeliest hand,
+whatever was drawn: repeated drawing gives one hand. So where `temperature` is above 0 the first
+pass keeps one token, at a random place, from which the others follow; the later ones rank by log
+confidence plus MaskGIT's Gumbel noise, which falls linearly to 0 at the last pass. On a known joint
+distribution of hands the draws then have its frequencies (`tests/methods/maskhand/test_sampling`).
+
+Deviation: MaskHand's paper prints no noise; MaskGIT's first pass keeps as many as the cosine says.
 """
 
 import math
@@ -38,7 +47,27 @@ class SamplingConfig(Config):
         le=1,
         description="sample from the likeliest codes of this probability, after top_k",
     )
+    choice_temperature: float = Field(
+        4.5,
+        ge=0,
+        description="scale of the Gumbel noise on the log confidence by which drawn tokens are "
+        "kept; without effect at temperature 0. MaskGIT's public code: 4.5; not in MaskHand's "
+        "paper. 0: the most confident ones, which repeats the likeliest hand",
+    )
     hypotheses: int = Field(1, ge=1, description="hands sampled per image")
+
+    @property
+    def noisy(self) -> bool:
+        """Whether chance has a part in which tokens are kept."""
+        return self.temperature > 0 and self.choice_temperature > 0
+
+    def times(self, hypotheses: int) -> "SamplingConfig":
+        """The same for so many hands per image.
+
+        Raises:
+            ValueError: several hands at temperature 0.
+        """
+        return SamplingConfig(**{**self.model_dump(), "hypotheses": hypotheses})
 
     @model_validator(mode="after")
     def _hypotheses_can_differ(self) -> "SamplingConfig":
@@ -90,10 +119,15 @@ class SampledTokens(NamedTuple):
         return SampledTokens(sort(self.ids), sort(self.probabilities), codes)
 
 
-def mask_counts(num_tokens: int, iterations: int) -> list[int]:
+def mask_counts(num_tokens: int, iterations: int, one_first: bool = False) -> list[int]:
     """Number of masked tokens at the start of each pass: ceil(cos(pi t / 2T) L), t = 0 to T - 1.
 
     64 tokens and T = 5 give 64, 61, 52, 38, 20; after the last pass none is masked.
+
+    Args:
+        num_tokens: L.
+        iterations: T.
+        one_first: the first pass keeps one token: 64, 63, 52, 38, 20.
 
     Raises:
         ValueError: an argument is below 1.
@@ -103,7 +137,11 @@ def mask_counts(num_tokens: int, iterations: int) -> list[int]:
             f"need at least 1 token and 1 iteration, got {num_tokens} and {iterations}"
         )
     shares = (math.cos(math.pi * t / (2 * iterations)) for t in range(iterations))
-    return [max(1, math.ceil(share * num_tokens - _ROUNDING)) for share in shares]
+    counts = [max(1, math.ceil(share * num_tokens - _ROUNDING)) for share in shares]
+    if one_first and iterations > 1:
+        rest = max(1, num_tokens - 1)
+        counts[1:] = [rest, *(min(rest, count) for count in counts[2:])]
+    return counts
 
 
 def expected_codes(
@@ -126,12 +164,14 @@ def sample_tokens(
     generator: torch.Generator | None = None,
     codebook: Float[Tensor, "codes dim"] | None = None,
     likeness: Float[Tensor, "codes codes"] | None = None,
+    read_all: bool = False,
 ) -> SampledTokens:
     """Sample hands by confidence-guided iterative sampling.
 
     Each of T passes samples the masked tokens; the least confident, as many as `mask_counts` says,
-    are masked again. Kept tokens never change. In the first pass all hypotheses of an image share
-    one evaluation of the network; only their samples differ. Nothing waits for the device.
+    are masked again (`_merit`). Kept tokens do not change until `read_all`. In the first pass all
+    hypotheses of an image share one evaluation of the network; only their samples differ. Nothing
+    waits for the device.
 
     Args:
         predict: the network with its context, for example
@@ -144,25 +184,31 @@ def sample_tokens(
         codebook: if given, also return expectations under it.
         likeness: similarity of codes, 0 to 1 (`codebook.code_likeness`): the confidence of a token
             is the total probability of similar codes. None: only of the code, as in MaskGIT.
+        read_all: the last pass reads all positions, so that it corrects tokens kept before; for a
+            network that was trained on its own choices (`MaskHandConfig.self_conditioning`), and
+            without effect where tokens are drawn: together with the others they are one hand.
     """
     ids = masked = masked.repeat_interleave(cfg.hypotheses, dim=0)
     rows, num_tokens = ids.shape
     probabilities = torch.zeros(rows, num_tokens, device=ids.device)
     codes = None if codebook is None else codebook.new_zeros(rows, num_tokens, codebook.shape[1])
-    positions = torch.arange(num_tokens, device=ids.device).expand(rows, -1)
+    positions = everywhere = torch.arange(num_tokens, device=ids.device).expand(rows, -1)
     drawn_probabilities = probabilities
-    for iteration, count in enumerate(mask_counts(num_tokens, cfg.iterations)):
+    for iteration, count in enumerate(mask_counts(num_tokens, cfg.iterations, cfg.noisy)):
         if iteration == 0:
             logits, repeats = predict(ids[:: cfg.hypotheses], None), cfg.hypotheses
         else:
             # only tokens of the last pass can be masked again; those kept before stay
-            unsure = drawn_probabilities.topk(count, dim=1, largest=False, sorted=False).indices
+            merit = _merit(drawn_probabilities, iteration, cfg, generator)
+            unsure = merit.topk(count, dim=1, largest=False, sorted=False).indices
             positions = positions.gather(1, unsure)
             ids = ids.scatter(1, positions, masked)
-            logits, repeats = predict(ids, positions), 1
+            whole = read_all and cfg.temperature == 0 and iteration == cfg.iterations - 1
+            logits, repeats = predict(ids, None if whole else positions), 1
+            positions = everywhere if whole else positions
         logits = logits.float()
         drawn = draw(logits, cfg, generator, repeats)
-        drawn_probabilities = _probability_of(drawn, logits, likeness)
+        drawn_probabilities = probability_of(drawn, logits, likeness)
         ids = ids.scatter(1, positions, drawn)
         probabilities = probabilities.scatter(1, positions, drawn_probabilities)
         if codebook is not None and codes is not None:
@@ -174,6 +220,27 @@ def sample_tokens(
         probabilities.unflatten(0, shape),
         None if codes is None else codes.unflatten(0, shape),
     )
+
+
+def _merit(
+    probabilities: Float[Tensor, "rows chosen"],
+    passes: int,
+    cfg: SamplingConfig,
+    generator: torch.Generator | None,
+) -> Float[Tensor, "rows chosen"]:
+    """What the tokens of the last of so many passes are kept by, the largest first.
+
+    log p + choice_temperature (1 - passes / T) g with Gumbel noise g (MaskGIT's public code). After
+    the first pass only g: which code was drawn then must not decide whether it stays.
+    """
+    if not cfg.noisy:
+        return probabilities
+    uniform = torch.rand(probabilities.shape, device=probabilities.device, generator=generator)
+    noise = -torch.log(-torch.log(uniform))
+    if passes == 1:
+        return noise
+    scale = cfg.choice_temperature * (1 - passes / cfg.iterations)
+    return probabilities.log() + scale * noise
 
 
 def draw(
@@ -211,7 +278,7 @@ def draw(
     return chosen.transpose(1, 2).flatten(0, 1)
 
 
-def _probability_of(
+def probability_of(
     ids: Int64[Tensor, "rows_times_repeats chosen"],
     logits: Float[Tensor, "rows chosen codes"],
     likeness: Float[Tensor, "codes codes"] | None,

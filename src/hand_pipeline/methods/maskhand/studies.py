@@ -27,7 +27,6 @@ from hand_pipeline.methods.maskhand.sampling import (
     SampledTokens,
     SamplingConfig,
     mask_counts,
-    sample_tokens,
 )
 from hand_pipeline.viz.hands import comparison_grid
 from hand_pipeline.viz.hypotheses import Hypothesis, hypotheses_picture
@@ -89,13 +88,7 @@ def _sampled(
         logits: Tensor = model.synthesizer(ids, context, positions)
         return logits
 
-    mean_codes = sampling.temperature == 0 and model.cfg.readout == "expectation"
-    tokenizer = model.tokenizer
-    return sample_tokens(
-        anew, model.synthesizer.masked(len(batch)), sampling, generator=generator,
-        codebook=tokenizer.codebook.embeddings if mean_codes else None,
-        likeness=None if model.cfg.confidence == "code" else tokenizer.likeness,
-    ).ranked()  # fmt: skip
+    return model.sample_by(anew, len(batch), sampling, generator)
 
 
 @torch.inference_mode()

@@ -215,11 +215,10 @@ class TextMaskHand(Method):
         generator: torch.Generator | None,
     ) -> Float[Tensor, "prompts hands 16 3 3"]:
         context = self.synthesizer.encode_context(tokens)
-        changed = {**sampling.model_dump(), "hypotheses": count}
         ids = sample_tokens(
             lambda ids, positions: self.synthesizer(ids, context, positions),
             self.synthesizer.masked(len(tokens)),
-            SamplingConfig(**changed),  # checked: several hands need a temperature
+            sampling.times(count),
             generator=generator,
         ).ids
         return self.tokenizer.detokenize(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])

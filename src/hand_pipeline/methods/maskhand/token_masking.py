@@ -1,7 +1,8 @@
 """Masking and corruption of pose tokens in training.
 
 MaskHand (arXiv 2412.13393), section 3: ceil(cos(pi tau / 2) L) of the L tokens are hidden. Some of
-the visible ones are corrupted, so that sampling passes tolerate mistakes of earlier ones.
+the visible ones are corrupted, or are the network's own choices, so that sampling passes tolerate
+mistakes of earlier ones.
 """
 
 import math
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer
+from hand_pipeline.methods.maskhand.sampling import probability_of
 
 
 class MaskedTokens(NamedTuple):
@@ -88,3 +90,22 @@ def hide_tokens(
     ids = torch.where(corrupt, random, visible)
     wrong = ~hidden & (ids != targets)
     return MaskedTokens(torch.where(hidden, mask_id, ids), hidden | wrong)
+
+
+def keep_surest(
+    logits: Float[Tensor, "batch tokens codes"],
+    hidden: Int64[Tensor, " batch"],
+    likeness: Float[Tensor, "codes codes"] | None,
+    mask_id: int,
+) -> Int64[Tensor, "batch tokens"]:
+    """What a pass of the likeliest codes leaves for the next one: its surest, the rest masked.
+
+    Args:
+        logits: of the pass.
+        hidden: number of tokens that stay masked.
+        likeness: see `sampling.sample_tokens`.
+        mask_id: id of [MASK].
+    """
+    ids = logits.argmax(-1)
+    rank = probability_of(ids, logits, likeness).argsort(1).argsort(1)
+    return torch.where(rank < hidden[:, None], mask_id, ids)
