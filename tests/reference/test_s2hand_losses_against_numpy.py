@@ -190,7 +190,7 @@ def test_shape_and_scale(rng):
     betas, joints = rng.normal(size=(BATCH, 10)), rng.normal(size=(BATCH, 21, 3)) * 0.03
     same(shape_loss(t(betas)), (betas**2).sum() / (BATCH * 10))
     lengths = [np.linalg.norm(hand[9] - hand[10]) for hand in joints]
-    same(scale_loss(t(joints)), np.mean([abs(length - 0.0282) for length in lengths]))
+    same(scale_loss(t(joints), 0.0282), np.mean([abs(length - 0.0282) for length in lengths]))
 
 
 def test_texture(rng):

@@ -96,6 +96,12 @@ class S2HandConfig(Config):
         description="ignore colours of images with a joint at or below this confidence (code: 0.1 "
         "on FreiHAND); null: use all (paper)",
     )
+    bone_length: float | None = Field(
+        None,
+        gt=0,
+        description="metres from the middle finger's knuckle to its next joint, in the data set "
+        "(E_s); S2HAND's code: 0.0282, FreiHAND's; null: the hand model's mean",
+    )
 
     w_3d: float = Field(1.0, ge=0, description="of E_3D")
     w_2d: float = Field(0.001, ge=0, description="of E_2D, px of a 224 px image")

@@ -39,7 +39,6 @@ from hand_pipeline.methods.s2hand.geometry import S2Estimate, pose_hand
 from hand_pipeline.methods.s2hand.hand_prior import texture_loss
 from hand_pipeline.methods.s2hand.heads import Appearance, AppearanceHeads, GeometryHeads
 from hand_pipeline.methods.s2hand.hourglass import StackedHourglass
-from hand_pipeline.methods.s2hand.joint_limits import joint_axes
 from hand_pipeline.methods.s2hand.renderer import HandRenderer, Rendered
 from hand_pipeline.methods.s2hand.terms import (
     HandPrior,
@@ -103,7 +102,7 @@ class S2Hand(Reconstructor):
         self.loss_weights = cfg.active_terms()
         self._freeze()
         self.register_buffer("crop_scale", torch.tensor(2.0))
-        self.prior = HandPrior(joint_axes(self.mano.flex_axes, self.mano.abd_axes), self.mano.faces)
+        self.prior = HandPrior(self.mano, cfg.bone_length)
         self._monitors: dict[str, Tensor] = {}
 
     def load_parts(

@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hand_pipeline.data.batch import HandBatch, Keypoints
+from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.losses.keypoint import joint_3d_square_loss
 from hand_pipeline.losses.reduction import weighted_mean
 from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.geometry import S2Estimate
-from hand_pipeline.methods.s2hand.hand_prior import scale_loss, shape_loss
-from hand_pipeline.methods.s2hand.joint_limits import joint_limit_loss, limit_table
+from hand_pipeline.methods.s2hand.hand_prior import mean_bone_length, scale_loss, shape_loss
+from hand_pipeline.methods.s2hand.joint_limits import joint_axes, joint_limit_loss, limit_table
 from hand_pipeline.methods.s2hand.laplacian import laplacian_loss
 from hand_pipeline.methods.s2hand.photometric import (
     mean_colour_loss,
@@ -33,20 +34,23 @@ class HandPrior(nn.Module):
     """Constants that the terms need, on the method's device; not in checkpoints.
 
     Args:
-        axes: of the finger joints (`joint_limits.joint_axes`).
-        faces: of the mesh.
+        mano: the hand model.
+        bone_length: of the data set, metres; None: the hand model's (`S2HandConfig`).
     """
 
     axes: Tensor
     faces: Tensor
     limits: Tensor
     joint_weights: Tensor
+    bone_length: Tensor
 
-    def __init__(self, axes: Float[Tensor, "15 3 3"], faces: Tensor) -> None:
+    def __init__(self, mano: ManoHand, bone_length: float | None) -> None:
         super().__init__()
+        known = bone_length is not None
         values = {
-            "axes": axes,
-            "faces": faces,
+            "axes": joint_axes(mano.flex_axes, mano.abd_axes),
+            "faces": mano.faces,
+            "bone_length": torch.tensor(bone_length) if known else mean_bone_length(mano),
             "limits": limit_table(),
             "joint_weights": joint_weights(torch.ones(())),
         }
@@ -87,7 +91,7 @@ def geometry_terms(
         "joint_location": joint_location_loss(projected, points, confidence, weights),
         "bone_direction": bone_direction_loss(projected, points, confidence),
         "shape": shape_loss(hand.betas),
-        "scale": scale_loss(hand.joints),
+        "scale": scale_loss(hand.joints, prior.bone_length),
         "joint_limits": joint_limit_loss(hand.fingers, prior.limits, prior.axes),
     }
     if cfg.supervision == "full":
