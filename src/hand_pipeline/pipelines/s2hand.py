@@ -83,10 +83,10 @@ def trains(name: str) -> Callable[..., Trained]:
 
         def build() -> S2Hand:
             model = S2Hand(cfg.method, cfg.encoder, cfg.augmentation)
+            model.expect_crops(hands.crop_scale)
             for checkpoint, parts in zip(start, how.start.values(), strict=True):
                 origin = f"the checkpoint of {' and '.join(parts)}"
                 model.load_parts(checkpoint.tensors, parts, origin)
-            model.crop_scale.fill_(hands.crop_scale)
             return model
 
         found = hands.keypoints.of(hands.ids, "none").confidence.amax(1) > 0
