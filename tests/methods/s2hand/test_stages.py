@@ -22,3 +22,4 @@ def test_groups_of_terms_can_be_left_out():
     nothing = {"photometric": False, "branch": False, "regularisation": False}
     assert terms("joint", **nothing) == geometry
     assert terms("3d", regularisation=False) == geometry
+    assert terms("3d", orientation=False) == {"joint_location"} | prior  # the paper's baseline
