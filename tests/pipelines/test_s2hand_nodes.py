@@ -38,7 +38,7 @@ ENCODER = EfficientNetConfig(name="mobilenetv2_035", image_size=32)
 AUGMENTATION = HandAugmentationConfig(image_size=32)
 METHOD = S2HandConfig(hourglass=HourglassConfig(width=8, depth=1, blocks=1))
 RUN = TrainConfig(steps=2, batch_size=4, lr=1e-3, log_every=1, checkpoint_every=2)
-CFG = nodes.S2HandEvaluationConfig(batch_size=2, shown=2)
+CFG = nodes.S2HandEvaluationConfig(batch_size=2, shown=2, keypoints_split="evaluation")
 PHOTOS = photos.PhotoTrainingConfig(hands=PhotoHandsConfig(held_out=0.4), training=RUN)
 EVALUATION = evaluation.PhotoEvaluationConfig(batch_size=2, shown=2)
 
@@ -151,16 +151,24 @@ def test_every_row_is_scored_on_the_same_hands(folders):
     assert alone == {name: metrics[name] for name in ("mean_hand", "s2hand_3d", "s2hand")}
 
 
+def keypoints_of_stages(world: World, cfg=CFG):
+    """Of the three stages' models; those of the 2D branch and the geometry alone are others."""
+    torch.manual_seed(1)
+    others = fresh(stage="2d"), fresh(stage="3d"), fresh()
+    return score_keypoints_2d(world.hands, world.keypoints, *others, cfg, world.machine)
+
+
 def test_2d_joints_are_compared_by_their_source(world):
-    metrics, table, curves = score_keypoints_2d(
-        world.hands, world.keypoints, fresh(), CFG, world.machine
-    )
-    assert table["2D joints"].str.split().str[0].tolist() == ["detected", "estimated", "projected"]
+    metrics, table, curves = keypoints_of_stages(world)
+    assert table["2D joints"].tolist() == list(evaluation.SOURCES.values())
+    assert len(table) == 5
+    trained = keypoints_of_stages(world, CFG.model_copy(update={"keypoints_split": "training"}))[0]
+    assert trained["detected"]["found"] == 1  # training photos, all of them detected
     # the file holds the truth, and of the first hand nothing
     assert metrics["detected"]["found"] == pytest.approx(2 / 3)
     assert metrics["detected"]["error_mean_px"] == pytest.approx(0, abs=1e-3)
     assert metrics["detected"]["auc_2d"] == pytest.approx(2 / 3, abs=0.01)
-    for name in ("estimated", "projected"):
+    for name in ("estimated", "projected", "estimated_alone", "projected_alone"):
         assert metrics[name]["found"] == 1
         assert metrics[name]["error_mean_px"] > 5
         assert 0 <= metrics[name]["auc_2d"] < 0.9
@@ -169,22 +177,23 @@ def test_2d_joints_are_compared_by_their_source(world):
 
 def test_true_joints_of_a_model_score_full_marks(world, monkeypatch):
     held_out = open_labelled_hands(world.hands, "evaluation", ManoHand(tips="freihand"))
-    truth = iter(held_out.labels(np.arange(HANDS), None).joints_2d.split(CFG.batch_size))
+    truth = dict(zip(held_out.ids, held_out.labels(np.arange(HANDS), None).joints_2d))
 
     def seer(self, batch):
-        return next(truth) * (self.image_size / 224)
+        known = self.cfg.stage == "joint"
+        seen = torch.stack([truth[name] for name in batch.ids]) if known else batch.joints_2d * 0
+        return seen * (self.image_size / 224)
 
     monkeypatch.setattr(S2Hand, "estimated_2d", seer)
-    metrics, _, _ = score_keypoints_2d(world.hands, world.keypoints, fresh(), CFG, world.machine)
+    metrics, _, _ = keypoints_of_stages(world)
+    assert metrics["estimated_alone"]["auc_2d"] < 0.1  # another model's
     assert metrics["estimated"]["auc_2d"] > 0.98
     assert metrics["estimated"]["error_mean_px"] == pytest.approx(0, abs=1e-3)
 
 
 def test_the_page_shows_every_table_and_picture(world, folders):
     _, table, _, auc = nodes.score(*folders, CFG)
-    _, keypoints, curves = score_keypoints_2d(
-        world.hands, world.keypoints, fresh(), CFG, world.machine
-    )
+    _, keypoints, curves = keypoints_of_stages(world)
     textured = nodes.draw_textured(world.hands, fresh(), CFG, world.machine)
     shown = {
         "s2hand_table": table, "s2hand_keypoints_table": keypoints,

@@ -10,8 +10,9 @@ from torch import Tensor
 from hand_pipeline.data.batch import Keypoints
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.losses.keypoint import joint_3d_square_loss
+from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.hand_prior import scale_loss, shape_loss, texture_loss
-from hand_pipeline.methods.s2hand.hourglass import integral_joints
+from hand_pipeline.methods.s2hand.hourglass import heatmap_loss, integral_joints
 from hand_pipeline.methods.s2hand.joint_limits import joint_axes, joint_limit_loss, limit_table
 from hand_pipeline.methods.s2hand.laplacian import laplacian_loss
 from hand_pipeline.methods.s2hand.photometric import (
@@ -20,7 +21,7 @@ from hand_pipeline.methods.s2hand.photometric import (
     sample_confidence,
     ssim_loss,
 )
-from hand_pipeline.methods.s2hand.terms import branch_loss
+from hand_pipeline.methods.s2hand.terms import branch_loss, spatial_terms
 from hand_pipeline.methods.s2hand.weighted_keypoint import (
     bone_direction_loss,
     consistency_loss,
@@ -55,6 +56,7 @@ def smooth(first, second) -> float:
 
 
 def same(ours: Tensor, theirs: float) -> None:
+    print(f"relative difference {abs(ours.item() / theirs - 1):.1e}")  # `pytest -s` shows it
     assert ours.dtype == torch.float64
     assert ours.item() == pytest.approx(theirs, rel=1e-6, abs=1e-9)
 
@@ -132,6 +134,26 @@ def test_integral_joints_of_a_plain_expectation(rng):
             np.testing.assert_allclose(ours[b, j].numpy(), [x, y], rtol=1e-6)
 
 
+def test_heat_maps_against_gaussians(rng):
+    maps, confidence = rng.normal(size=(2, 3, 5, 4)), rng.random((2, 3))
+    points = rng.uniform(0, 4, (2, 3, 2))
+    points[1, 2] = [4.5, 1.0]  # outside: columns are 4
+    above = below = 0.0
+    for b in range(2):
+        for j in range(3):
+            if points[b, j, 0] > 4 or points[b, j, 1] > 5:
+                continue
+            share = np.exp(maps[b, j]) / np.exp(maps[b, j]).sum()
+            wanted = np.empty((5, 4))
+            for y in range(5):
+                for x in range(4):
+                    wanted[y, x] = math.exp(-(math.dist((x + 0.5, y + 0.5), points[b, j]) ** 2) / 2)
+            wanted /= wanted.sum()
+            above += confidence[b, j] ** 2 * (wanted * np.log(wanted / share)).sum()
+            below += confidence[b, j] ** 2
+    same(heatmap_loss(t(maps), t(points), t(confidence)), above / below)
+
+
 @pytest.fixture
 def pictures(rng):
     rendered, photo = rng.random((2, BATCH, 3, 14, 17))
@@ -190,7 +212,7 @@ def test_shape_and_scale(rng):
     betas, joints = rng.normal(size=(BATCH, 10)), rng.normal(size=(BATCH, 21, 3)) * 0.03
     same(shape_loss(t(betas)), (betas**2).sum() / (BATCH * 10))
     lengths = [np.linalg.norm(hand[9] - hand[10]) for hand in joints]
-    same(scale_loss(t(joints)), np.mean([abs(length - 0.0282) for length in lengths]))
+    same(scale_loss(t(joints), 0.0282), np.mean([abs(length - 0.0282) for length in lengths]))
 
 
 def test_texture(rng):
@@ -229,15 +251,27 @@ def test_joint_limits_in_manos_own_axes(rng):
                 total += excess * (2 if axis == 2 else 1)
     axes = joint_axes(torch.zeros(0, 3), torch.zeros(0, 3)).double()
     ours = joint_limit_loss(t(rotations), limit_table().double(), axes)
-    assert ours.item() == pytest.approx(total / (BATCH * 16 * 3), rel=1e-6)
+    same(ours, total / (BATCH * 16 * 3))
 
 
-def test_joints_3d(rng):
+def test_full_supervision(rng):
     joints, target = rng.normal(size=(2, BATCH, 21, 3))
     valid = rng.random((BATCH, 21)) < 0.6
     same(
         joint_3d_square_loss(t(joints), t(target), t(valid)), ((joints - target)[valid] ** 2).mean()
     )
+    total, count, depths = 0.0, 0, []
+    for b in range(BATCH):
+        if not valid[b, 0]:  # a hand without its wrist has no place
+            continue
+        depths.append(abs(joints[b, 0, 2] - target[b, 0, 2]))
+        for j in range(21):
+            if valid[b, j]:
+                off = (joints[b, j] - joints[b, 0]) - (target[b, j] - target[b, 0])
+                total, count = total + np.abs(off).mean(), count + 1
+    terms = spatial_terms(t(joints), t(target), t(valid))
+    same(terms["wrist_relative"], total / count)
+    same(terms["root_depth"], np.mean(depths))
 
 
 def test_the_cotangent_laplacian_as_a_dense_matrix(rng):
@@ -256,3 +290,23 @@ def test_the_cotangent_laplacian_as_a_dense_matrix(rng):
             matrix[other, other] += half
     expected = np.mean([np.linalg.norm(matrix @ hand, axis=1).mean() for hand in vertices])
     same(laplacian_loss(t(vertices), mano.faces), expected)
+
+
+def test_the_total_is_the_papers_sum_with_its_eleven_weights(rng):
+    """L = w_3D (w_geo E_geo + w_photo E_photo + w_regu E_regu) + w_2D E_2D + w_con E_con."""
+    names = [
+        "w_3d", "w_2d", "w_con", "w_geo", "w_photo", "w_regu", "w_bone", "w_ssim", "w_tex", "w_s",
+        "w_j",
+    ]  # fmt: skip
+    w = dict(zip(names, rng.uniform(0.1, 2, len(names))))
+    cfg = S2HandConfig(**w, w_heatmap=0)
+    terms = dict(zip(cfg.active_terms(), rng.uniform(0.1, 2, 10)))
+    assert len(terms) == 10
+    e_geo = terms["joint_location"] + w["w_bone"] * terms["bone_direction"]
+    e_photo = terms["pixel"] + w["w_ssim"] * terms["ssim"]
+    e_regu = terms["shape"] + w["w_tex"] * terms["texture"]
+    e_regu += w["w_s"] * terms["scale"] + w["w_j"] * terms["joint_limits"]
+    e_3d = w["w_geo"] * e_geo + w["w_photo"] * e_photo + w["w_regu"] * e_regu
+    total = w["w_3d"] * e_3d + w["w_2d"] * terms["keypoint_2d"] + w["w_con"] * terms["consistency"]
+    ours = sum(weight * terms[name] for name, weight in cfg.active_terms().items())
+    same(torch.tensor(ours, dtype=torch.float64), total)

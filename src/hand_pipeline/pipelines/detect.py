@@ -19,6 +19,7 @@ from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.hand_mix import MixMember, open_hand_set
 from hand_pipeline.data.openpose_file import read_openpose
 from hand_pipeline.data.photos.detect_hands import detect_keypoints
+from hand_pipeline.data.photos.detection_copies import CopiesConfig
 from hand_pipeline.data.photos.detector import DetectorConfig
 from hand_pipeline.evaluation.keypoints_2d import crop_joints, errors_by_hand, score_keypoints
 from hand_pipeline.provenance import code_hash, run_key
@@ -40,6 +41,9 @@ class DetectConfig(Config):
         "no file nothing was found",
     )
     detector: DetectorConfig = DetectorConfig()
+    copies: CopiesConfig = Field(
+        CopiesConfig(), description="looked at for a confidence of each joint (source mediapipe)"
+    )
     crops: HandCropConfig = Field(
         HandCropConfig(), description="as in the training that uses the joints (finetune.mix)"
     )
@@ -100,9 +104,12 @@ def _find(
 ) -> tuple[DetectedKeypoints, dict[str, int]]:
     if cfg.source == "mediapipe":
         settings = cfg.detector.model_dump(mode="json")
-        key = run_key(detector=settings, hands=pictures.fingerprint, code=code_hash(__name__))
+        copies = cfg.copies.model_dump(mode="json")
+        key = run_key(
+            detector=settings, copies=copies, hands=pictures.fingerprint, code=code_hash(__name__)
+        )
         parts = machine.workspace / "detect" / key
-        found = detect_keypoints(pictures, cfg.detector, parts, machine.workers)
+        found = detect_keypoints(pictures, cfg.detector, parts, machine.workers, cfg.copies)
         return found.keypoints, found.counts
     if (path := cfg.openpose.get(name)) is not None:
         read = read_openpose(pictures, path)

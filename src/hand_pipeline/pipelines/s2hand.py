@@ -7,7 +7,7 @@ as both of its stages together without labels: their metrics are what the labels
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
@@ -23,7 +23,7 @@ from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods import restore_as, restore_each
 from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE, S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
-from hand_pipeline.methods.s2hand.evaluation import SOURCES, compare_sources, draw_hands
+from hand_pipeline.methods.s2hand.evaluation import SOURCES, Stages, compare_sources, draw_hands
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.methods.s2hand.stages import TRAININGS, TermsConfig, Training
 from hand_pipeline.tracking import RecordLogger
@@ -64,6 +64,9 @@ class S2HandEvaluationConfig(ScoringConfig):
 
     shown: int = Field(6, gt=0, description="hands in the picture")
     seed: int = Field(0, ge=0, description="of the choice of the hands shown")
+    keypoints_split: Literal["training", "evaluation"] = Field(
+        "training", description="whose 2D joints are compared; S2HAND's table 10: training photos"
+    )
 
 
 def trains(name: str) -> Callable[..., Trained]:
@@ -84,10 +87,10 @@ def trains(name: str) -> Callable[..., Trained]:
 
         def build() -> S2Hand:
             model = S2Hand(cfg.method, cfg.encoder, cfg.augmentation)
+            model.expect_crops(hands.crop_scale)
             for checkpoint, parts in zip(start, how.start.values(), strict=True):
                 origin = f"the checkpoint of {' and '.join(parts)}"
                 model.load_parts(checkpoint.tensors, parts, origin)
-            model.crop_scale.fill_(hands.crop_scale)
             return model
 
         found = hands.keypoints.of(hands.ids, "none").confidence.amax(1) > 0
@@ -161,19 +164,26 @@ def draw_textured(
 def score_keypoints_2d(
     hands: Path,
     keypoints: Path,
+    branch: Checkpoint,
+    geometry: Checkpoint,
     joint: Checkpoint,
     cfg: S2HandEvaluationConfig,
     machine: MachineConfig,
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
-    """2D joints of the held-out hands: metrics by source, the same as a table, and the curves."""
-    model = restore_as(S2Hand, joint, "the checkpoint of s2hand").to(machine.device)
-    held_out = open_labelled_hands(hands, "evaluation", model.mano)
-    seen = WithKeypoints(held_out, keypoints_of(keypoints, held_out, "evaluation"))
-    scores = compare_sources(model, seen, cfg.batch_size, machine)
+    """2D joints by their source: metrics, the same as a table, and the curves.
+
+    Training photos: whether the networks correct the detections that they learnt from.
+    """
+    given = restore_each(S2Hand, s2hand_2d=branch, s2hand_3d=geometry, s2hand=joint)
+    models = Stages(*(model.to(machine.device) for _, model in given))
+    split = cfg.keypoints_split
+    shown = open_labelled_hands(hands, split, models.joint.mano)
+    seen = WithKeypoints(shown, keypoints_of(keypoints, shown, split))
+    scores = compare_sources(models, seen, cfg.batch_size, machine)
     metrics = {name: found.figures for name, found in scores.items()}
     table = pd.DataFrame([{"2D joints": SOURCES[name], **row} for name, row in metrics.items()])
     curves = {SOURCES[name]: found.curve for name, found in scores.items()}
-    title = f"2D joints of held-out hands, {REFERENCE_SIZE} px images"
+    title = f"2D joints, {split} hands, {REFERENCE_SIZE} px images"
     return metrics, table, to_image(pck_curves(curves, "joints", title, unit="px"))
 
 
@@ -183,7 +193,8 @@ _READING = (
     " learnt only geometry, no colours. The mean hand ignores the photo."
 )
 _AUC = (
-    "AUC of 2D joints: area under the share of joints within 0 to 49 px of the true ones, in a 224"
+    "2D joints are those of training photos: do the networks correct what they learnt from? AUC of"
+    " 2D joints: area under the share of joints within 0 to 49 px of the true ones, in a 224"
     " px image. A joint that the detector did not find is within no distance."
 )
 
@@ -264,7 +275,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 score_keypoints_2d,
-                ["labelled_hands", "hand_keypoints", "s2hand_method", *settings],
+                [
+                    "labelled_hands",
+                    "hand_keypoints",
+                    "s2hand_2d_method",
+                    "s2hand_3d_method",
+                    "s2hand_method",
+                    *settings,
+                ],
                 ["s2hand_keypoints_metrics", "s2hand_keypoints_table", "s2hand_keypoints_curves"],
                 name="score_s2hand_keypoints",
             ),

@@ -13,6 +13,7 @@ from hand_pipeline.data.hand_images import HandCropConfig, HandImages
 from hand_pipeline.data.manifest import build_manifest
 from hand_pipeline.data.photos import detect_hands
 from hand_pipeline.data.photos.detect_hands import crop_boxes, detect_keypoints
+from hand_pipeline.data.photos.detection_copies import NO_COPIES, CopiesConfig, look_again
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig
 from hand_pipeline.data.readers.freihand import read_freihand
 from hand_pipeline.geometry.mano import ManoHand
@@ -39,9 +40,14 @@ def detect_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...
     (tmp_path / "model.task").write_bytes(b"a model")
     monkeypatch.setattr(detect_hands, "resolve_model", lambda *_: tmp_path / "model.task")
 
-    def run(hands: HandImages, find: Find, parts: str = "parts") -> detect_hands.DetectedHands:
+    def run(
+        hands: HandImages,
+        find: Find,
+        parts: str = "parts",
+        copies: CopiesConfig = NO_COPIES,
+    ) -> detect_hands.DetectedHands:
         monkeypatch.setattr(detect_hands, "_detector", lambda cfg: find)
-        return detect_keypoints(hands, DetectorConfig(), tmp_path / parts, workers=1)
+        return detect_keypoints(hands, DetectorConfig(), tmp_path / parts, 1, copies)
 
     return run
 
@@ -138,6 +144,100 @@ def test_left_hands_are_looked_for_as_they_are_shown(tmp_path: Path, detect_with
     assert found.keypoints.image_size == 96
     low, high = batch.joints_2d.amin(1), batch.joints_2d.amax(1)
     np.testing.assert_allclose(crop_boxes(hands), torch.cat([low, high], 1), atol=0.5)
+
+
+def hand_at(joints: np.ndarray) -> Detection:
+    box = np.concatenate([joints.min(0), joints.max(0)])
+    return Detection(box, joints, np.zeros((21, 3)), "right", 0.75, 1)
+
+
+def seen_by_eye(image: np.ndarray) -> np.ndarray:
+    """Middles of 21 blobs, told apart by colour: a detector that errs by less than a pixel.
+
+    Red says which, red and green together are 255 inside a blob and less where its edge fades."""
+    red, both = image[..., 0].astype(int), image[..., :2].astype(int).sum(-1)
+    found = np.full((21, 2), np.nan)
+    for joint in range(21):
+        rows, columns = np.nonzero((np.abs(red - 20 - 10 * joint) <= 3) & (both >= 250))
+        found[joint] = [columns.mean() + 0.5, rows.mean() + 0.5]
+    return found
+
+
+@pytest.fixture
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    """An image of 21 blobs, each of its own colour, and where they are."""
+    image, places = np.zeros((160, 160, 3), np.uint8), []
+    for joint in range(21):
+        x, y = 50 + 15 * (joint % 5), 45 + 16 * (joint // 5)
+        image[y - 4 : y + 5, x - 4 : x + 5, :2] = 20 + 10 * joint, 235 - 10 * joint
+        places.append((x + 0.5, y + 0.5))
+    return image, np.array(places)
+
+
+COPIES = CopiesConfig(rotation_deg=20, scale_min=0.9)
+
+
+def test_joints_of_copies_come_back_to_where_they_are(blobs) -> None:
+    image, places = blobs
+    calls = []
+
+    def find(copy: np.ndarray) -> list[Detection]:
+        calls.append(copy)
+        return [hand_at(seen_by_eye(copy))]
+
+    seen = look_again(find, image, hand_at(places), COPIES, np.random.default_rng(0))
+    assert len(calls) == 8
+    assert not any(np.array_equal(copy, image) for copy in calls)
+    np.testing.assert_allclose(seen.points, places, atol=1)
+    assert (seen.confidence > 0.9).all()
+
+
+def test_a_joint_that_wanders_is_less_sure_than_those_that_stay(blobs) -> None:
+    image, places = blobs
+    rng = np.random.default_rng(1)
+
+    def find(copy: np.ndarray) -> list[Detection]:
+        joints = seen_by_eye(copy)
+        joints[7] += rng.normal(0, 12, 2)  # of a hand of 64 px
+        return [hand_at(joints)]
+
+    seen = look_again(find, image, hand_at(places), COPIES, np.random.default_rng(0))
+    assert seen.confidence[7] < 0.3
+    assert (np.delete(seen.confidence, 7) > 0.9).all()
+
+
+def test_a_hand_that_few_copies_show_is_less_sure(blobs) -> None:
+    image, places = blobs
+    numbers = iter(range(8))
+
+    def find(copy: np.ndarray) -> list[Detection]:
+        return [hand_at(seen_by_eye(copy))] if next(numbers) % 2 else []
+
+    seen = look_again(find, image, hand_at(places), COPIES, np.random.default_rng(0))
+    assert seen.confidence.max() == pytest.approx(5 / 9, rel=0.02)
+    other = look_again(
+        lambda _: [hand_at(places + 400)], image, hand_at(places), COPIES, np.random.default_rng(0)
+    )
+    np.testing.assert_allclose(other.confidence, 1 / 9)  # another hand is none
+
+
+def test_copies_depend_on_the_seed_and_the_image_alone(
+    hands: HandImages, detect_with, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = crop_boxes(hands)
+
+    def run(block: int, parts: str) -> np.ndarray:
+        monkeypatch.setattr(detect_hands, "_BLOCK", block)
+
+        def find(image: np.ndarray) -> list[Detection]:
+            box = boxes[0] + image.astype(float).mean() % 3
+            return [hand_in(box)]
+
+        return detect_with(hands, find, parts, CopiesConfig(count=2)).keypoints.confidence
+
+    whole = run(3, "whole")
+    np.testing.assert_array_equal(whole, run(1, "single"))
+    assert len(np.unique(whole)) > 3
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from hand_pipeline.data.synthetic.poses import sample_hands, skeleton_of
 from hand_pipeline.geometry.joints import MANO_JOINTS
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.s2hand.joint_limits import (
+    ANATOMICAL,
     LIMITS,
     joint_axes,
     joint_limit_loss,
@@ -70,6 +71,39 @@ def test_a_file_without_axes_has_the_models_and_the_open_hand_its_own():
     for finger in (1, 4, 7, 10, 13):  # roll is about the bone, towards the wrist
         bone = rest[finger] - rest[finger + 1]
         assert (axes[finger - 1, 0] @ bone / bone.norm()) > 0.9
+
+
+def test_hands_of_everyday_hardly_break_an_anatomical_limit_but_often_one_of_the_papers():
+    mano = ManoHand()
+    generators = [np.random.default_rng(seed) for seed in range(100)]
+    fingers = torch.from_numpy(sample_hands(generators, skeleton_of(mano), 1.0, 2.0).fingers)
+    axes = joint_axes(mano.flex_axes, mano.abd_axes).double()
+    angles = torch.einsum("jkc,bjc->bjk", axes, fingers.double()).rad2deg()
+
+    def breaking(ranges) -> float:
+        low, high = limit_table(ranges).double().rad2deg()
+        beyond = torch.maximum(low - angles, angles - high)
+        return (beyond > 2).flatten(1).any(1).double().mean().item()
+
+    assert breaking("anatomical") <= 0.05
+    assert breaking("paper") > 0.3  # why these are not the default
+
+
+def test_a_thumb_may_bend_its_middle_joint_by_60_degrees_but_not_by_70():
+    limits, axes = limit_table("anatomical"), torch.eye(3).expand(15, 3, 3)
+    bent = torch.zeros(1, 15, 3)
+    bent[0, MANO_JOINTS.index("thumb_2") - 1, 2] = math.radians(60)
+    assert joint_limit_loss(bent, limits, axes).item() == pytest.approx(0, abs=1e-7)
+    bent[0, MANO_JOINTS.index("thumb_2") - 1, 2] = math.radians(70)
+    excess = joint_limit_loss(bent, limits, axes).item()
+    assert excess == pytest.approx(2 * math.radians(10) / 48, rel=1e-4)
+
+
+def test_anatomical_ranges_allow_all_that_the_papers_allow():
+    (low, high), (least, most) = limit_table("paper"), limit_table("anatomical")
+    assert ANATOMICAL.keys() == LIMITS.keys()
+    assert (least <= low).all()
+    assert (most >= high).all()
 
 
 def test_natural_hands_hardly_exceed_the_limits_in_their_own_axes():

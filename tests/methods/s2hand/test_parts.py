@@ -2,10 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from hand_pipeline.data.synthetic.camera import place, random_orientation
+from hand_pipeline.data.synthetic.config import Turns
+from hand_pipeline.data.synthetic.poses import sample_hands, skeleton_of
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
@@ -13,16 +17,18 @@ from hand_pipeline.methods.s2hand.efficientnet_encoder import (
     EfficientNetConfig,
     EfficientNetEncoder,
 )
-from hand_pipeline.methods.s2hand.geometry import FOCAL_SIDES, pose_hand
+from hand_pipeline.methods.s2hand.geometry import FOCAL_SIDES, depth_of_crop, pose_hand
 from hand_pipeline.methods.s2hand.heads import FIRST_LIGHT, AppearanceHeads, GeometryHeads, HandCode
 from hand_pipeline.methods.s2hand.hourglass import (
     HourglassConfig,
     StackedHourglass,
+    heatmap_loss,
     integral_joints,
 )
 from hand_pipeline.methods.s2hand.renderer import HandRenderer
 from hand_pipeline.models.state import CheckpointMismatchError
 
+UPRIGHT = Turns(side_views=0, yaw=30, tilt_std=15, roll_std=20, any_roll=0)
 SMALL = EfficientNetConfig(name="mobilenetv2_035", image_size=64)
 
 
@@ -92,8 +98,9 @@ def test_other_networks_are_refused(name, message):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])
-def test_geometry_starts_at_the_codes_scale_and_depth(pooling):
+def test_geometry_starts_at_the_codes_scale_and_the_depth_it_is_told(pooling):
     heads = GeometryHeads(1536, pooling=pooling).eval()
+    heads.start_at_depth(0.65)
     code = heads(torch.randn(3, 1536, 7, 7))
     assert [tuple(part.shape[1:]) for part in code] == [(30,), (10,), (3,), (3,), (1,)]
     torch.testing.assert_close(code.scale, torch.full((3, 1), 0.95), atol=1e-3, rtol=0)
@@ -152,6 +159,58 @@ def test_a_peak_is_read_where_it_is():
     assert y.item() == pytest.approx(4 * 4 + 0.5, abs=0.01)
 
 
+def test_a_peak_of_8_is_read_within_a_pixel_where_logits_are_scaled_and_far_off_where_not():
+    """A map of 64 x 64: 4095 cells of logit 0 outweigh exp(8) = 2981 of the peak."""
+    image = torch.zeros(1, 3, 256, 256)
+    off = {}
+    for scale in (1.0, 10.0):
+        cfg = HourglassConfig(stacks=1, width=8, depth=1, blocks=1, logit_scale=scale)
+        branch = StackedHourglass(cfg).eval()
+        with torch.no_grad():
+            branch.maps[0].weight.zero_()
+            branch.maps[0].bias.zero_()
+            logits = branch.logits(image)[0]
+            assert logits.shape == (1, 21, 64, 64)
+            logits[0, :, 10, 50] = 8 * scale  # what the map's convolution gives, scaled
+            found = branch.joints_of(logits)[0, 0]
+        place = torch.tensor([50.0, 10.0]) * 255 / 63 + 0.5  # corner onto corner
+        off[scale] = (found - place).norm().item()
+    assert off[10.0] < 1
+    assert off[1.0] > 20
+
+
+def test_logits_are_the_maps_times_their_scale():
+    images = torch.rand(2, 3, 64, 64)
+    plain = StackedHourglass(HourglassConfig(width=8, depth=2, blocks=1)).eval()
+    sharp = StackedHourglass(HourglassConfig(width=8, depth=2, blocks=1, logit_scale=10)).eval()
+    sharp.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        for first, second in zip(plain.logits(images), sharp.logits(images)):
+            torch.testing.assert_close(second, 10 * first)
+
+
+def test_the_heat_map_of_no_divergence_is_read_where_the_joint_is():
+    x, y = 12.3, 5.8
+    rows, columns = torch.arange(16.0)[:, None] + 0.5, torch.arange(20.0) + 0.5
+    gaussian = (-((columns - x) ** 2 + (rows - y) ** 2) / 2)[None, None].requires_grad_()
+    points, sure = torch.tensor([[[x, y]]]), torch.ones(1, 1)
+    loss = heatmap_loss(gaussian, points, sure)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-5)
+    assert gaussian.grad.abs().max() < 1e-5
+    assert heatmap_loss(torch.zeros(1, 1, 16, 20), points, sure) > 2
+    # cells count from 0 to 1 and are interpolated corner onto corner: up to half a cell off
+    read = integral_joints(gaussian.detach(), (64, 80))[0, 0] / 4
+    torch.testing.assert_close(read, points[0, 0], atol=0.5, rtol=0)
+
+
+def test_joints_unseen_or_outside_teach_no_heat_map():
+    points = torch.tensor([[[4.0, 4.0], [40.0, 4.0], [4.0, -1.0]]])
+    logits = torch.randn(1, 3, 8, 8, requires_grad=True)
+    heatmap_loss(logits, points, torch.tensor([[0.0, 1.0, 1.0]])).backward()
+    assert (logits.grad == 0).all()
+
+
 # ---- geometry
 
 
@@ -197,6 +256,25 @@ def test_the_hand_turns_about_the_models_origin(mano):
     torch.testing.assert_close(turned.joints, rest.joints @ rotation.mT, atol=1e-6, rtol=0)
     half_turn = axis_angle_to_matrix(torch.tensor([math.pi, 0, 0]))
     torch.testing.assert_close(rest.mano_pose[:, 0], half_turn.expand(3, 3, 3), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("turns", "fill"), [(UPRIGHT, 0.78), (Turns(), 0.65)])
+def test_the_first_depth_is_that_of_the_data(mano, turns, fill):
+    """Hands placed before cameras of many focal lengths, carried to the nominal camera: S2HAND's
+    0.65 m is 60 % too far for hands that fill 0.78 of an image."""
+    generators = [np.random.default_rng(seed) for seed in range(60)]
+    hands = sample_hands(generators, skeleton_of(mano), 0.9, 2.5)
+    orientations = np.stack([random_orientation(rng, turns) for rng in generators])
+    root = torch.from_numpy(orientations).float()[:, None]
+    pose = torch.cat([root, axis_angle_to_matrix(torch.from_numpy(hands.fingers).float())], 1)
+    mesh = mano(pose, torch.from_numpy(hands.betas).float())
+    depths = []
+    for row, rng in enumerate(generators):
+        focal = rng.uniform(1.4, 3.2) * 128
+        seen = (mesh.vertices[row].double().numpy(), mesh.joints[row].double().numpy())
+        placed = place(rng, *seen, orientations[row], (128.0, 128.0), focal, fill)
+        depths.append(placed.joints[0, 2] * FOCAL_SIDES * 128 / focal)
+    assert depth_of_crop(mano, 1 / fill) == pytest.approx(np.mean(depths), rel=0.12)
 
 
 def test_a_rotation_of_zero_is_the_initial_one_and_others_follow_it(mano):

@@ -14,7 +14,7 @@ def test_groups_of_terms_can_be_left_out():
 
     geometry = {"joint_location", "bone_direction"}
     prior = {"shape", "scale", "joint_limits"}
-    branch = {"keypoint_2d", "consistency"}
+    branch = {"keypoint_2d", "heatmap", "consistency"}
     photo = {"pixel", "ssim", "texture"}
     assert terms("joint") == geometry | prior | branch | photo
     assert terms("joint", photometric=False) == geometry | prior | branch
@@ -22,3 +22,4 @@ def test_groups_of_terms_can_be_left_out():
     nothing = {"photometric": False, "branch": False, "regularisation": False}
     assert terms("joint", **nothing) == geometry
     assert terms("3d", regularisation=False) == geometry
+    assert terms("3d", orientation=False) == {"joint_location"} | prior  # the paper's baseline

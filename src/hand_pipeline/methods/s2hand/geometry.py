@@ -19,6 +19,11 @@ FOCAL_SIDES = 480 / 224
 _PALM_TO_CAMERA = (math.pi, 0.0, 0.0)  # the fixed wrist rotation of the hand model
 
 
+_SHOWN_OF_MEAN = 0.85
+"""Longer side of a hand in the image over that of the mean hand seen flat: bent and turned hands
+are shorter. Measured on the open hand's synthetic poses: 0.145 +- 0.027 of 0.171 m."""
+
+
 class S2Estimate(NamedTuple):
     """A hand in the camera of its image, metres and pixels of the image.
 
@@ -91,6 +96,20 @@ def pose_hand(
         vertices=vertices,
         joints_2d=project_in_front(joints, intrinsics),
     )
+
+
+def depth_of_crop(mano: ManoHand, crop_scale: float) -> float:
+    """Depth, in the nominal camera, at which hands fill a crop as its scale says; metres.
+
+    Args:
+        mano: the hand model.
+        crop_scale: side of a crop over the longer side of the hand in it.
+    """
+    with torch.no_grad():
+        pose = mano.full_pose(mano.template.new_zeros(1, 48), False)
+        joints = mano(pose, mano.template.new_zeros(1, 10)).joints[0]
+    longest = float((joints.amax(0) - joints.amin(0)).amax())
+    return FOCAL_SIDES * crop_scale * _SHOWN_OF_MEAN * longest
 
 
 def _in_true_camera(

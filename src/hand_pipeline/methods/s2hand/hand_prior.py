@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hand_pipeline.geometry.joints import FINGERS
+from hand_pipeline.geometry.joints import FINGERS, MANO_JOINTS
+from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.losses.reduction import weighted_mean
 
-BONE_LENGTH = 0.0282  # metres; the middle finger's first phalanx in S2HAND's code
 OUTLIER = 2.0  # standard deviations; the paper's A, value from its code
 
 
@@ -19,8 +19,18 @@ def shape_loss(betas: Float[Tensor, "batch 10"]) -> Float[Tensor, ""]:
     return betas.square().mean()
 
 
+def mean_bone_length(mano: ManoHand) -> Float[Tensor, ""]:
+    """Length of the middle finger's first bone in the mean shape, metres.
+
+    The open hand's is 34.3 mm; over shapes it has a standard deviation of 1.6 mm.
+    """
+    rest = mano.rest_joints(mano.template.new_zeros(1, 10))[0]
+    first, second = (MANO_JOINTS.index(f"middle_{joint}") for joint in (1, 2))
+    return (rest[first] - rest[second]).norm()
+
+
 def scale_loss(
-    joints: Float[Tensor, "batch 21 3"], length: float = BONE_LENGTH
+    joints: Float[Tensor, "batch 21 3"], length: float | Float[Tensor, ""]
 ) -> Float[Tensor, ""]:
     """Mean error of the length of the middle finger's first bone, metres (E_s).
 
@@ -28,7 +38,7 @@ def scale_loss(
 
     Args:
         joints: OpenPose order, metres.
-        length: true length of the bone, metres.
+        length: of the bone in the data set, metres.
     """
     first, second = FINGERS["middle"][:2]
     return ((joints[:, first] - joints[:, second]).norm(dim=-1) - length).abs().mean()

@@ -14,8 +14,8 @@ SKIN = (200 / 256, 150 / 256, 150 / 256)
 """RGB added to regressed colours, before the tanh."""
 POSE_COMPONENTS = 30
 """Principal components of the finger pose (S2HAND)."""
-FIRST_SCALE, FIRST_DEPTH = 0.95, 0.65
-"""Initial scale and z (metres) of a hand, as in the code."""
+FIRST_SCALE = 0.95
+"""Initial scale of a hand, as in the code."""
 FIRST_LIGHT = (0.6, 0.4, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, -1.0)
 """Our initial light, in the order of `LIGHT`: mostly ambient, white, the lamp at the camera."""
 LIGHT = (
@@ -83,7 +83,11 @@ class GeometryHeads(nn.Module):
             _start_small(head, start_std)
         with torch.no_grad():
             _last(self.scale).bias.fill_(FIRST_SCALE)
-            _last(self.translation).bias[2] = FIRST_DEPTH
+
+    def start_at_depth(self, depth: float) -> None:
+        """Make hands start at this depth, metres."""
+        with torch.no_grad():
+            _last(self.translation).bias[2] = depth
 
     def forward(self, features: Float[Tensor, "batch channels rows columns"]) -> HandCode:
         """The code of each hand, at least in float32."""

@@ -35,14 +35,14 @@ from hand_pipeline.methods.s2hand.efficientnet_encoder import (
     EfficientNetEncoder,
     EncodedImage,
 )
-from hand_pipeline.methods.s2hand.geometry import S2Estimate, pose_hand
+from hand_pipeline.methods.s2hand.geometry import S2Estimate, depth_of_crop, pose_hand
 from hand_pipeline.methods.s2hand.hand_prior import texture_loss
 from hand_pipeline.methods.s2hand.heads import Appearance, AppearanceHeads, GeometryHeads
 from hand_pipeline.methods.s2hand.hourglass import StackedHourglass
-from hand_pipeline.methods.s2hand.joint_limits import joint_axes
 from hand_pipeline.methods.s2hand.renderer import HandRenderer, Rendered
 from hand_pipeline.methods.s2hand.terms import (
     HandPrior,
+    branch_heatmap_loss,
     branch_loss,
     geometry_terms,
     picture_terms,
@@ -103,8 +103,22 @@ class S2Hand(Reconstructor):
         self.loss_weights = cfg.active_terms()
         self._freeze()
         self.register_buffer("crop_scale", torch.tensor(2.0))
-        self.prior = HandPrior(joint_axes(self.mano.flex_axes, self.mano.abd_axes), self.mano.faces)
+        self.expect_crops(2.0)
+        self.prior = HandPrior(self.mano, cfg.bone_length, cfg.joint_limits)
         self._monitors: dict[str, Tensor] = {}
+
+    def expect_crops(self, crop_scale: float) -> None:
+        """Note how large hands are in their crops, and start at the depth that makes them so.
+
+        For a method that has not learnt yet. Nothing is taken from 3D labels; a configured
+        `initial_depth` stays.
+
+        Args:
+            crop_scale: side of a crop over the longer side of the hand in it.
+        """
+        self.crop_scale.fill_(crop_scale)
+        depth = self.cfg.initial_depth or depth_of_crop(self.mano, crop_scale)
+        self.geometry.start_at_depth(depth)
 
     def load_parts(
         self, tensors: Mapping[str, Tensor], parts: tuple[str, ...], origin: str
@@ -150,8 +164,10 @@ class S2Hand(Reconstructor):
         joints_2d: list[Tensor] = []
         self._monitors = {"undetected": (target.confidence.amax(1) <= 0).float().mean()}
         if "hourglass" in parts:
-            joints_2d = [joints * unit for joints in self.hourglass(images)]
+            logits = self.hourglass.logits(images)
+            joints_2d = [self.hourglass.joints_of(maps) * unit for maps in logits]
             terms["keypoint_2d"] = branch_loss(joints_2d, target)
+            terms["heatmap"] = branch_heatmap_loss(logits, target, unit)
             self._monitors["pixels_2d_branch"] = seen_distance(joints_2d[-1], target)
         if "geometry" in parts:
             encoded = self._encode(labels.images)

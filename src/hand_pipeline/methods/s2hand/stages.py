@@ -13,6 +13,7 @@ from hand_pipeline.methods.s2hand.config import S2HandConfig
 class TermsConfig(Config):
     """Groups of terms that a stage learns from; for ablations."""
 
+    orientation: bool = Field(True, description="E_ori: directions of bones")
     regularisation: bool = Field(True, description="E_regu: shape, texture, scale, joint limits")
     branch: bool = Field(True, description="the 2D branch's E_2D and E_con, in the joint stage")
     photometric: bool = Field(True, description="E_photo and E_tex, in the joint stage")
@@ -20,6 +21,8 @@ class TermsConfig(Config):
     def of(self, method: S2HandConfig) -> S2HandConfig:
         """The method with weights of 0 for the groups left out."""
         zero: dict[str, float] = {}
+        if not self.orientation:
+            zero |= {"w_bone": 0.0}
         if not self.regularisation:
             zero |= {"w_regu": 0.0}
         if not self.branch:

@@ -3,17 +3,21 @@
 All pixels are those of a 224 px image. `methods.s2hand.config` has the total loss.
 """
 
+from typing import Literal
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hand_pipeline.data.batch import HandBatch, Keypoints
-from hand_pipeline.losses.keypoint import joint_3d_square_loss
-from hand_pipeline.losses.reduction import weighted_mean
+from hand_pipeline.geometry.mano import ManoHand
+from hand_pipeline.losses.keypoint import joint_3d_loss, joint_3d_square_loss
+from hand_pipeline.losses.reduction import masked_mean, weighted_mean
 from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.geometry import S2Estimate
-from hand_pipeline.methods.s2hand.hand_prior import scale_loss, shape_loss
-from hand_pipeline.methods.s2hand.joint_limits import joint_limit_loss, limit_table
+from hand_pipeline.methods.s2hand.hand_prior import mean_bone_length, scale_loss, shape_loss
+from hand_pipeline.methods.s2hand.hourglass import STEM_STRIDE, heatmap_loss
+from hand_pipeline.methods.s2hand.joint_limits import joint_axes, joint_limit_loss, limit_table
 from hand_pipeline.methods.s2hand.laplacian import laplacian_loss
 from hand_pipeline.methods.s2hand.photometric import (
     mean_colour_loss,
@@ -33,21 +37,30 @@ class HandPrior(nn.Module):
     """Constants that the terms need, on the method's device; not in checkpoints.
 
     Args:
-        axes: of the finger joints (`joint_limits.joint_axes`).
-        faces: of the mesh.
+        mano: the hand model.
+        bone_length: of the data set, metres; None: the hand model's (`S2HandConfig`).
+        limits: ranges of the finger joints.
     """
 
     axes: Tensor
     faces: Tensor
     limits: Tensor
     joint_weights: Tensor
+    bone_length: Tensor
 
-    def __init__(self, axes: Float[Tensor, "15 3 3"], faces: Tensor) -> None:
+    def __init__(
+        self,
+        mano: ManoHand,
+        bone_length: float | None,
+        limits: Literal["anatomical", "paper"],
+    ) -> None:
         super().__init__()
+        known = bone_length is not None
         values = {
-            "axes": axes,
-            "faces": faces,
-            "limits": limit_table(),
+            "axes": joint_axes(mano.flex_axes, mano.abd_axes),
+            "faces": mano.faces,
+            "bone_length": torch.tensor(bone_length) if known else mean_bone_length(mano),
+            "limits": limit_table(limits),
             "joint_weights": joint_weights(torch.ones(())),
         }
         for name, value in values.items():
@@ -63,6 +76,20 @@ def branch_loss(stacks: list[Float[Tensor, "batch 21 2"]], target: Keypoints) ->
     return torch.stack(each).sum()
 
 
+def branch_heatmap_loss(
+    logits: list[Float[Tensor, "batch 21 rows columns"]], target: Keypoints, unit: float
+) -> Float[Tensor, ""]:
+    """The sum over the stacks of how far each heat map is from a Gaussian at the detected joint.
+
+    Args:
+        logits: of each stack.
+        target: px of a 224 px image.
+        unit: px of a 224 px image in a pixel of the network's.
+    """
+    cells = target.points / (unit * STEM_STRIDE)
+    return torch.stack([heatmap_loss(maps, cells, target.confidence) for maps in logits]).sum()
+
+
 def geometry_terms(
     hand: S2Estimate,
     projected: Float[Tensor, "batch 21 2"],
@@ -71,7 +98,7 @@ def geometry_terms(
     prior: HandPrior,
     cfg: S2HandConfig,
 ) -> dict[str, Tensor]:
-    """E_loc, E_ori, E_beta, E_s, E_J, and if they have a weight the 3D joints and the Laplacian.
+    """E_loc, E_ori, E_beta, E_s, E_J, and if they have a weight the Laplacian; the 3D joints.
 
     Args:
         hand: the estimate.
@@ -87,15 +114,38 @@ def geometry_terms(
         "joint_location": joint_location_loss(projected, points, confidence, weights),
         "bone_direction": bone_direction_loss(projected, points, confidence),
         "shape": shape_loss(hand.betas),
-        "scale": scale_loss(hand.joints),
+        "scale": scale_loss(hand.joints, prior.bone_length),
         "joint_limits": joint_limit_loss(hand.fingers, prior.limits, prior.axes),
     }
     if cfg.supervision == "full":
-        valid = labels.has_joints_3d
-        terms["joints_3d"] = joint_3d_square_loss(hand.joints, labels.joints_3d, valid)
+        terms |= spatial_terms(hand.joints, labels.joints_3d, labels.has_joints_3d)
     if cfg.w_laplacian > 0:
         terms["laplacian"] = laplacian_loss(hand.vertices, prior.faces)
     return terms
+
+
+def spatial_terms(
+    joints: Float[Tensor, "batch 21 3"],
+    truth: Float[Tensor, "batch 21 3"],
+    valid: Bool[Tensor, "batch 21"],
+) -> dict[str, Tensor]:
+    """What full supervision adds: eq. 16, and in its place the hand and its depth apart.
+
+    Deviation: eq. 16 compares joints in the camera. A photo hardly tells the depth of a hand, so
+    nearly all of that term is one offset, and its gradient says little about the pose; by default
+    we take the mean absolute difference relative to the wrist, and the wrist's depth for itself.
+
+    Args:
+        joints: estimated, camera frame, metres.
+        truth: labelled, camera frame, metres.
+        valid: which joints are labelled.
+    """
+    depth = (joints[:, 0, 2] - truth[:, 0, 2]).abs()
+    return {
+        "joints_3d": joint_3d_square_loss(joints, truth, valid),
+        "wrist_relative": joint_3d_loss(joints, truth, valid, root=0),
+        "root_depth": masked_mean(depth, valid[:, 0]),
+    }
 
 
 def trust_in_colours(target: Keypoints, cfg: S2HandConfig) -> Float[Tensor, " batch"]:
