@@ -1,7 +1,5 @@
 """Every module of `pipelines/` and every sweep that some profile declares is a pipeline."""
 
-import inspect
-import pickle
 from pathlib import Path
 
 import pytest
@@ -27,14 +25,6 @@ def test_all_shipped_sweeps_and_stages_are_pipelines() -> None:
     declared = yaml.safe_load((ROOT / "conf/base/parameters_sweeps.yml").read_text())["sweeps"]
     assert {*declared, *STAGES, "tuning", "claims", "__default__"} <= names
     assert len(declared) == 11
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_every_node_can_be_sent_to_a_process(name: str) -> None:
-    """A sweep runs nodes in processes of their own; pages, which are methods, it never draws."""
-    nodes = LazyPipelines(ROOT / "conf")[name].nodes
-    for function in filter(inspect.isfunction, (node.func for node in nodes)):
-        assert pickle.loads(pickle.dumps(function)) is function
 
 
 def test_a_sweep_declared_anywhere_is_a_pipeline_at_once(conf: Path) -> None:

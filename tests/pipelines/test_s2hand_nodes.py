@@ -29,7 +29,7 @@ from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.pipelines import s2hand as nodes
 from hand_pipeline.pipelines import s2hand_photos as photos
-from hand_pipeline.pipelines.s2hand import PAGE, TRAIN, score_keypoints_2d
+from hand_pipeline.pipelines.s2hand import PAGE, score_keypoints_2d, trains
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, pack_method
 from hand_pipeline.training.loop import TrainConfig
 
@@ -102,8 +102,8 @@ def arguments(world: World, *start: Checkpoint) -> tuple:
 
 @pytest.mark.slow
 def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
-    first, _, history = TRAIN["s2hand_2d"](*arguments(world))
-    second, metrics, _ = TRAIN["s2hand_3d"](*arguments(world))
+    first, _, history = trains("s2hand_2d")(*arguments(world))
+    second, metrics, _ = trains("s2hand_3d")(*arguments(world))
     assert history["step"].tolist() == [1, 2]
     assert metrics["hands"] == metrics["hands_detected"] == 2 * HANDS
     started = {}
@@ -112,7 +112,7 @@ def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
         lambda name, build, *_: started.update(build().state_dict()) or pytest.fail("started"),
     )  # fmt: skip
     with pytest.raises(pytest.fail.Exception, match="started"):
-        TRAIN["s2hand"](*arguments(world, first, second))
+        trains("s2hand")(*arguments(world, first, second))
     for name, tensor in started.items():
         source = {"hourglass": first, "encoder": second, "geometry": second}
         if (part := name.split(".")[0]) in source:
@@ -122,7 +122,7 @@ def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "terms"), [("s2hand_weak", 5), ("s2hand_full", 6)])
 def test_labelled_models_learn_geometry_from_labels(world, name, terms):
-    packed, _, history = TRAIN[name](*arguments(world))
+    packed, _, history = trains(name)(*arguments(world))
     model = restore_method(packed)
     assert model.cfg.supervision == ("full" if terms == 6 else "weak")
     assert len([name for name in history if name.startswith("loss.")]) == terms + 1  # and the total

@@ -5,7 +5,7 @@ it together. With true 2D joints (weak) and true 3D ones (full) geometry alone i
 as both of its stages together without labels: their metrics are what the labels are worth.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,78 +65,36 @@ class S2HandEvaluationConfig(ScoringConfig):
     seed: int = Field(0, ge=0, description="of the choice of the hands shown")
 
 
-def train_s2hand_2d(
-    folder: Path, keypoints: Path, cfg: S2HandTrainingConfig, stage: StageConfig,
-    machine: MachineConfig,
-) -> Trained:  # fmt: skip
-    """Train the 2D branch."""
-    return _train("s2hand_2d", (folder, keypoints), cfg, stage, machine)
+def trains(name: str) -> Callable[..., Trained]:
+    """The node that trains a model of `TRAININGS`, given those that it starts from."""
+    how = TRAININGS[name]
 
+    def train_stage(
+        folder: Path,
+        keypoints: Path,
+        cfg: S2HandTrainingConfig,
+        stage: StageConfig,
+        machine: MachineConfig,
+        *start: Checkpoint,
+    ) -> Trained:
+        cfg = cfg.model_copy(update={"method": how.of(cfg.method, stage.terms)})
+        hands = open_hands(name, folder, cfg, cfg.method.mano_model, machine, keypoints)
+        assert isinstance(hands, WithKeypoints)  # asked for
 
-def train_s2hand_3d(
-    folder: Path, keypoints: Path, cfg: S2HandTrainingConfig, stage: StageConfig,
-    machine: MachineConfig,
-) -> Trained:  # fmt: skip
-    """Train the geometry."""
-    return _train("s2hand_3d", (folder, keypoints), cfg, stage, machine)
+        def build() -> S2Hand:
+            model = S2Hand(cfg.method, cfg.encoder, cfg.augmentation)
+            for checkpoint, parts in zip(start, how.start.values(), strict=True):
+                origin = f"the checkpoint of {' and '.join(parts)}"
+                model.load_parts(checkpoint.tensors, parts, origin)
+            model.crop_scale.fill_(hands.crop_scale)
+            return model
 
+        found = hands.keypoints.of(hands.ids, "none").confidence.amax(1) > 0
+        detected, training = int(found.sum()), stage.training
+        counts = {"hands": len(hands), "hands_detected": detected, "steps": training.steps}
+        return train(name, build, hands, training, machine, counts, RecordLogger(name))
 
-def train_s2hand(
-    folder: Path, keypoints: Path, cfg: S2HandTrainingConfig, stage: StageConfig,
-    machine: MachineConfig, branch: Checkpoint, geometry: Checkpoint,
-) -> Trained:  # fmt: skip
-    """Train everything together, from both first stages."""
-    return _train("s2hand", (folder, keypoints), cfg, stage, machine, (branch, geometry))
-
-
-def train_s2hand_weak(
-    folder: Path, keypoints: Path, cfg: S2HandTrainingConfig, stage: StageConfig,
-    machine: MachineConfig,
-) -> Trained:  # fmt: skip
-    """Train the geometry from true 2D joints."""
-    return _train("s2hand_weak", (folder, keypoints), cfg, stage, machine)
-
-
-def train_s2hand_full(
-    folder: Path, keypoints: Path, cfg: S2HandTrainingConfig, stage: StageConfig,
-    machine: MachineConfig,
-) -> Trained:  # fmt: skip
-    """Train the geometry from true 2D and 3D joints."""
-    return _train("s2hand_full", (folder, keypoints), cfg, stage, machine)
-
-
-def _train(
-    name: str,
-    data: tuple[Path, Path],
-    cfg: S2HandTrainingConfig,
-    stage: StageConfig,
-    machine: MachineConfig,
-    start: tuple[Checkpoint, ...] = (),
-) -> Trained:
-    how, (folder, keypoints) = TRAININGS[name], data
-    cfg = cfg.model_copy(update={"method": how.of(cfg.method, stage.terms)})
-    hands = open_hands(name, folder, cfg, cfg.method.mano_model, machine, keypoints)
-    assert isinstance(hands, WithKeypoints)  # asked for
-
-    def build() -> S2Hand:
-        model = S2Hand(cfg.method, cfg.encoder, cfg.augmentation)
-        for checkpoint, parts in zip(start, how.start.values(), strict=True):
-            origin = f"the checkpoint of {' and '.join(parts)}"
-            model.load_parts(checkpoint.tensors, parts, origin)
-        model.crop_scale.fill_(hands.crop_scale)
-        return model
-
-    found = hands.keypoints.of(hands.ids, "none").confidence.amax(1) > 0
-    detected, training = int(found.sum()), stage.training
-    counts = {"hands": len(hands), "hands_detected": detected, "steps": training.steps}
-    return train(name, build, hands, training, machine, counts, RecordLogger(name))
-
-
-TRAIN: Mapping[str, Callable[..., Trained]] = {
-    "s2hand_2d": train_s2hand_2d, "s2hand_3d": train_s2hand_3d, "s2hand": train_s2hand,
-    "s2hand_weak": train_s2hand_weak, "s2hand_full": train_s2hand_full,
-}  # fmt: skip
-"""The node of each of `TRAININGS`; functions of the module, since sweeps send them to processes."""
+    return train_stage
 
 
 def predict_self_supervised(
@@ -259,7 +217,7 @@ def create_pipeline() -> Pipeline:
     """Labelled hands and what a detector saw in them in; models, scores, pictures, a page out."""
     training = [
         Node(
-            TRAIN[name],
+            trains(name),
             ["labelled_hands", "hand_keypoints", "params:s2hand", _stage(how),
              "params:machine", *(f"{start}_method" for start in how.start)],
             [f"{name}_method", f"{name}_metrics", f"{name}_history"],
