@@ -60,7 +60,7 @@ class PretrainConfig(Config):
 def pretrain(
     hand_crops: Path, cfg: PretrainConfig, backbone: VitConfig, machine: MachineConfig
 ) -> tuple[Checkpoint, Checkpoint, dict[str, Any], pd.DataFrame]:
-    """Train the chosen method; it whole, its backbone alone, final metrics and history."""
+    """Train the chosen method; returns it, its backbone, final metrics and history."""
     crops = open_crops(hand_crops, cfg.unlabelled)
     make, own = method_class(cfg.method), cfg.chosen
     trained, metrics, history = train(

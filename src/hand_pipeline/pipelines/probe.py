@@ -70,8 +70,8 @@ def score_probe(
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
     """Errors of held-out hands, with their size known and not; every hand's errors; AUC curves.
 
-    `known_size` is FreiHAND's protocol, which tells a bone's length for each held-out hand;
-    `mean_size` takes the mean training hand's. They differ in `mpjpe_mm` and `rr_mpjpe_mm` alone.
+    `known_size` is FreiHAND's protocol, which gives a bone's length for each held-out hand;
+    `mean_size` takes the mean training hand's. They differ only in `mpjpe_mm` and `rr_mpjpe_mm`.
     """
     probe = restore_as(KeypointProbe, model, "the probe's checkpoint")
     device = machine.device
@@ -87,8 +87,8 @@ def score_probe(
         )  # fmt: skip
     samples = pd.concat([s.per_sample.assign(hands=name) for name, s in scores.items()])
     curves = {name.replace("_", " "): found.curves for name, found in scores.items()}
-    picture = to_image(pck_curves(curves, "joints", "joints, unaligned"))
-    return {name: found.summary for name, found in scores.items()}, samples, picture
+    figure = to_image(pck_curves(curves, "joints", "joints, unaligned"))
+    return {name: found.summary for name, found in scores.items()}, samples, figure
 
 
 def create_pipeline() -> Pipeline:
