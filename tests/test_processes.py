@@ -33,6 +33,10 @@ def task(what: object) -> object:
         faulthandler._sigsegv()
     if what == "pid":
         return os.getpid()
+    if isinstance(what, Path):
+        while not what.exists():
+            time.sleep(0.01)
+        return 0
     if isinstance(what, float):
         time.sleep(what)
     return what * what  # type: ignore[operator]
@@ -51,9 +55,16 @@ def pool() -> Iterator[ProcessPool]:
         yield pool
 
 
-def test_results_come_with_their_tasks_and_slow_ones_hold_up_no_others(pool: ProcessPool) -> None:
-    done = [(arguments[0], f.result()) for arguments, f in pool.as_done(task, [(2.0,), (3,), (4,)])]
-    assert done == [(3, 9), (4, 16), (2.0, 4.0)]
+def test_results_come_with_their_tasks_and_slow_ones_hold_up_no_others(
+    pool: ProcessPool, tmp_path: Path
+) -> None:
+    others_are_done = tmp_path / "done"
+    done = {}
+    for (what,), future in pool.as_done(task, [(others_are_done,), (3,), (4,)]):
+        done[what] = future.result()
+        if len(done) == 2:
+            others_are_done.touch()  # before, the first task cannot end
+    assert done == {3: 9, 4: 16, others_are_done: 0}
 
 
 def test_an_error_keeps_its_type_and_has_the_traceback_of_its_process(pool: ProcessPool) -> None:

@@ -57,13 +57,16 @@ def learn(prepared: dict, cfg: LearnConfig, machine: MachineConfig) -> dict[str,
     return {"error": float("nan") if cfg.ends == "in nan" else error, "loss.total": 1.0}
 
 
-def score(learnt: dict) -> dict[str, float]:
-    return {"x": 1.0}
+def score_as(metric: str):
+    def score(learnt: dict) -> dict[str, float]:
+        return {metric: 1.0}
+
+    return score  # as no pickle can carry it: units find their nodes by name
 """
 PIPELINE = """
 from kedro.pipeline import Node, Pipeline
 
-from toy_project.nodes import learn, prepare, score
+from toy_project.nodes import learn, prepare, score_as
 
 
 def create_pipeline():
@@ -78,7 +81,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         "prepare": 'prepare, ["raw", "params:prepare"], "prepare_metrics", name="prepare"',
         "learn": 'learn, ["prepare_metrics", "params:learn", "params:machine"], '
         '"learn_metrics", name="learn"',
-        "score": 'score, "learn_metrics", "score_metrics", name="score"',
+        "score": 'score_as("x"), "learn_metrics", "score_metrics", name="score"',
     }.items():
         (package / "pipelines" / name).mkdir(parents=True)
         text = PIPELINE.replace("{node}", node)

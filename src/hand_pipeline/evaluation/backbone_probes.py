@@ -35,10 +35,11 @@ class PhotoProbesConfig(Config):
     sets: dict[str, Literal["classes", "tips"]] = Field(
         {"sign_digits": "classes", "finger_count": "classes", "ti1k": "tips"},
         min_length=1,
-        description="of the manifest, and what is told of each",
+        description="of the manifest, and what is predicted in each",
     )
     backbones: dict[str, Path] = Field(
-        {}, description="further backbones by name, as `pretrain` leaves them; absent ones are told"
+        {},
+        description="further backbones by name, as `pretrain` saves them; missing: left out",
     )
     crop_scale: float = Field(1.75, gt=0, description="side of a crop in longer sides of the box")
     batch_size: int = Field(128, gt=0, description="photos at once")
@@ -85,13 +86,13 @@ def score_set(
         size: side of its input, px.
         folder: of the photos.
         chosen: the set, one of `cfg.sets`.
-        cfg: what is told of it, and how.
+        cfg: what is predicted in it, and how.
         device: where the photos are encoded.
 
     Returns:
-        Photos and groups. Of classes the share told right (`accuracy`), mean over classes
+        Photos and groups. Of classes the share predicted right (`accuracy`), mean over classes
         (`balanced`), share of the commonest class (`chance`). Of tips the mean distance in % of the
-        crop's side (`thumb`, `index`, both: `error`), and that of a probe that always tells the
+        crop's side (`thumb`, `index`, both: `error`), and that of a probe that always gives the
         mean place (`mean place`). `std` is over the folds.
     """
     encoder.to(device).eval()

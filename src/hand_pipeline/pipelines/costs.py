@@ -15,7 +15,7 @@ from hand_pipeline.training.loop import TrainConfig
 
 
 class CostsConfig(Config):
-    """How speed is measured. The figures hold for the machine they were measured on."""
+    """How speed is measured. Metrics hold only for the machine they were measured on."""
 
     batch_size: int = Field(32, gt=0, description="pictures at once where throughput counts")
     repeats: int = Field(10, gt=0, description="timed calls, of which the median counts")
@@ -48,7 +48,7 @@ def pretraining_cost(
 def inference_cost(
     model: Checkpoint, cfg: CostsConfig, machine: MachineConfig
 ) -> dict[str, int | float]:
-    """Size and speed of a fine-tuned model: one picture at a time, and many."""
+    """Size and speed of a fine-tuned model: one image at a time, and many."""
     method = restore_as(PyMAF, model, "the fine-tuned model")
     method.to(machine.device)
     side, how = method.image_size, (machine.device, cfg.repeats, cfg.warmup)
@@ -62,7 +62,7 @@ def inference_cost(
 
 
 def create_pipeline() -> Pipeline:
-    """A pretraining's records and a fine-tuned model in, figures of cost out."""
+    """A pretraining's records and a fine-tuned model in, metrics of cost out."""
     return Pipeline(
         [
             Node(

@@ -101,7 +101,7 @@ def score_other_hands(
 
 
 def create_pipeline() -> Pipeline:
-    """Models of one set in, their figures on another out."""
+    """Models of one set in, their metrics on another out."""
     hands, models = ["labelled_hands", "other_hands"], ["supervised_method", "handmim_method"]
     tables = ["cross_evaluate_table", "cross_samples_table"]
     return Pipeline(

@@ -50,7 +50,7 @@ class DetectConfig(Config):
     sets: dict[str, MixMember] = Field(
         default_factory=dict, description="further labelled sets by name, as in finetune.mix"
     )
-    shown: int = Field(24, gt=0, description="hands in the picture, half of each split")
+    shown: int = Field(24, gt=0, description="hands in the figure, half of each split")
     seed: int = Field(0, ge=0, description="of the choice of the hands shown")
 
     @model_validator(mode="after")
@@ -73,7 +73,7 @@ def detect_hands(
     """The joints of every split and set; how well they agree with the labels; some of them drawn.
 
     Returns:
-        A folder with an npz for each split and set (`data.detected_keypoints`), figures, a picture.
+        A folder with an npz for each split and set (`data.detected_keypoints`), metrics, a figure.
     """
     members = {name: MixMember(path=hands, split=name, hand_set="freihand") for name in SPLITS}
     members |= cfg.sets
@@ -91,8 +91,8 @@ def detect_hands(
         write_keypoints(folder, name, keypoints)
         truth, labelled = crop_joints(pictures, keypoints.ids)
         metrics[name] = score_keypoints(keypoints, truth, labelled) | counts
-        told = {key: value for key, value in metrics[name].items() if key != "joints"}
-        logger.info("%s: %s", name, told)
+        brief = {key: value for key, value in metrics[name].items() if key != "joints"}
+        logger.info("%s: %s", name, brief)
         if name in SPLITS:
             errors, count = errors_by_hand(keypoints, truth, labelled), -(-cfg.shown // 2)
             drawn += seen_hands(pictures, keypoints, truth, labelled, errors, count, cfg.seed)

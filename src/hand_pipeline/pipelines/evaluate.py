@@ -81,7 +81,7 @@ def draw_hands(
 
 
 def create_pipeline() -> Pipeline:
-    """Held-out hands and models in, figures and pictures out."""
+    """Held-out hands and models in, metrics and figures out."""
     models, settings = ["supervised_method", "handmim_method"], "params:evaluate"
     return Pipeline(
         [

@@ -58,7 +58,7 @@ class GenerationConfig(Config):
 def make_letter_poses(
     maskhand: Checkpoint, cfg: GenerationConfig, machine: MachineConfig
 ) -> tuple[Path, Image.Image]:
-    """Hands of the letters in a folder, and a picture with one of each for a person to judge."""
+    """Hands of the letters in a folder, and a figure with one of each for a person to judge."""
     mano = ManoHand(cfg.method.mano_model)
     if cfg.letters.source == "handshapes":
         hands = draw_letters(cfg.letters, mano)

@@ -29,10 +29,10 @@ def score_probes(pretrained: Checkpoint, cfg: PhotoProbesConfig, machine: Machin
     by features and set (`backbone_probes.score_set`); the table has a row a backbone.
     """
     if cfg.folder is None or not (cfg.folder / "manifest.csv").is_file():
-        told = "none was given" if cfg.folder is None else f"{cfg.folder} has no manifest.csv"
+        reason = "none was given" if cfg.folder is None else f"{cfg.folder} has no manifest.csv"
         logger.warning(
             "photo_probes is skipped: %s; give a folder of photos with a manifest.csv: "
-            "kedro run --pipelines photo_probes --params photo_probes.folder=DIR", told,
+            "kedro run --pipelines photo_probes --params photo_probes.folder=DIR", reason,
         )  # fmt: skip
         return {"backbones": 0}, pd.DataFrame(columns=["features"])
     metrics: dict[str, Any] = {}
@@ -70,7 +70,7 @@ def _checkpoints(pretrained: Checkpoint, cfg: PhotoProbesConfig) -> dict[str, Ch
 
 
 def create_pipeline() -> Pipeline:
-    """A pretrained backbone and a folder of labelled photos in, a table and a picture out."""
+    """A pretrained backbone and a folder of labelled photos in, a table and a figure out."""
     return Pipeline(
         [
             Node(

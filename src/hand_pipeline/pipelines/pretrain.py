@@ -70,7 +70,7 @@ class PretrainConfig(Config):
 def pretrain(
     hand_crops: Path, cfg: PretrainConfig, backbone: VitConfig, machine: MachineConfig
 ) -> tuple[Checkpoint, Checkpoint, dict[str, Any], pd.DataFrame]:
-    """Train the chosen method; it whole, its backbone alone, final metrics and history.
+    """Train the chosen method; returns it, its backbone, final metrics and history.
 
     Raises:
         UntaughtError: the schedule would leave too much of the random start in the backbone.

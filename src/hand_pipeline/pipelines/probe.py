@@ -72,8 +72,8 @@ def score_probe(
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
     """Errors of held-out hands, with their size known and not; every hand's errors; AUC curves.
 
-    `known_size` is FreiHAND's protocol, which tells a bone's length for each held-out hand;
-    `mean_size` takes the mean training hand's. They differ in `mpjpe_mm` and `rr_mpjpe_mm` alone.
+    `known_size` is FreiHAND's protocol, which gives a bone's length for each held-out hand;
+    `mean_size` takes the mean training hand's. They differ only in `mpjpe_mm` and `rr_mpjpe_mm`.
     """
     probe = restore_as(KeypointProbe, model, "the probe's checkpoint")
     device = machine.device
@@ -89,11 +89,11 @@ def score_probe(
         )  # fmt: skip
     samples = pd.concat([s.per_sample.assign(hands=name) for name, s in scores.items()])
     curves = {name.replace("_", " "): found.curves for name, found in scores.items()}
-    picture = to_image(pck_curves(curves, "joints", "joints, unaligned"))
+    figure = to_image(pck_curves(curves, "joints", "joints, unaligned"))
     metrics: dict[str, Any] = {name: dict(found.summary) for name, found in scores.items()}
     for found in metrics.values():  # of other input sizes are compared at the papers' 224 px
         found["joints_2d_224_px"] = found["joints_2d_px"] * 224 / probe.image_size
-    return metrics, samples, picture
+    return metrics, samples, figure
 
 
 def create_pipeline() -> Pipeline:

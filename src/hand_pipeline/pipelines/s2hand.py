@@ -1,7 +1,7 @@
 """S2HAND: train it stage by stage without labels, and with them for comparison; score all.
 
-S2HAND (Chen et al., CVPR 2021), section 4.1: the 2D branch and the geometry each alone, then all of
-it together. With true 2D joints (weak) and true 3D ones (full) geometry alone is trained, as long
+S2HAND (Chen et al., CVPR 2021), section 4.1: the 2D branch and the geometry separately, then all
+together. With true 2D joints (weak) and true 3D ones (full) only geometry is trained, as long
 as both of its stages together without labels: their metrics are what the labels are worth.
 """
 
@@ -62,7 +62,7 @@ class StageConfig(Config):
 class S2HandEvaluationConfig(ScoringConfig):
     """How S2HAND is scored, and what is shown of it."""
 
-    shown: int = Field(6, gt=0, description="hands in the picture")
+    shown: int = Field(6, gt=0, description="hands in the figure")
     seed: int = Field(0, ge=0, description="of the choice of the hands shown")
     keypoints_split: Literal["training", "evaluation"] = Field(
         "training", description="whose 2D joints are compared; S2HAND's table 10: training photos"
@@ -138,7 +138,7 @@ def predict_supervised(
 
 
 def score_self_supervised(predicted: Path, cfg: S2HandEvaluationConfig) -> dict[str, Any]:
-    """Metrics of the models without labels alone: what a sweep over them needs."""
+    """Metrics of only the models without labels: what a sweep over them needs."""
     rows = {name: title for name, title in ROWS.items() if name not in _SUPERVISED}
     return score_models(rows, cfg, predicted).metrics
 

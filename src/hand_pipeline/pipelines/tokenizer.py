@@ -37,7 +37,7 @@ class TokenizerEvaluationConfig(Config):
     """How a tokenizer is scored."""
 
     batch_size: int = Field(256, gt=0)
-    shown: int = Field(8, gt=0, description="hands in the picture")
+    shown: int = Field(8, gt=0, description="hands in the figure")
     seed: int = Field(0, ge=0, description="of the choice of the hands shown")
 
 
@@ -65,8 +65,8 @@ def evaluate_tokenizer(
     rows, shown = draw_samples(poses, cfg.shown, cfg.seed)
     errors = scores.per_sample["pa_mpjpe_mm"].to_numpy()
     captions = [f"{poses.ids[row]}: PA-MPJPE {errors[row]:.2f} mm" for row in rows]
-    picture = draw_tokenized(method.cpu(), shown, captions)
-    return scores.summary, picture, to_image(code_use(scores.uses))
+    figure = draw_tokenized(method.cpu(), shown, captions)
+    return scores.summary, figure, to_image(code_use(scores.uses))
 
 
 def create_pipeline() -> Pipeline:

@@ -17,15 +17,15 @@ from hand_pipeline.viz.tables import study_figure
 def tune_parameters(
     project: Project, cfg: TuningConfig, machine: MachineConfig
 ) -> tuple[dict[str, Any], pd.DataFrame, dict[str, Any], Image.Image]:
-    """Run the study; figures, a row a trial, the best as a run's configuration, its picture."""
+    """Run the study; returns metrics, a row per trial, the best as a configuration, a figure."""
     study = tuning.tune(project, cfg, machine)
     table = tuning.trials_table(study)
-    picture = study_figure(
+    figure = study_figure(
         table, tuning.importances(study), f"{cfg.study}: {cfg.objective}",
         minimize=cfg.direction == "minimize",
     )  # fmt: skip
     best = tuning.best_run(project, cfg, study)
-    return tuning.metrics(study), table, best, to_image(picture)
+    return tuning.metrics(study), table, best, to_image(figure)
 
 
 def create_pipeline() -> Pipeline:

@@ -18,6 +18,8 @@ from hand_pipeline.sweeps.project import (
     MACHINE,
     Project,
     load_chain,
+    made_by,
+    module_of,
     override,
     typed_parameters,
 )
@@ -28,10 +30,14 @@ DONE = "done.json"
 
 @dataclass(frozen=True)
 class Unit:
-    """Nodes that run together, only once for all runs that share them; picklable.
+    """Nodes that run together, only once for all runs that share them.
+
+    It is pickled with its nodes' names, and finds the nodes again in their pipeline: a node may be
+    any function, also one made by another.
 
     Attributes:
         key: hash of nodes, code, parameters and inputs.
+        module: that makes the pipeline of the nodes.
         folder: of its results, which are complete once it holds `done.json`.
         parameters: by Kedro's name, typed.
         entries: catalog entries that the nodes load and save.
@@ -40,12 +46,24 @@ class Unit:
 
     key: str
     name: str
-    pipeline: str
+    module: str
     nodes: tuple[Node, ...]
     folder: Path
     parameters: dict[str, Any]
     entries: dict[str, dict[str, Any]]
     needs: tuple[str, ...]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"nodes": tuple(node.name for node in self.nodes)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        known = {node.name: node for node in made_by(state["module"]).nodes}
+        vars(self).update(state, nodes=tuple(known[name] for name in state["nodes"]))
+
+    @property
+    def pipeline(self) -> str:
+        """The name of the nodes' pipeline."""
+        return self.module.rpartition(".")[2]
 
     @property
     def done(self) -> bool:
@@ -154,7 +172,7 @@ class _Planner:
             )
         parameters = override(self.project.parameters, run.overrides, whole)
         typed = typed_parameters(whole.nodes, parameters)
-        origins = {node.name: n for n, pipeline in pipelines.items() for node in pipeline.nodes}
+        origins = {node.name: module_of(n) for n, made in pipelines.items() for node in made.nodes}
         units: list[Unit] = []
         for nodes in _groups(whole.to_outputs(*wanted), self.resolver):
             units.append(self._unit(nodes, origins[nodes[0].name], typed, units))
@@ -162,7 +180,7 @@ class _Planner:
         return replace(run, units=tuple(unit.key for unit in units), files=files), units
 
     def _unit(
-        self, nodes: list[Node], pipeline: str, typed: Mapping[str, Any], earlier: list[Unit]
+        self, nodes: list[Node], module: str, typed: Mapping[str, Any], earlier: list[Unit]
     ) -> Unit:
         part, name = Pipeline(nodes), nodes[0].name
         loaded = sorted(i for i in part.inputs() if not i.startswith("params:"))
@@ -183,7 +201,7 @@ class _Planner:
             entry = self._entry(dataset)
             entries[dataset] = {**entry, "filepath": str(folder / Path(entry["filepath"]).name)}
         needs = tuple(sorted({makers[d].key for d in loaded if d in makers}))
-        return Unit(key, name, pipeline, tuple(nodes), folder, parameters, entries, needs)
+        return Unit(key, name, module, tuple(nodes), folder, parameters, entries, needs)
 
     def _entry(self, dataset: str) -> dict[str, Any]:
         return self.resolver.resolve_pattern(dataset)

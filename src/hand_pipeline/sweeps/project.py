@@ -68,7 +68,17 @@ def pipeline_names() -> list[str]:
 
 def load_pipeline(name: str) -> Pipeline:
     """The pipeline that a module of `pipelines/` makes."""
-    made = importlib.import_module(f"{PIPELINES}.{name}").create_pipeline()
+    return made_by(module_of(name))
+
+
+def module_of(name: str) -> str:
+    """The module of `pipelines/` that makes a pipeline."""
+    return f"{PIPELINES}.{name}"
+
+
+def made_by(module: str) -> Pipeline:
+    """The pipeline of a module, by its whole name."""
+    made = importlib.import_module(module).create_pipeline()
     assert isinstance(made, Pipeline)
     return made
 
