@@ -255,15 +255,15 @@ class _Annotated(NamedTuple):
 
 def _hands_of(annotated: _Annotated, photos: Mapping[Any, _Photo]) -> Hands:
     names, groups, places = [], [], []
-    for row, (number, kind) in enumerate(zip(annotated.photos, annotated.kinds)):
+    for place, (number, kind) in enumerate(zip(annotated.photos, annotated.kinds)):
         photo = photos[number]
         if photo.camera is None or photo.frame is None:
             missing = "camera" if photo.camera is None else "3D joints of its frame"
             raise ValueError(f"{photo.name}: no {missing} in the file beside this one")
-        for side in _SIDES[kind]:
+        for name in _SIDES[kind]:
             names.append(photo.name)
             groups.append(photo.group)
-            places.append((row, photo.camera, photo.frame, side == "left"))
+            places.append((place, photo.camera, photo.frame, name == "left"))
     row, camera, frame, side = np.array(places, np.int64).reshape(-1, 4).T
     boxes = np.array(annotated.boxes, np.float32).reshape(-1, 4)[row]
     boxes[:, 2:] += boxes[:, :2]
