@@ -66,7 +66,7 @@ class HandSet:
 
     def read(self, root: Path, split: str, mano: ManoHand, partial: bool) -> HandManifest:
         """The hands of a split whose photos are there; see `read_hands`."""
-        options = self.options | {"partial": partial} if self.finds_gaps else self.options
+        options = dict(self.options, partial=partial) if self.finds_gaps else self.options
         return with_photos(self.reader(root, split, mano, **options), partial, self.gaps)
 
 
