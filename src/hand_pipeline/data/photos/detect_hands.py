@@ -171,8 +171,7 @@ def look(
 
 
 def _inside(points: Float[np.ndarray, "21 2"], size: int) -> Bool[np.ndarray, "21"]:
-    inside: np.ndarray = ((points >= 0) & (points <= size)).all(axis=1)
-    return inside
+    return np.all((points >= 0) & (points <= size), axis=1)
 
 
 @lru_cache(maxsize=1)

@@ -102,7 +102,7 @@ def _copies(
         if rng.random() < cfg.mirrored:
             matrix[0] = [0, 0, width] - matrix[0]
         centres = matrix.copy()  # OpenCV counts from the middle of the first pixel
-        centres[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
+        centres[:, 2] += matrix[:, :2].sum(1) / 2 - 0.5
         copy = cv2.warpAffine(image, centres, (width, height), borderMode=cv2.BORDER_REPLICATE)
         yield copy, matrix
 

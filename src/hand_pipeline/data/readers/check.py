@@ -133,7 +133,7 @@ def _heard() -> Iterator[list[logging.LogRecord]]:
     """What readers log meanwhile: how many hands they leave out, and why."""
     lines: list[logging.LogRecord] = []
     handler = logging.Handler(logging.INFO)
-    handler.emit = lambda record: lines.append(record)  # type: ignore[method-assign]
+    handler.emit = lines.append  # type: ignore[assignment,method-assign]
     readers = logging.getLogger("hand_pipeline.data")
     former = readers.level
     readers.addHandler(handler)

@@ -226,8 +226,8 @@ def _read_folder(folder: Path, frames: int) -> tuple[list[np.ndarray], list[str]
                 array[frame] = value
         except FileNotFoundError:
             absent.append(name)
-            for array, missing in zip(found, _UNLABELLED):
-                array[frame] = missing
+            for array, fill in zip(found, _UNLABELLED):
+                array[frame] = fill
     return found, absent
 
 

@@ -66,7 +66,7 @@ class HandSet:
 
     def read(self, root: Path, split: str, mano: ManoHand, partial: bool) -> HandManifest:
         """The hands of a split whose photos are there; see `read_hands`."""
-        options = dict(self.options, partial=partial) if self.finds_gaps else self.options
+        options = {**self.options, "partial": partial} if self.finds_gaps else self.options
         return with_photos(self.reader(root, split, mano, **options), partial, self.gaps)
 
 
@@ -263,6 +263,16 @@ HAND_SETS: Mapping[str, HandSet] = MappingProxyType(
         ),
     }
 )
+
+
+def hand_of(name: str, mano_model: Path | None = None) -> ManoHand:
+    """The right hand that a data set's labels belong to, with its fingertips.
+
+    Args:
+        name: of the set; one that is not known has the true tips.
+        mano_model: converted MANO file; None is the open hand.
+    """
+    return ManoHand(mano_model, tips=HAND_SETS[name].tips if name in HAND_SETS else "mano")
 
 
 def read_hands(

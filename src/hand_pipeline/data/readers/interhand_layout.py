@@ -255,22 +255,22 @@ class _Annotated(NamedTuple):
 
 def _hands_of(annotated: _Annotated, photos: Mapping[Any, _Photo]) -> Hands:
     names, groups, places = [], [], []
-    for place, (number, kind) in enumerate(zip(annotated.photos, annotated.kinds)):
+    for row, (number, kind) in enumerate(zip(annotated.photos, annotated.kinds)):
         photo = photos[number]
         if photo.camera is None or photo.frame is None:
             missing = "camera" if photo.camera is None else "3D joints of its frame"
             raise ValueError(f"{photo.name}: no {missing} in the file beside this one")
-        for name in _SIDES[kind]:
+        for side in _SIDES[kind]:
             names.append(photo.name)
             groups.append(photo.group)
-            places.append((place, photo.camera, photo.frame, name == "left"))
-    row, camera, frame, side = np.array(places, np.int64).reshape(-1, 4).T
-    boxes = np.array(annotated.boxes, np.float32).reshape(-1, 4)[row]
+            places.append((row, photo.camera, photo.frame, side == "left"))
+    rows, cameras, frames, sides = np.array(places, np.int64).reshape(-1, 4).T
+    boxes = np.array(annotated.boxes, np.float32).reshape(-1, 4)[rows]
     boxes[:, 2:] += boxes[:, :2]
-    valid = np.frombuffer(annotated.valid, bool).reshape(-1, 2, 21)[row, side]
+    valid = np.frombuffer(annotated.valid, bool).reshape(-1, 2, 21)[rows, sides]
     pairs = np.array([kind == "interacting" for kind in annotated.kinds], bool)
     return Hands(
-        names, groups, camera, frame, side,
-        valid[:, list(permutation("interhand", "openpose"))], boxes, pairs[row],
-        np.frombuffer(annotated.sure, bool)[row],
+        names, groups, cameras, frames, sides,
+        valid[:, list(permutation("interhand", "openpose"))], boxes, pairs[rows],
+        np.frombuffer(annotated.sure, bool)[rows],
     )  # fmt: skip

@@ -224,7 +224,9 @@ def _worn(shown: UInt8[ndarray, "h w 3"], rng: np.random.Generator, wear: Wear) 
     scale, quality = rng.uniform(0.5, 1.0), int(rng.uniform(20, 75))
     small = cv2.resize(shown, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     _, stored = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    read = cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1]
+    read = cv2.imdecode(stored, cv2.IMREAD_COLOR)
+    assert read is not None  # it was written a line above
+    read = np.ascontiguousarray(read[..., ::-1])
     return np.ascontiguousarray(cv2.resize(read, (width, height), interpolation=cv2.INTER_LINEAR))
 
 

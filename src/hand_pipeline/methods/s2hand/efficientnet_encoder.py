@@ -152,7 +152,8 @@ def _take_plain_colours(trunk: TimmEfficientNet) -> None:
     The encoder then takes colours from 0 to 1, as with weights of its own. Exact but for the
     border, where what lies outside the image is black and no more the mean colour.
     """
-    mean, std = (torch.tensor(trunk.pretrained_cfg[name]) for name in ("mean", "std"))
+    expected: Any = trunk.pretrained_cfg
+    mean, std = (torch.tensor(expected[name]) for name in ("mean", "std"))
     weight = trunk.conv_stem.weight / std[:, None, None]
     trunk.conv_stem.weight.copy_(weight)
     trunk.bn1.running_mean.add_((weight.sum((2, 3)) * mean).sum(1))
