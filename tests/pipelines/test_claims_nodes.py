@@ -82,7 +82,11 @@ def test_shipped_claims_and_tables_name_members_and_columns_of_the_sweeps(profil
     for table in shipped.tables:
         if table.ours in sweeps:
             members = {member["name"] for member in sweeps[table.ours]["members"]}
-            assert {*table.rows.values(), *table.further} <= members, table.title
+            assert set(table.rows.values()) <= members, table.title
+            # a row that needs a download (ImageNet's weights) is in bench alone
+            elsewhere = parameters("bench")["sweeps"].get(table.ours, {"members": []})["members"]
+            known = members | {member["name"] for member in elsewhere}
+            assert set(table.further) <= known, table.title
             checked += 1
     for claim in shipped.claims:
         if claim.table in sweeps:

@@ -120,11 +120,11 @@ def test_the_joint_stage_starts_from_both_first_ones(world, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "terms"), [("s2hand_weak", 5), ("s2hand_full", 6)])
+@pytest.mark.parametrize(("name", "terms"), [("s2hand_weak", 5), ("s2hand_full", 7)])
 def test_labelled_models_learn_geometry_from_labels(world, name, terms):
     packed, _, history = trains(name)(*arguments(world))
     model = restore_method(packed)
-    assert model.cfg.supervision == ("full" if terms == 6 else "weak")
+    assert model.cfg.supervision == ("full" if terms == 7 else "weak")
     assert len([name for name in history if name.startswith("loss.")]) == terms + 1  # and the total
 
 

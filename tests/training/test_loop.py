@@ -1,5 +1,6 @@
 """The loop: resumable to the bit, honest about broken losses, one loss name for one weight."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,6 +209,13 @@ def test_validation_changes_nothing_of_the_training() -> None:
     assert without == numbers(expected)
     for name, tensor in plain.state_dict().items():
         assert torch.equal(tensor, validated.state_dict()[name]), name
+
+
+def test_a_validation_that_is_not_finite_stops_the_run() -> None:
+    with pytest.raises(
+        NonFiniteLossError, match="error of the validation samples is inf at step 4"
+    ):
+        list(fit(Toy(), points_from, VALIDATED, MACHINE, validate=lambda _: {"error": math.inf}))
 
 
 def test_the_last_step_is_validated_too() -> None:

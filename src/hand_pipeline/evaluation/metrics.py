@@ -155,11 +155,15 @@ def evaluate_joints(
     return _tables(names, tallies, {"joints_2d_px": np.concatenate(in_picture)}, CURVES)
 
 
+class NotFiniteError(ValueError):
+    """Predictions or labels that hold NaN or infinity."""
+
+
 def check_finite(hands: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
     """Refuse arrays that are not of one row a name, or not finite.
 
     Raises:
-        ValueError: with the samples' names.
+        ValueError: with the samples' names; `NotFiniteError` where it is that.
     """
     for label, values in hands.items():
         if len(values) != len(names) or not names:
@@ -169,7 +173,7 @@ def check_finite(hands: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
         bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
         if bad.size:
             shown = ", ".join(names[i] for i in bad[:10]) + (", ..." if bad.size > 10 else "")
-            raise ValueError(
+            raise NotFiniteError(
                 f"{label} of {bad.size} of {len(names)} samples are not finite: {shown}; "
                 "a score cannot leave them out, so find out why the model or the labels are broken"
             )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hand_pipeline.data.batch import PoseBatch
 from hand_pipeline.evaluation.joint_error import MM_PER_METRE, joint_errors, mesh_errors
+from hand_pipeline.evaluation.metrics import check_finite
 from hand_pipeline.geometry.mano import ManoHand
 
 
@@ -95,6 +96,7 @@ def _errors(pose: Tensor, batch: PoseBatch, mano: ManoHand) -> dict[str, np.ndar
     vertices, joints, true_vertices, true_joints = (
         x.cpu().double().numpy() for x in (*found, *truth)
     )
+    check_finite({"joints after the tokens": joints}, batch.ids)
     errors = joint_errors(joints, true_joints)
     mesh = mesh_errors(vertices, true_vertices, joints[:, 0], true_joints[:, 0])
     errors |= mesh.errors

@@ -1,6 +1,7 @@
 """Validation during training: on samples held out of the training split, to choose settings on."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from torch import Tensor
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.batch import Batch, HandBatch, PoseBatch
 from hand_pipeline.data.loader import batches_in_order
-from hand_pipeline.evaluation.metrics import evaluate_hands
+from hand_pipeline.evaluation.metrics import NotFiniteError, evaluate_hands
 from hand_pipeline.evaluation.predict import predict_hands
 from hand_pipeline.evaluation.tokens import Tokenizer, score_tokens
 from hand_pipeline.geometry.mano import ManoHand
@@ -49,18 +50,21 @@ class HeldOut:
     num_workers: int = 0
 
     def __call__(self, method: Method) -> dict[str, float]:
-        """Metrics of a method in eval mode.
+        """Metrics of a method in eval mode; infinite where what it predicts is not finite.
 
         Raises:
             ValueError: no hand is wholly labelled.
         """
         device = next(method.parameters()).device
-        if isinstance(method, Reconstructor):
-            return self._errors(method, device)
         tokenizer, mano = getattr(method, "tokenizer", None), getattr(method, "mano", None)
-        if isinstance(tokenizer, Tokenizer) and isinstance(mano, ManoHand):
-            summary = score_tokens(tokenizer, mano, self._poses(device)).summary
-            return {name: summary[name] for name in ERRORS}
+        try:
+            if isinstance(method, Reconstructor):
+                return self._errors(method, device)
+            if isinstance(tokenizer, Tokenizer) and isinstance(mano, ManoHand):
+                summary = score_tokens(tokenizer, mano, self._poses(device)).summary
+                return {name: summary[name] for name in ERRORS}
+        except NotFiniteError:
+            return dict.fromkeys(ERRORS, math.inf)
         return self._losses(method, device)
 
     @property

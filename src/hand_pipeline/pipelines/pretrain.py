@@ -15,7 +15,12 @@ from hand_pipeline.evaluation.predict import draw_samples
 from hand_pipeline.methods import config_class, method_class, restore_as
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.tracking import RecordLogger
-from hand_pipeline.training.backbone import check_taught, export_backbone, origin_of
+from hand_pipeline.training.backbone import (
+    check_taught,
+    draw_with_seed,
+    export_backbone,
+    origin_of,
+)
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.method import Pretraining
@@ -95,7 +100,7 @@ def draw_pretraining(
     """What the method rebuilds, and its key points, of some crops; or that it has neither."""
     method = restore_as(Pretraining, trained, "the trained method")
     _, batch = draw_samples(open_crops(hand_crops, cfg.unlabelled), cfg.shown, cfg.training.seed)
-    pictures = method.seeded_draw(batch, cfg.training.seed)
+    pictures = draw_with_seed(method, batch, cfg.training.seed)
     none = {name: f"{method.name} has no {name.replace('_', ' ')}" for name in PICTURES}
     rebuilt, points = (pictures.get(n) or to_image(no_probes(none[n])) for n in PICTURES)
     return rebuilt, points

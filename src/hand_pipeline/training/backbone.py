@@ -1,9 +1,14 @@
 """The backbone that a pretraining exports, and whether the pretraining has taught it anything."""
 
+import torch
+from PIL import Image
+
+from hand_pipeline.data.batch import Batch
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.checkpoint import Checkpoint
 from hand_pipeline.training.loop import TrainConfig
 from hand_pipeline.training.method import Pretraining
+from hand_pipeline.training.seeding import seed_everything
 
 MOST_LEFT = 0.01
 """Largest share of the random start in an exported backbone (our choice)."""
@@ -71,3 +76,10 @@ def _steps_that_do(method: Pretraining, steps: int) -> int | None:
         middle = (below + above) // 2
         below, above = (middle, above) if method.start_left(middle) > MOST_LEFT else (below, middle)
     return above
+
+
+def draw_with_seed(method: Pretraining, batch: Batch, seed: int) -> dict[str, Image.Image]:
+    """A method's pictures of a batch (`Pretraining.draw`), its views and masks drawn by a seed."""
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        seed_everything(seed)
+        return method.eval().draw(batch)

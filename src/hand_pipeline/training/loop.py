@@ -1,5 +1,6 @@
 """The training loop: `fit` trains every method."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -366,6 +367,11 @@ class _Loop:
                 self.method.eval()
                 found = {name: float(value) for name, value in self.validate(self.method).items()}
                 self.method.train()
+            if bad := [name for name, value in found.items() if not math.isfinite(value)]:
+                raise NonFiniteLossError(
+                    f"{bad[0]} of the validation samples is {found[bad[0]]} at step {self.step}: "
+                    "the training has diverged. Lower the learning rate or lengthen the warm-up"
+                )
             score = next(iter(found.values()))
             if self.cfg.keep == "best" and (self.best is None or score < self.best.score):
                 state = {n: t.detach().cpu().clone() for n, t in self.method.state_dict().items()}

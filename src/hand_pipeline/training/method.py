@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from hand_pipeline.config import Config
 from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.training.seeding import seed_everything
 
 
 class Method(nn.Module, ABC):
@@ -77,12 +76,6 @@ class Pretraining(Method):
         `key_points`. Default: none.
         """
         return {}
-
-    def seeded_draw(self, batch: Batch, seed: int) -> dict[str, Image.Image]:
-        """`draw` with views and masks of a seed, in eval mode, without gradients."""
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            seed_everything(seed)
-            return self.eval().draw(batch)
 
     def start_left(self, total_steps: int) -> float:
         """Share of the random start in `backbone_state` after a run, 0 to 1; known before it.

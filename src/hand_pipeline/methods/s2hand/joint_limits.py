@@ -55,24 +55,25 @@ LIMITS: MappingProxyType[str, Range] = MappingProxyType(
 )
 """Range of each finger joint by its name in `geometry.joints`, degrees: the paper's table 6."""
 
-_KNUCKLE = Range(_STILL, (-20.0, 20.0), (-30.0, 100.0))
+_KNUCKLE = Range((-10.0, 10.0), (-25.0, 25.0), (-30.0, 100.0))
 ANATOMICAL: MappingProxyType[str, Range] = MappingProxyType(
     {
         **LIMITS,
         **{f"{finger}_1": _KNUCKLE for finger in ("index", "middle", "ring")},
-        "pinky_1": Range((-20.0, 5.0), (-20.0, 25.0), (-30.0, 100.0)),
+        "pinky_1": Range((-20.0, 10.0), (-25.0, 25.0), (-30.0, 100.0)),
         **{f"{f}_2": Range(_STILL, _STILL, (-10.0, 110.0)) for f in FINGER_NAMES[1:]},
-        "thumb_1": Range((-17.0, 90.0), (-22.5, 33.75), (-22.5, 40.0)),
+        "thumb_1": Range((-17.0, 90.0), (-35.0, 33.75), (-40.0, 45.0)),
         "thumb_2": Range(_STILL, _STILL, (-22.5, 60.0)),
     }
 )
 """Ranges of active motion where they are wider than the paper's, degrees.
 
-Knuckles: 30 of hyperextension, 20 to either side; middle joints 110 of flexion; the thumb's MCP 60
-of flexion (Kapandji, The Physiology of the Joints, vol. 1; American Academy of Orthopaedic
-Surgeons, Joint Motion, 1965: 45, 20, 100, 50). The thumb's root turns 17 about its axis and moves
-through 53 from extension to flexion (Cooney et al., J. Bone Joint Surg. 1981): 17 more of roll and
-40 of flexion than where the paper's ranges start.
+Knuckles: 30 of hyperextension, 25 to either side, as where fingers cross; 10 of roll, which a
+rotation vector has where a bent finger is also turned aside. Middle joints 110 of flexion; the
+thumb's MCP 60 of flexion (Kapandji, The Physiology of the Joints, vol. 1; American Academy of
+Orthopaedic Surgeons, Joint Motion, 1965: 45, 20, 100, 50). The thumb's root turns 17 about its axis
+(Cooney et al., J. Bone Joint Surg. 1981), and a thumb that is stretched out stands 70 to 90 from
+the fingers, 40 more than in the flat hand; our choice, so that a thumb-up is no fault.
 """
 
 
