@@ -165,8 +165,10 @@ def test_a_mirroring_matrix_is_refused(batch):
 @pytest.mark.parametrize("training", [True, False])
 def test_keypoints_that_equal_the_labels_stay_equal(batch, training):
     torch.manual_seed(4)
-    seen = dataclasses.replace(batch, keypoints=true_keypoints(batch))
+    known = true_keypoints(batch)._replace(points_3d=batch.joints_3d)
+    seen = dataclasses.replace(batch, keypoints=known)
     out = augmentation().train(training)(seen)
+    torch.testing.assert_close(out.keypoints.points_3d, out.joints_3d, rtol=0, atol=1e-5)
     torch.testing.assert_close(out.keypoints.points, out.joints_2d, rtol=0, atol=0)
     assert (out.joints_2d - batch.joints_2d).abs().max() > 1
     assert out.keypoints.confidence.equal(seen.keypoints.confidence)

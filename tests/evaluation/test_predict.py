@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hand_pipeline.data.batch import HandBatch, HandHypotheses, Keypoints
+from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.evaluation.calibration import (
     ScoredHypotheses,
     confidence_metrics,
@@ -28,7 +28,7 @@ def part(batch: HandBatch, rows: slice) -> HandBatch:
     tensors = {
         name: value[rows] for name, value in vars(batch).items() if isinstance(value, torch.Tensor)
     }
-    known = Keypoints(*(value[rows] for value in batch.keypoints))
+    known = batch.keypoints.each(lambda value: value[rows])
     return replace(batch, ids=batch.ids[rows], keypoints=known, **tensors)
 
 

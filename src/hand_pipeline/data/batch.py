@@ -12,15 +12,25 @@ BatchType = TypeVar("BatchType", bound="Batch")
 
 
 class Keypoints(NamedTuple):
-    """2D joints as a detector saw them, OpenPose order; no labels.
+    """Joints as a detector saw them, OpenPose order; no labels.
 
     Attributes:
         points: px of the images they belong to.
         confidence: 0 (not found; the point may be anything finite) to 1.
+        points_3d: metres about some centre of the hand, in the axes of the images' camera; zeros
+            for a hand without. None of a detector that sees no depth.
     """
 
     points: Float[Tensor, "batch 21 2"]
     confidence: Float[Tensor, "batch 21"]
+    points_3d: Float[Tensor, "batch 21 3"] | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Keypoints":
+        """The same with every tensor changed."""
+        deep = self.points_3d
+        return Keypoints(
+            change(self.points), change(self.confidence), None if deep is None else change(deep)
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class Batch:
             if isinstance(value, Tensor):
                 changed[field.name] = change(value)
             elif isinstance(value, Keypoints):
-                changed[field.name] = Keypoints(*map(change, value))
+                changed[field.name] = value.each(change)
         return replace(self, **changed)
 
     def __len__(self) -> int:

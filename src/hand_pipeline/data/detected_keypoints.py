@@ -38,6 +38,8 @@ class DetectedKeypoints:
         confidence: 0 (not found) to 1.
         image_size: side of those images, px.
         settings: which detector, and its settings; anything JSON can hold.
+        points_3d: metres about some centre of the hand, in the axes of the images' camera; zero
+            where nothing was found. None of a detector that sees no depth.
     """
 
     ids: tuple[str, ...]
@@ -45,6 +47,7 @@ class DetectedKeypoints:
     confidence: Float[np.ndarray, "hands 21"]
     image_size: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    points_3d: Float[np.ndarray, "hands 21 3"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,14 +59,20 @@ class DetectedKeypoints:
             DataSetError: counts differ, an id comes twice, a value is not finite, or a confidence
                 lies outside 0 to 1.
         """
-        shapes = (self.points.shape, self.confidence.shape)
-        if shapes != ((len(self), 21, 2), (len(self), 21)):
+        shapes = [self.points.shape, self.confidence.shape]
+        expected = [(len(self), 21, 2), (len(self), 21)]
+        if self.points_3d is not None:
+            shapes.append(self.points_3d.shape)
+            expected.append((len(self), 21, 3))
+        if shapes != expected:
             raise DataSetError(
                 f"expected 21 points and confidences of {len(self)} hands, got arrays of {shapes}"
             )
         if len(self._rows) != len(self):
             raise DataSetError(f"{len(self) - len(self._rows)} hands have the id of another one")
         finite = np.isfinite(self.points).all(axis=(1, 2))
+        if self.points_3d is not None:
+            finite &= np.isfinite(self.points_3d).all(axis=(1, 2))
         with np.errstate(invalid="ignore"):
             allowed = ((self.confidence >= 0) & (self.confidence <= 1)).all(axis=1)
         if (bad := np.flatnonzero(~(finite & allowed))).size:
@@ -87,7 +96,8 @@ class DetectedKeypoints:
         """Hash of all points and of how they were made."""
         head = json.dumps([self.image_size, dict(self.settings)], sort_keys=True)
         digest = hashlib.sha256("\0".join([head, *self.ids]).encode())
-        for values in (self.points, self.confidence):
+        deep = () if self.points_3d is None else (self.points_3d,)
+        for values in (self.points, self.confidence, *deep):
             digest.update(np.ascontiguousarray(values, dtype=np.float32).tobytes())
         return digest.hexdigest()
 
@@ -113,7 +123,10 @@ class DetectedKeypoints:
             return Keypoints(torch.zeros(len(ids), 21, 2), torch.zeros(len(ids), 21))
         points = torch.from_numpy(self.points[rows].astype(np.float32))
         confidence = torch.from_numpy(self.confidence[rows].astype(np.float32))
-        return Keypoints(points * there[..., None], confidence * there)
+        deep = None
+        if self.points_3d is not None:
+            deep = torch.from_numpy(self.points_3d[rows].astype(np.float32)) * there[..., None]
+        return Keypoints(points * there[..., None], confidence * there, deep)
 
 
 class WithKeypoints(Dataset[Any]):
@@ -214,7 +227,17 @@ def joined(members: Mapping[str, DetectedKeypoints]) -> DetectedKeypoints:
         confidence=np.concatenate([member.confidence for member in members.values()]),
         image_size=next(iter(sizes.values())),
         settings={name: dict(member.settings) for name, member in members.items()},
+        points_3d=_joined_depths(list(members.values())),
     )
+
+
+def _joined_depths(members: Sequence[DetectedKeypoints]) -> Float[np.ndarray, "hands 21 3"] | None:
+    if all(member.points_3d is None for member in members):
+        return None
+    return np.concatenate([
+        np.zeros((len(member), 21, 3), np.float32) if member.points_3d is None else member.points_3d
+        for member in members
+    ])  # fmt: skip
 
 
 def keypoints_of(folder: Path, hands: HandDataset, split: str = "training") -> DetectedKeypoints:
@@ -236,6 +259,9 @@ def keypoints_of(folder: Path, hands: HandDataset, split: str = "training") -> D
 
 def write_keypoints(folder: Path, name: str, keypoints: DetectedKeypoints) -> None:
     """Write the npz of a split or set, whole or not at all."""
+    deep: dict[str, Any] = {}
+    if keypoints.points_3d is not None:
+        deep["points_3d"] = keypoints.points_3d.astype(np.float32)
     with atomic_write(folder / f"{name}.npz") as temporary, temporary.open("wb") as stream:
         np.savez_compressed(
             stream,
@@ -245,6 +271,7 @@ def write_keypoints(folder: Path, name: str, keypoints: DetectedKeypoints) -> No
             confidence=keypoints.confidence.astype(np.float32),
             image_size=np.array(keypoints.image_size),
             settings=np.array(json.dumps(dict(keypoints.settings), sort_keys=True)),
+            **deep,
         )
 
 
@@ -266,7 +293,7 @@ def read_keypoints(folder: Path, name: str) -> DetectedKeypoints:
         raise DataSetError(
             f"{path} is damaged or no npz file ({error}); run the pipeline `detect` again"
         ) from error
-    if set(values) != _ARRAYS:
+    if set(values) - {"points_3d"} != _ARRAYS:
         has = ", ".join(sorted(values))
         raise DataSetError(f"{path} holds no keypoints: expected {sorted(_ARRAYS)}, it has {has}")
     try:
@@ -276,6 +303,7 @@ def read_keypoints(folder: Path, name: str) -> DetectedKeypoints:
             confidence=values["confidence"],
             image_size=int(values["image_size"]),
             settings=json.loads(str(values["settings"])),
+            points_3d=values.get("points_3d"),
         )
     except ValueError as error:
         raise DataSetError(f"{path}: {error}; run the pipeline `detect` again") from error

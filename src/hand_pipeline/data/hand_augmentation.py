@@ -194,17 +194,26 @@ def transform_labels(batch: HandBatch, matrix: Float[Tensor, "batch 3 3"]) -> Ha
         joints_3d=batch.joints_3d @ turn.mT,
         vertices=batch.vertices @ turn.mT,
         mano_pose=torch.cat([wrist, batch.mano_pose[:, 1:]], dim=1),
-        keypoints=move_keypoints(batch.keypoints, matrix),
+        keypoints=move_keypoints(batch.keypoints, matrix, turn),
     )
 
 
 def move_keypoints(
-    keypoints: Keypoints | None, matrix: Float[Tensor, "batch 3 3"]
+    keypoints: Keypoints | None,
+    matrix: Float[Tensor, "batch 3 3"],
+    turn: Float[Tensor, "batch 3 3"] | None = None,
 ) -> Keypoints | None:
-    """Detected joints in the pixels that `matrix` (old to new) makes."""
+    """Detected joints in the pixels that `matrix` (old to new) makes.
+
+    Args:
+        turn: the rotation of the scene that goes with it, for the 3D joints; None: it turns none.
+    """
     if keypoints is None:
         return None
-    return keypoints._replace(points=affine2d.apply_affine(matrix, keypoints.points))
+    points, deep = affine2d.apply_affine(matrix, keypoints.points), keypoints.points_3d
+    if deep is not None and turn is not None:
+        deep = deep @ turn.mT
+    return keypoints._replace(points=points, points_3d=deep)
 
 
 def _labelled(joints_2d: Tensor, batch: HandBatch) -> Tensor:

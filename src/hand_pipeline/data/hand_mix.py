@@ -250,9 +250,16 @@ def _all_keypoints(parts: list[HandBatch], rows: Tensor) -> Keypoints | None:
     """Those of all parts; a part in which no detector has looked has confidence 0."""
     if all(part.keypoints is None for part in parts):
         return None
-    found = [
-        part.keypoints
-        or Keypoints(torch.zeros_like(part.joints_2d), torch.zeros_like(part.joints_2d[..., 0]))
-        for part in parts
-    ]
-    return Keypoints(*(torch.cat(values)[rows] for values in zip(*found)))
+    points, confidence, deep = [], [], []
+    for part in parts:
+        seen = part.keypoints or Keypoints(
+            torch.zeros_like(part.joints_2d), torch.zeros_like(part.joints_2d[..., 0])
+        )
+        points.append(seen.points)
+        confidence.append(seen.confidence)
+        deep.append(seen.points_3d)
+    depths = None
+    if any(each is not None for each in deep):
+        blind = [torch.zeros_like(part.joints_3d) for part in parts]
+        depths = torch.cat([none if d is None else d for d, none in zip(deep, blind)])[rows]
+    return Keypoints(torch.cat(points)[rows], torch.cat(confidence)[rows], depths)

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hand_pipeline.config import Config
-from hand_pipeline.data.batch import HandBatch, Keypoints
+from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.geometry.camera import project
 
 
@@ -82,8 +82,8 @@ def black_out(
     painted = _paint(batch, boxes, black).batch
     if batch.keypoints is None:
         return painted
-    points, confidence = batch.keypoints
-    seen = Keypoints(points, confidence * ~_in_black(points, boxes, black))
+    points, confidence, _ = batch.keypoints
+    seen = batch.keypoints._replace(confidence=confidence * ~_in_black(points, boxes, black))
     return replace(painted, keypoints=seen)
 
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hand_pipeline.data.batch import HandBatch, Keypoints
+from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.data.occlusion import OccludedHands, OcclusionConfig, occlude, tight_boxes
 from hand_pipeline.evaluation.curves import pck_by_joint
 from hand_pipeline.evaluation.joint_error import MM_PER_METRE, joint_errors, mesh_errors
@@ -57,8 +57,8 @@ def occluded_batches(
         painted, hidden = occlude(batch, range(first, first + len(batch)), cfg)
         known = None
         if keep_keypoints and painted.keypoints is not None:
-            points, confidence = painted.keypoints
-            known = Keypoints(points, confidence * ~hidden)
+            confidence = painted.keypoints.confidence * ~hidden
+            known = painted.keypoints._replace(confidence=confidence)
         yield OccludedHands(replace(painted, keypoints=known), hidden)
         first += len(batch)
 

@@ -168,14 +168,15 @@ def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "
 
 
 def _keypoints(hands: list[Detection], crops: list[Crop]) -> Keypoints:
-    """The detector's landmarks in px of the crops.
+    """The detector's landmarks in px of the crops, and in metres.
 
     Deviation: MaskHand's detector (OpenPose) has a confidence for each joint; MediaPipe has one for
     the hand, which all its joints get.
     """
     points = torch.from_numpy(np.stack([crop.landmarks_2d for crop in crops])).float()
     score = torch.tensor([hand.score for hand in hands])[:, None].expand(-1, points.shape[1])
-    return Keypoints(points, score)
+    deep = torch.from_numpy(np.stack([crop.landmarks_3d for crop in crops])).float()
+    return Keypoints(points, score, deep)
 
 
 def _place(

@@ -1,6 +1,7 @@
 """Joints of labelled hands by a detector: the right hand of several, and every miss counted."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,16 +178,26 @@ def blobs() -> tuple[np.ndarray, np.ndarray]:
 COPIES = CopiesConfig(rotation_deg=20, scale_min=0.9)
 
 
+def flat_in_space(joints: np.ndarray) -> np.ndarray:
+    """3D joints, of size 1, of which an image shows these; each as deep as its number says."""
+    centred = joints - joints.mean(0)
+    size = np.linalg.norm(centred, axis=1).mean()
+    return np.concatenate([centred / size, np.arange(len(joints))[:, None] / 10], axis=1)
+
+
 def test_joints_of_copies_come_back_to_where_they_are(blobs) -> None:
     image, places = blobs
     calls = []
 
     def find(copy: np.ndarray) -> list[Detection]:
         calls.append(copy)
-        return [hand_at(seen_by_eye(copy))]
+        joints = seen_by_eye(copy)
+        return [replace(hand_at(joints), landmarks_3d=flat_in_space(joints))]
 
-    seen = look_again(find, image, hand_at(places), COPIES, np.random.default_rng(0))
+    first = replace(hand_at(places), landmarks_3d=flat_in_space(places))
+    seen = look_again(find, image, first, COPIES, np.random.default_rng(0))
     assert len(calls) == 8
+    np.testing.assert_allclose(seen.points_3d, first.landmarks_3d, atol=0.05)
     assert not any(np.array_equal(copy, image) for copy in calls)
     np.testing.assert_allclose(seen.points, places, atol=1)
     assert (seen.confidence > 0.9).all()

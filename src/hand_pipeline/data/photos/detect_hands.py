@@ -43,12 +43,14 @@ class Looks(NamedTuple):
         confidence: 0 to 1.
         outcomes: values of `Outcome`.
         called_left: hands, all of them shown as right ones, that the detector took for left ones.
+        points_3d: metres, in the axes of the images' camera.
     """
 
     points: Float[np.ndarray, "hands 21 2"]
     confidence: Float[np.ndarray, "hands 21"]
     outcomes: Int[np.ndarray, " hands"]
     called_left: Bool[np.ndarray, " hands"]
+    points_3d: Float[np.ndarray, "hands 21 3"]
 
 
 class DetectedHands(NamedTuple):
@@ -114,7 +116,12 @@ def detect_keypoints(
     settings |= {"crops": hands.cfg.model_dump(mode="json"), "copies": copies.model_dump()}
     return DetectedHands(
         DetectedKeypoints(
-            tuple(hands.ids), whole.points, whole.confidence, hands.crop_size, settings
+            tuple(hands.ids),
+            whole.points,
+            whole.confidence,
+            hands.crop_size,
+            settings,
+            whole.points_3d,
         ),
         counts,
     )
@@ -145,6 +152,7 @@ def look(
     """
     points = np.zeros((len(sources), 21, 2), dtype=np.float32)
     confidence = np.zeros((len(sources), 21), dtype=np.float32)
+    points_3d = np.zeros((len(sources), 21, 3), dtype=np.float32)
     outcomes = np.full(len(sources), Outcome.NO_HAND, dtype=np.int64)
     called_left = np.zeros(len(sources), dtype=bool)
     detector = _detector(cfg)
@@ -164,10 +172,10 @@ def look(
         agreed = look_again(
             detector, image, best, copies, np.random.default_rng([copies.seed, first + row])
         )
-        points[row] = agreed.points
+        points[row], points_3d[row] = agreed.points, agreed.points_3d
         confidence[row] = np.where(_inside(agreed.points, source.size), agreed.confidence, 0.0)
         called_left[row] = best.handedness == "left"
-    return Looks(points, confidence, outcomes, called_left)
+    return Looks(points, confidence, outcomes, called_left, points_3d)
 
 
 def _inside(points: Float[np.ndarray, "21 2"], size: int) -> Bool[np.ndarray, "21"]:

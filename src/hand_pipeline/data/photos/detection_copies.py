@@ -45,10 +45,12 @@ class SeenJoints(NamedTuple):
     Attributes:
         points: median over the looks that found the hand, px.
         confidence: 0 to 1.
+        points_3d: median of the 3D joints, metres, in the axes of the image's camera.
     """
 
     points: Float[np.ndarray, "21 2"]
     confidence: Float[np.ndarray, "21"]
+    points_3d: Float[np.ndarray, "21 3"]
 
 
 def look_again(
@@ -72,8 +74,8 @@ def look_again(
         rng: draws the copies.
     """
     if not cfg.count:
-        return SeenJoints(first.landmarks_2d, np.full(21, first.score))
-    finds = [first.landmarks_2d]
+        return SeenJoints(first.landmarks_2d, np.full(21, first.score), first.landmarks_3d)
+    finds, deep = [first.landmarks_2d], [first.landmarks_3d]
     for copy, matrix in _copies(image, cfg, rng):
         box = _moved(_corners(first.box), matrix)
         hull = np.concatenate([box.min(0), box.max(0)])
@@ -81,13 +83,16 @@ def look_again(
             continue
         best = max(seen, key=lambda hand: overlap(hand.box, hull))
         if overlap(best.box, hull) > 0:
-            finds.append(_moved(best.landmarks_2d, cv2.invertAffineTransform(matrix)))
+            back = cv2.invertAffineTransform(matrix)
+            finds.append(_moved(best.landmarks_2d, back))
+            deep.append(_turned(best.landmarks_3d, back[:, :2]))
     points = np.median(finds, axis=0)
     side = max(float(np.ptp(points, axis=0).max()), 1e-6)
     away = np.median(np.linalg.norm(np.array(finds) - points, axis=-1), axis=0) / side
     deviation = away / np.sqrt(2 * np.log(2))  # the median of a Rayleigh distribution
     share = len(finds) / (1 + cfg.count)
-    return SeenJoints(points, share * np.exp(-((deviation / cfg.spread) ** 2) / 2))
+    confidence = share * np.exp(-((deviation / cfg.spread) ** 2) / 2)
+    return SeenJoints(points, confidence, np.median(deep, axis=0))
 
 
 def _copies(
@@ -110,6 +115,12 @@ def _copies(
 def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     moved: np.ndarray = points @ matrix[:, :2].T + matrix[:, 2]
     return moved
+
+
+def _turned(points: Float[np.ndarray, "21 3"], linear: np.ndarray) -> Float[np.ndarray, "21 3"]:
+    """3D joints after a turn, or a mirroring, of their image."""
+    turn = linear / np.sqrt(abs(np.linalg.det(linear)))
+    return np.concatenate([points[:, :2] @ turn.T, points[:, 2:]], axis=1)
 
 
 def _corners(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4 2"]:

@@ -108,7 +108,7 @@ def geometry_terms(
         prior: constants of the hand model.
         cfg: which terms, and their readings.
     """
-    points, confidence = target
+    points, confidence, _ = target
     weights = prior.joint_weights if cfg.keypoint_weights else None
     terms = {
         "joint_location": joint_location_loss(projected, points, confidence, weights),
