@@ -109,7 +109,7 @@ class HandMix(Dataset[MixSample]):
                 part = member.collate([samples[i].sample for i in places])
                 names = tuple(f"{self.names[which]}/{name}" for name in part.ids)
                 parts.append(replace(part, ids=names))
-        return _in_order(parts, order)
+        return join_batches(parts, order)
 
     @property
     def fingerprint(self) -> str:
@@ -233,7 +233,7 @@ def open_labelled_hands(labelled_hands: Path, split: str, mano: ManoHand) -> Han
     return HandImages(read_hands("freihand", labelled_hands, split, mano), mano)
 
 
-def _in_order(parts: list[HandBatch], order: list[int]) -> HandBatch:
+def join_batches(parts: Sequence[HandBatch], order: Sequence[int]) -> HandBatch:
     """The batches as one, its k-th row at place `order[k]`."""
     back = np.argsort(order)
     names = [name for part in parts for name in part.ids]
@@ -246,7 +246,7 @@ def _in_order(parts: list[HandBatch], order: list[int]) -> HandBatch:
     return HandBatch(**joined, keypoints=_all_keypoints(parts, rows))
 
 
-def _all_keypoints(parts: list[HandBatch], rows: Tensor) -> Keypoints | None:
+def _all_keypoints(parts: Sequence[HandBatch], rows: Tensor) -> Keypoints | None:
     """Those of all parts; a part in which no detector has looked has confidence 0."""
     if all(part.keypoints is None for part in parts):
         return None

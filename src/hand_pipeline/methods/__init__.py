@@ -20,6 +20,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "handmim": "self_distillation.handmim:HandMIM",
         "ibot": "self_distillation.ibot:Ibot",
         "keypoint_probe": "keypoint_probe:KeypointProbe",
+        "lifter": "lifter:Lifter",
         "maskhand": "maskhand.maskhand:MaskHand",
         "maskhand_text": "maskhand.text:TextMaskHand",
         "peclr": "peclr.peclr:PeCLR",
