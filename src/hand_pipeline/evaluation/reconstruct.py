@@ -1,5 +1,6 @@
 """From a photo to hands in its camera: detect, crop, reconstruct, place back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -137,13 +138,8 @@ class PhotoReconstructor:
         if not hands:
             return []
         crops = [cut_crop(photo, hand, self.crops) for hand in hands]
-        images = torch.stack([torch.from_numpy(crop.image).permute(2, 0, 1) for crop in crops])
-        batch = HandBatch.unlabelled(
-            tuple(f"{name}-{number}" for number in range(len(hands))),
-            images.contiguous(),
-            torch.stack([crop_camera(crop, intrinsics) for crop in crops]),
-            _keypoints(hands, crops),
-        )
+        names = tuple(f"{name}-{number}" for number in range(len(hands)))
+        batch = batch_of_crops(names, hands, crops, [intrinsics] * len(hands))
         generator = torch.Generator(self.device).manual_seed(self.seed)
         mano = self.model.mano
         with torch.inference_mode():
@@ -167,7 +163,28 @@ def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "
     return camera * _MIRROR.to(camera) if crop.mirrored else camera
 
 
-def _keypoints(hands: list[Detection], crops: list[Crop]) -> Keypoints:
+def batch_of_crops(
+    names: tuple[str, ...],
+    hands: Sequence[Detection],
+    crops: Sequence[Crop],
+    intrinsics: Sequence[Float[Tensor, "3 3"]],
+) -> HandBatch:
+    """What a model is given of detected hands.
+
+    Args:
+        names: ids of the hands.
+        hands: as found in their photos.
+        crops: of them.
+        intrinsics: cameras of the photos.
+    """
+    images = torch.stack([torch.from_numpy(crop.image).permute(2, 0, 1) for crop in crops])
+    cameras = [crop_camera(crop, camera) for crop, camera in zip(crops, intrinsics)]
+    return HandBatch.unlabelled(
+        names, images.contiguous(), torch.stack(cameras), _keypoints(hands, crops)
+    )
+
+
+def _keypoints(hands: Sequence[Detection], crops: Sequence[Crop]) -> Keypoints:
     """The detector's landmarks in px of the crops, and in metres.
 
     Deviation: MaskHand's detector (OpenPose) has a confidence for each joint; MediaPipe has one for
