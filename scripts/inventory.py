@@ -18,7 +18,7 @@ import yaml
 
 from scripts.measures import print_measures
 
-PROFILES = ("base", "smoke", "bench", "paper")
+PROFILES = ("base", "smoke", "open", "bench", "paper")
 
 
 def commands() -> Iterator[str]:

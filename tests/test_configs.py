@@ -19,7 +19,7 @@ from hand_pipeline.methods.maskhand.config import (
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).parents[1]
-PROFILES = ("base", "smoke", "bench", "paper")
+PROFILES = ("base", "smoke", "open", "bench", "paper")
 NAMES = ("__default__", "probe", "costs", "cross_evaluate", "claims", "photo_probes")
 
 

@@ -74,7 +74,7 @@ def test_a_sweep_fills_its_tables_claims_and_curves(tmp_path: Path, shipped: Cla
     assert "<li>comparisons (" not in page
 
 
-@pytest.mark.parametrize("profile", ["base", "smoke", "bench", "paper"])
+@pytest.mark.parametrize("profile", ["base", "smoke", "open", "bench", "paper"])
 def test_shipped_claims_and_tables_name_members_and_columns_of_the_sweeps(profile: str) -> None:
     values = parameters(profile)
     shipped, sweeps = ClaimsConfig(**values["claims"]), values["sweeps"]

@@ -147,6 +147,16 @@ def test_the_tokenizer_is_trained_scored_and_drawn(finished: Path) -> None:
     assert (method.tokenizer.num_tokens, method.tokenizer.num_codes) == (16, 32)
 
 
+def test_the_lifter_is_trained_on_detected_landmarks_and_scored(finished: Path) -> None:
+    reporting = finished / "08_reporting"
+    table = pd.read_csv(reporting / "lifter_table.csv")
+    assert table["model"].tolist() == ["mean hand", "lifter, landmarks alone"]
+    assert table["num_samples"].eq(8).all()
+    history = pd.read_csv(reporting / "lifter_history.csv")
+    assert history["validation.pa_mpjpe_mm"].notna().sum() == 1
+    assert load_method(finished / "06_models/lifter_method.safetensors").cfg.width == 24
+
+
 def test_maskhand_is_trained_scored_and_drawn(finished: Path) -> None:
     reporting = finished / "08_reporting"
     table = pd.read_csv(reporting / "maskhand_table.csv")

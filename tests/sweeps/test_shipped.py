@@ -40,7 +40,7 @@ def test_every_declared_sweep_is_a_pipeline() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("profile", ["base", "smoke", "bench", "paper"])
+@pytest.mark.parametrize("profile", ["base", "smoke", "open", "bench", "paper"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_member_builds_its_typed_configurations(name: str, profile: str) -> None:
     values = parameters(profile)
