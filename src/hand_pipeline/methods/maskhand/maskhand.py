@@ -110,6 +110,8 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         self.loss_weights = {
             name: getattr(cfg, f"weight_{name}") for name in terms if hasattr(cfg, f"weight_{name}")
         }
+        if self.keypoint_head is None:
+            del self.loss_weights["own_joints_2d"]
         self.register_buffer("crop_scale", torch.tensor(2.0))
         self._monitors: dict[str, Tensor] = {}
 
@@ -154,10 +156,14 @@ class MaskHand(Reconstructor, MaskHandNetwork):
             "token_accuracy": masked_mean(correct, asked).detach(),
             **hand_monitors(hand, labels),
         }
-        return {
+        terms = {
             "mask": masked_mean(likelihood.unflatten(0, targets.shape), asked),
             **hand_terms(hand, seen, self.image_size, cfg.camera_joint, cfg.root),
         }
+        if encoded.own_joints is not None:
+            true = labels.joints_2d * (2 / self.image_size) - 1
+            terms["own_joints_2d"] = encoded.own_joints.loss(true, labels.has_joints_2d)
+        return terms
 
     def monitors(self) -> dict[str, Tensor]:
         """Accuracy of the tokens to predict, and errors of the last training batch."""
@@ -250,9 +256,8 @@ class MaskHand(Reconstructor, MaskHandNetwork):
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of new parts and encoder; the encoder has its own `lr_scale`."""
-        new = [self.head, self.synthesizer]
-        if self.pose_to_head is not None:
-            new.append(self.pose_to_head)
+        optional = (self.pose_to_head, self.keypoint_head)
+        new = [self.head, self.synthesizer, *(part for part in optional if part is not None)]
         return parameter_groups([(new, 1.0), ([self.backbone], self.cfg.backbone_lr_scale)])
 
     def _encode(

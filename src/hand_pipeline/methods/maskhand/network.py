@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import Context, ContextSynthesizer
+from hand_pipeline.methods.maskhand.keypoint_head import KeypointHead, OwnJoints
 from hand_pipeline.methods.maskhand.pose_tokenizer import (
     PoseTokenizer,
     joint_tokens,
@@ -44,11 +45,13 @@ class EncodedImages(NamedTuple):
         context: for the synthesizer.
         shape_camera: betas and camera.
         intrinsics: of the network's input.
+        own_joints: 2D joints of the network's own; None without their head.
     """
 
     context: Context
     shape_camera: ShapeAndCamera
     intrinsics: Float[Tensor, "batch 3 3"]
+    own_joints: OwnJoints | None = None
 
     def repeated(self, times: int) -> "EncodedImages":
         """Shape, camera and intrinsics repeated for each hypothesis."""
@@ -61,7 +64,8 @@ class MaskHandNetwork(nn.Module):
     """Encoder, head, context-guided masked transformer and frozen tokenizer.
 
     Deviation: the head also attends to the 2D pose tokens, which locate the hand far better than
-    patches do; the paper's does not.
+    patches do; the paper's does not. On request joints of a head of its own stand in for those that
+    the detector has not found (`keypoint_head`).
 
     Args:
         cfg: architecture and sampling; `tokenizer` must be given here.
@@ -92,6 +96,7 @@ class MaskHandNetwork(nn.Module):
         )
         width = self.backbone.embed_dim
         self.pose_to_head = nn.Linear(cfg.width, width) if cfg.use_pose_2d else None
+        self.keypoint_head = KeypointHead(width) if cfg.weight_own_joints_2d else None
         tokens = joint_tokens(self.tokenizer.num_tokens)
         self.register_buffer("joint_tokens", tokens, persistent=False)
 
@@ -136,10 +141,13 @@ class MaskHandNetwork(nn.Module):
         """
         patches = self.backbone(images).patches
         features = patches if shown is None else patches * shown[:, None, None]
+        own = None if self.keypoint_head is None else self.keypoint_head(patches)
+        if own is not None:
+            points, confidence = own.stand_in(points, confidence, shown)
         context = self.synthesizer.encode_context(features, points, confidence)
         if self.pose_to_head is not None and context.pose is not None:
             patches = torch.cat([patches, self.pose_to_head(context.pose)], dim=1)
-        return EncodedImages(context, self.head(patches), intrinsics)
+        return EncodedImages(context, self.head(patches), intrinsics, own)
 
     def sample(
         self,
