@@ -380,6 +380,39 @@ def test_the_joints_of_one_batch_can_be_overfitted(batch):
     assert own.confidence.mean() > 0.9
 
 
+# ---- expected errors
+
+
+def test_the_head_of_errors_learns_from_fully_labelled_hands_and_moves_nothing_else(batch):
+    method = build(weight_joint_error=1.0, **EVERYTHING)
+    plain = seeded_losses(build(**EVERYTHING), batch)
+    term = seeded_losses(method, batch)["joint_error"]
+    assert "joint_error" not in plain
+    term.backward()
+    moved = {name for name, p in method.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == {f"error_head.{name}" for name, _ in method.error_head.named_parameters()}
+    partly = batch.has_joints_3d.clone()
+    partly[:, 4] = False
+    assert seeded_losses(method, replace(batch, has_joints_3d=partly))["joint_error"] == 0
+    hidden = build(weight_joint_error=1.0, condition_dropout=0.999999)
+    assert seeded_losses(hidden, batch)["joint_error"] == 0
+
+
+@pytest.mark.parametrize("confidence", ["agreement", "alike"])
+def test_joints_are_as_sure_as_their_expected_errors_are_small(batch, confidence):
+    method = build(weight_joint_error=1.0, confidence=confidence).eval()
+    method.error_head.layers[-1].weight.data.mul_(10)
+    seen, read = [], method.error_head.forward
+    method.error_head.forward = lambda *given: (seen.append(read(*given)), seen[-1])[1]
+    found = hypotheses_of(method, batch, STOCHASTIC)
+    (expected,) = seen
+    assert expected.shape == (4 * 5, 21)
+    # 10 mm is 1 / e; hypotheses are sorted by the confidence of whole hands
+    ours = torch.exp(-expected.unflatten(0, (4, 5)) / 0.01).sort(1).values
+    torch.testing.assert_close(found.joint_confidence.sort(1).values, ours)
+    assert (found.confidence[:, 1:] <= found.confidence[:, :-1]).all()
+
+
 @pytest.mark.slow
 def test_one_batch_can_be_overfitted_and_read_back_token_by_token(batch):
     method = build(weight_mano_betas=2.0, weight_mano_camera=100.0, **EVERYTHING)
@@ -590,6 +623,8 @@ def test_a_joint_is_as_sure_as_the_tokens_that_move_it():
         {"weight_joints_3d": 0.0, "weight_mask": 0.0},
         {"masking": (0.0, 0.5)},
         {"weight_own_joints_2d": 1.0},
+        {"weight_joint_error": 1.0},
+        {"weight_joint_error": 1.0, "use_pose_2d": False, "self_conditioning": 1.0},
     ],
     ids=str,
 )

@@ -219,6 +219,12 @@ class MaskHandConfig(ContextSynthesizerConfig):
         description="nats; above 0 a head on the encoder finds 2D joints, which stand in where the "
         "detector has none; our addition, 0 in the paper",
     )
+    weight_joint_error: float = Field(
+        0.0,
+        ge=0,
+        description="above 0 a head learns each joint's expected error on detached hands; the "
+        "confidence of joints is made from it; our addition, 0 in the paper",
+    )
     root: int | None = Field(
         0, ge=0, le=20, description="joint that 3D losses are relative to; null: absolute"
     )

@@ -11,9 +11,7 @@ from hand_pipeline.geometry.joints import OPENPOSE
 from hand_pipeline.geometry.precision import full_precision
 from hand_pipeline.losses.keypoint import heatmap_loss
 
-_SPREAD = (
-    0.5  # of the heat maps that are learnt, patches; means of wider ones are off at the border
-)
+_SPREAD = 0.5  # patches, of learnt maps: the means of wider ones are off at the border
 _NEAR = 1.5  # patches: where a learnt map has 99 % of its mass if the joint's place is known
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import Context, ContextSynthesizer
+from hand_pipeline.methods.maskhand.joint_error_head import JointErrorHead
 from hand_pipeline.methods.maskhand.keypoint_head import KeypointHead, OwnJoints
 from hand_pipeline.methods.maskhand.pose_tokenizer import (
     PoseTokenizer,
@@ -97,6 +98,7 @@ class MaskHandNetwork(nn.Module):
         width = self.backbone.embed_dim
         self.pose_to_head = nn.Linear(cfg.width, width) if cfg.use_pose_2d else None
         self.keypoint_head = KeypointHead(width) if cfg.weight_own_joints_2d else None
+        self.error_head = JointErrorHead(cfg.width) if cfg.weight_joint_error else None
         tokens = joint_tokens(self.tokenizer.num_tokens)
         self.register_buffer("joint_tokens", tokens, persistent=False)
 
@@ -202,11 +204,15 @@ class MaskHandNetwork(nn.Module):
     ) -> tuple[SampledTokens, HandEstimate]:
         """Tokens from `sample` and their hands, one row per hypothesis."""
         found = self.sample(encoded.context, batch, sampling, generator)
+        return found, self.hands_of(found, encoded)
+
+    def hands_of(self, found: SampledTokens, encoded: EncodedImages) -> HandEstimate:
+        """Hands of sampled tokens, one row per hypothesis: of mean codes where there are any."""
         codes = found.codes
         if codes is None:
             codes = self.tokenizer.codebook.embeddings[found.ids]
         repeated = encoded.repeated(codes.shape[1])
-        return found, self.place(codes.flatten(0, 1), repeated)
+        return self.place(codes.flatten(0, 1), repeated)
 
     def witnesses(
         self, encoded: EncodedImages, batch: int, generator: torch.Generator | None
@@ -219,10 +225,23 @@ class MaskHandNetwork(nn.Module):
         return hand.joints.unflatten(0, (batch, -1))
 
     def joint_confidence(self, found: SampledTokens) -> Float[Tensor, "batch hypotheses 21"]:
-        """Geometric mean of the probabilities of the tokens that move each joint, 0 to 1."""
+        """Geometric mean of the probabilities of the tokens that move each joint, 0 to 1.
+
+        What `predict` gives where there is neither agreement nor a head of errors.
+        """
         # clamped, because the logarithm of 0 times a weight of 0 is NaN
         log_probability = found.probabilities.clamp(min=1e-30).log()
         return (log_probability @ self.joint_tokens.mT).exp()
+
+    def expected_errors(
+        self, found: SampledTokens, hand: HandEstimate, context: Context
+    ) -> Float[Tensor, "hands 21"]:
+        """Of each joint of `hands_of(found, ...)`, metres; only with a head of errors."""
+        assert self.error_head is not None  # the callers looked
+        places = hand.joints_2d * (2 / self.image_size) - 1
+        sure = self.joint_confidence(found).flatten(0, 1)
+        expected: Tensor = self.error_head(context, hand.joints, places, sure)
+        return expected
 
     @torch.no_grad()
     def generate(
