@@ -169,8 +169,8 @@ _READING = (
     "Confidence is how far further hands, drawn in one pass for the same photo, agree with this"
     " one: the mean of exp(-distance / 10 mm), of a hand by its mean joint, of a joint by its own,"
     " aligned by a similarity as where the error is measured. With the setting confidence alike or"
-    " code it is the geometric mean of the tokens' probabilities instead; with weight_joint_error that"
-    " of a joint is exp(-e / 10 mm), e the error that a head expects of it. The paper prints"
+    " code it is the geometric mean of the tokens' probabilities instead; with weight_joint_error"
+    " that of a joint is exp(-e / 10 mm), e the error that a head expects of it. The paper prints"
     " percentages without their formula, and does not say how well they predict the error; here"
     " that is measured, and nothing is tuned to it."
 )
@@ -191,7 +191,7 @@ PAGE = RunPage(
     title="MaskHand: several hands of one photo",
     results="maskhand_table",
     figures={
-        "Held-out hands and their most confident sampled hypotheses, ranked": (
+        "Held-out hands and their sampled hypotheses by rank, the most confident first": (
             "maskhand_hypotheses_picture"
         ),
         "What confidence is worth: hands above, joints below": "maskhand_calibration_picture",
