@@ -20,7 +20,7 @@ from hand_pipeline.evaluation.model_scores import score_models
 from hand_pipeline.evaluation.predict import predict_set
 from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.maskhand import studies
+from hand_pipeline.methods.maskhand import sampling_figures, studies
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
 from hand_pipeline.methods.maskhand.evaluation import (
     MaskHandEvaluationConfig,
@@ -157,6 +157,18 @@ def draw_hypotheses(
     return studies.draw_hypotheses(model, held_out, cfg, machine.device)
 
 
+def draw_sampling(
+    hands: Path,
+    keypoints: Path,
+    maskhand: Checkpoint,
+    cfg: MaskHandEvaluationConfig,
+    machine: MachineConfig,
+) -> tuple[Image.Image, Image.Image]:
+    """Confidence after each pass, and where tokens look, of some held-out hands."""
+    model, held_out = _restore(hands, keypoints, maskhand, machine)
+    return sampling_figures.draw_sampling(model, held_out, cfg, machine.device)
+
+
 def _restore(
     hands: Path, keypoints: Path, maskhand: Checkpoint, machine: MachineConfig
 ) -> tuple[MaskHand, WithKeypoints]:
@@ -195,6 +207,12 @@ PAGE = RunPage(
             "maskhand_hypotheses_picture"
         ),
         "What confidence is worth: hands above, joints below": "maskhand_calibration_picture",
+        "Confidence after each pass (dots: drawn again), as the paper's figure 12": (
+            "maskhand_passes_picture"
+        ),
+        "Where masked tokens look: reference points and samples, as the paper's figure 16": (
+            "maskhand_looks_picture"
+        ),
         "Mostly black hands, predictions drawn over the whole photo": "occlusion_picture",
         "Training": "maskhand_curves",
     },
@@ -269,6 +287,12 @@ def create_pipeline() -> Pipeline:
                 [*trained, *settings],
                 "maskhand_hypotheses_picture",
                 name="draw_hypotheses",
+            ),
+            Node(
+                draw_sampling,
+                [*trained, *settings],
+                ["maskhand_passes_picture", "maskhand_looks_picture"],
+                name="draw_maskhand_sampling",
             ),
             Node(PAGE.render, PAGE.inputs, "maskhand_page", name="write_maskhand_page"),
         ]
