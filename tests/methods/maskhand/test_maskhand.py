@@ -19,6 +19,7 @@ from hand_pipeline.methods.maskhand.config import (
     ShapeCameraHeadConfig,
     VqManoConfig,
 )
+from hand_pipeline.methods.maskhand.drawn_hands import in_parts
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.pose_tokenizer import joint_tokens, sizes_of
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
@@ -589,9 +590,26 @@ def test_larger_photos_are_resized_with_their_camera_and_keypoints(method, batch
 def test_generation_needs_no_image_repeats_with_its_seed_and_varies(method):
     sampling = SamplingConfig(iterations=3, temperature=1, top_k=10)
     first, again = (method.generate(6, sampling, torch.Generator().manual_seed(0)) for _ in "ab")
-    assert first.shape == (6, 16, 3, 3)
-    assert torch.equal(first, again)
-    assert not torch.equal(first[0], first[1])
+    assert first.mano_pose.shape == (6, 16, 3, 3)
+    assert torch.equal(first.mano_pose, again.mano_pose)
+    assert not torch.equal(first.mano_pose[0], first.mano_pose[1])
+
+
+def test_generated_hands_are_ranked_by_the_confidence_of_their_tokens(method, monkeypatch):
+    """Drawn two at a time: three parts, one ranking."""
+    monkeypatch.setattr(
+        "hand_pipeline.methods.maskhand.network.in_parts", lambda count: in_parts(count, 2)
+    )
+    drawn, sample = [], method.sample
+    monkeypatch.setattr(
+        method, "sample", lambda *given: (drawn.append(sample(*given)), drawn[-1])[1]
+    )
+    found = method.generate(5, STOCHASTIC, torch.Generator().manual_seed(0))
+    ids = torch.cat([part.ids[0] for part in drawn])
+    sure = torch.cat([part.probabilities[0] for part in drawn]).log().mean(1).exp()
+    order = sure.argsort(descending=True)
+    torch.testing.assert_close(found.confidence, sure[order])
+    torch.testing.assert_close(found.mano_pose, method.tokenizer.detokenize(ids[order]))
 
 
 def test_several_hands_from_nothing_at_temperature_zero_are_refused(method):

@@ -1,12 +1,16 @@
-"""Hands with the tokens that MaskHand drew them as."""
+"""Hands that MaskHand draws, with their confidences."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hand_pipeline.data.batch import HandHypotheses
+
+AT_ONCE = 512
+"""Hands sampled at once: with 2048 codes 250 MB of logits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,3 +39,32 @@ class DrawnHands(HandHypotheses):
             index = order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand_as(value)
             sorted_[field.name] = value.gather(1, index)
         return replace(self, **sorted_)
+
+
+class GeneratedHands(NamedTuple):
+    """Hands without an image, the most confident first.
+
+    Attributes:
+        mano_pose: full poses.
+        confidence: of each, 0 to 1: `SampledTokens.confidence`.
+    """
+
+    mano_pose: Float[Tensor, "hands 16 3 3"]
+    confidence: Float[Tensor, " hands"]
+
+    def cpu(self) -> "GeneratedHands":
+        """The same on the CPU."""
+        return GeneratedHands(self.mano_pose.cpu(), self.confidence.cpu())
+
+    def ranked(self, a_group: int) -> "GeneratedHands":
+        """Sorted by falling confidence within each group of so many successive hands."""
+        groups = self.confidence.unflatten(0, (-1, a_group))
+        order = groups.argsort(dim=1, descending=True, stable=True)
+        first = a_group * torch.arange(len(groups), device=order.device)
+        order = (first[:, None] + order).flatten()
+        return GeneratedHands(self.mano_pose[order], self.confidence[order])
+
+
+def in_parts(count: int, most: int = AT_ONCE) -> list[int]:
+    """A number of hands in parts of at most so many."""
+    return [min(most, count - start) for start in range(0, count, most)]

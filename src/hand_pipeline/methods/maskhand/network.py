@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import Context, ContextSynthesizer
+from hand_pipeline.methods.maskhand.drawn_hands import GeneratedHands, in_parts
 from hand_pipeline.methods.maskhand.joint_error_head import JointErrorHead
 from hand_pipeline.methods.maskhand.keypoint_head import KeypointHead, OwnJoints
 from hand_pipeline.methods.maskhand.pose_tokenizer import (
@@ -249,7 +250,7 @@ class MaskHandNetwork(nn.Module):
         count: int,
         sampling: SamplingConfig,
         generator: torch.Generator | None = None,
-    ) -> Float[Tensor, "count 16 3 3"]:
+    ) -> GeneratedHands:
         """Sample poses without an image: features are zero and no keypoint is detected.
 
         Args:
@@ -263,8 +264,9 @@ class MaskHandNetwork(nn.Module):
         device = self.joint_tokens.device
         features = torch.zeros(1, self.backbone.num_patches, self.backbone.embed_dim, device=device)
         context = self.synthesizer.encode_context(features)
-        found = self.sample(context, 1, sampling.times(count), generator)
-        return self.tokenizer.detokenize(found.ids[0])
+        found = [self.sample(context, 1, sampling.times(n), generator) for n in in_parts(count)]
+        pose = torch.cat([self.tokenizer.detokenize(part.ids[0]) for part in found])
+        return GeneratedHands(pose, torch.cat([p.confidence[0] for p in found])).ranked(count)
 
     def place(
         self, codes: Float[Tensor, "rows tokens dim"], encoded: EncodedImages
