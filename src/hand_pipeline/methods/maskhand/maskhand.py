@@ -136,16 +136,11 @@ class MaskHand(Reconstructor, MaskHandNetwork):
             "token_accuracy": masked_mean(correct, asked).detach(),
             **hand_monitors(hand, labels),
         }
-        terms = {
+        return {
             "mask": masked_mean(likelihood.unflatten(0, targets.shape), asked),
             **hand_terms(hand, seen, self.image_size, cfg.camera_joint, cfg.root),
+            **self._terms_of_heads(first, encoded, labels, shown),
         }
-        if encoded.own_joints is not None:
-            true = labels.joints_2d * (2 / self.image_size) - 1
-            terms["own_joints_2d"] = encoded.own_joints.loss(true, labels.has_joints_2d)
-        if self.error_head is not None:
-            terms["joint_error"] = self._error_term(first, encoded, labels, shown)
-        return terms
 
     def monitors(self) -> dict[str, Tensor]:
         """Accuracy of the tokens to predict, and errors of the last training batch."""
@@ -245,20 +240,28 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         self.synthesizer.train(training)
         return logits.float()
 
-    def _error_term(
+    def _terms_of_heads(
         self, first: Tensor | None, encoded: EncodedImages, labels: HandBatch, shown: Tensor
-    ) -> Tensor:
-        """Loss of the expected errors of hands as `predict` makes them in one pass.
+    ) -> dict[str, Tensor]:
+        """Of 2D joints and expected errors, where there are heads of them.
 
-        In half of the steps they are the likeliest, in the others drawn ones.
+        The errors are those of hands as `predict` makes them in one pass: in half of the steps the
+        likeliest, in the others drawn ones.
         """
+        terms = {}
+        if encoded.own_joints is not None:
+            true = labels.joints_2d * (2 / self.image_size) - 1
+            terms["own_joints_2d"] = encoded.own_joints.loss(true, labels.has_joints_2d)
+        if self.error_head is None or first is None:
+            return terms
         once = SamplingConfig(iterations=1, temperature=float(torch.rand(()) < 0.5))
         with torch.no_grad():
             found = self.sample_by(lambda ids, positions: first, len(labels), once)
             hand = self.hands_of(found, encoded)
         labelled = labels.has_joints_3d.all(1) & shown
         expected = self.expected_errors(found, hand, encoded.context)
-        return joint_error_loss(expected, hand.joints, labels.joints_3d, labelled)
+        terms["joint_error"] = joint_error_loss(expected, hand.joints, labels.joints_3d, labelled)
+        return terms
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of new parts and encoder; the encoder has its own `lr_scale`."""

@@ -128,7 +128,7 @@ def passes_figure(passes: list[Pass], ids: tuple[str, ...]) -> Figure:
         ids: of the first hands.
     """
     figure = Figure(figsize=(10, 1.1 + 1.1 * len(ids)), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(2, 3))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 3))[0]
     axes = left.subplots()
     numbers = np.arange(1, len(passes) + 1)
     by_hand = 100 * np.stack([each.confidence.numpy() for each in passes])
@@ -151,9 +151,9 @@ def passes_figure(passes: list[Pass], ids: tuple[str, ...]) -> Figure:
         each.set_yticks(numbers)
         each.set_title(name, fontsize=9, loc="left")
         each.set_ylabel("pass", fontsize=9)
-    edges = np.arange(0, len(MANO_JOINTS), 3) * shown.shape[1] / len(MANO_JOINTS)
+    middles = (np.arange(0, len(MANO_JOINTS), 3) + 0.5) * shown.shape[1] / len(MANO_JOINTS)
     names = ["wrist", *(MANO_JOINTS[joint] for joint in range(3, len(MANO_JOINTS), 3))]
-    maps[-1].set_xticks(edges, names, fontsize=9)
+    maps[-1].set_xticks(middles, names, fontsize=9)
     maps[-1].set_xlabel("token, by the joint that it turns")
     right.colorbar(image, ax=list(maps), label="probability")
     return figure
@@ -175,8 +175,8 @@ def looks_figure(batch: HandBatch, encoded: EncodedImages, looks: Looks) -> Figu
     colours = [_COLOUR_OF[part] for part in parts]
     last = ["wrist", *(f"{finger}_3" for finger in FINGER_NAMES)]
     chosen = [int(np.flatnonzero(of_joint == MANO_JOINTS.index(name))[0]) for name in last]
-    depth = len(looks.places)
-    titles = ["2D joints", "reference points", *(f"sampled, layer {n}" for n in {1, depth})]
+    layers = sorted({0, len(looks.places) - 1})
+    titles = ["2D joints", "reference points", *(f"sampled, layer {n + 1}" for n in layers)]
     figure = Figure(figsize=(2.6 * len(titles), 2.7 * len(batch)), layout="constrained")
     grid = figure.subplots(len(batch), len(titles), squeeze=False)
     for row, strip in enumerate(grid):
@@ -186,7 +186,7 @@ def looks_figure(batch: HandBatch, encoded: EncodedImages, looks: Looks) -> Figu
         strip[0].set_ylabel(batch.ids[row], fontsize=9)
         references = looks.references[row].numpy()
         strip[1].scatter(*references.T, c=colours, s=14, edgecolors="white", linewidths=0.4)
-        for axes, layer in zip(strip[2:], sorted({0, depth - 1})):
+        for axes, layer in zip(strip[2:], layers):
             for token in chosen:
                 places, weights = looks.places[layer][row, token], looks.weights[layer][row, token]
                 sizes = (400 * weights).clamp(min=1).numpy()
@@ -211,7 +211,9 @@ def _joints(axes: Axes, batch: HandBatch, encoded: EncodedImages, row: int) -> N
     if batch.keypoints is not None:
         found = batch.keypoints.confidence[row].numpy() > 0
         points = batch.keypoints.points[row].numpy()[found] / batch.images.shape[-1]
-        axes.scatter(*points.T, c=COLOURS[1], s=14, edgecolors="white", linewidths=0.4)
+        axes.scatter(
+            points[:, 0], points[:, 1], c=COLOURS[1], s=14, edgecolors="white", linewidths=0.4
+        )
     if encoded.own_joints is not None:
         own = (encoded.own_joints.points[row].cpu().numpy()[~found] + 1) / 2
-        axes.scatter(*own.T, facecolors="none", edgecolors=COLOURS[1], s=24)
+        axes.scatter(own[:, 0], own[:, 1], facecolors="none", edgecolors=COLOURS[1], s=24)
