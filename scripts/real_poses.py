@@ -3,7 +3,8 @@
     python -m scripts.real_poses --letters asl_letters.npz --photos photos.npz --out real_poses.npz
 
 `--letters`: npz with `landmarks` (hands, 21, 3): image x and y as shares of an image of unknown
-aspect, z relative to the wrist in units of x (the aspect is fitted, one for all). `--photos`: npz
+aspect, z relative to the wrist, in units near x's, too shallow (how long x's and z's
+units are in y's is fitted, one of each for all: 1.80, so 16:9, and 2.7). `--photos`: npz
 with `world` (hands, 2, 21, 3): MediaPipe's world landmarks of a right hand and of its mirrored
 photo, metres, camera axes; where the two disagree the hand is left out.
 
@@ -21,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from hand_pipeline.data.synthetic.gestures import HIGH, LOW
+from hand_pipeline.data.synthetic.gestures import HIGH, LOW, SPREADS
 from hand_pipeline.data.synthetic.poses import REAL_SOURCES, Skeleton, finger_matrices, skeleton_of
 from hand_pipeline.files import atomic_write
 from hand_pipeline.geometry.joints import MANO_PARENTS, TIPS, permutation
@@ -31,6 +32,7 @@ from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_t
 STEPS, RATE = 180, 0.07
 MAX_DISAGREEMENT = 0.2  # of the palm's size, between a photo and its mirror image
 _START = np.array([20.0, 30, 15, 0] * 4 + [5, 5, 10, 10, 10])
+_KNUCKLES = [0, 4, 8, 12]  # their flexions, among the angles
 _PALM = [0, 5, 9, 13, 17]
 # wrist and thumb's root are defined differently by MediaPipe and the open hand
 _JOINT_WEIGHT = torch.tensor([0.3, 0.3, 0.7] + [1.0] * 18)
@@ -73,31 +75,31 @@ class _Bones:
 
 
 def fit(
-    points: Float[Tensor, "n 21 3"], bones: _Bones, depth_weight: float, free_aspect: bool
-) -> tuple[Fit, float]:
+    points: Float[Tensor, "n 21 3"], bones: _Bones, depth_weight: float, free_units: bool
+) -> tuple[Fit, tuple[float, float]]:
     """Fit all hands at once.
 
     Args:
         points: OpenPose order, camera axes (x right, y down, z forward), any unit.
         depth_weight: of z's residual, of x's and y's.
-        free_aspect: whether x and z are in another unit than y, the same for all.
+        free_units: whether x and z are each in another unit than y, the same for all hands.
 
     Returns:
-        The fit, and x's unit in units of y (1 if it is not free).
+        The fit, and the units of x and z in those of y (1 if they are not free).
     """
     count = len(points)
     angles = torch.tensor(_START).float().repeat(count, 1).div(30).requires_grad_()
     betas = torch.zeros(count, 10, requires_grad=True)
-    aspect = torch.zeros((), requires_grad=True)
+    units = torch.zeros(2, requires_grad=True)  # logarithms
     turned = matrix_to_rotation_6d(_palm_rotation(bones, points)).requires_grad_()
     scale = torch.zeros(count, requires_grad=True)
-    free = [angles, betas, turned, scale] + ([aspect] if free_aspect else [])
+    free = [angles, betas, turned, scale] + ([units] if free_units else [])
     optimizer = torch.optim.Adam(free, lr=RATE)
     axes = torch.tensor([1.0, 1.0, depth_weight])
     for step in range(STEPS):
         optimizer.param_groups[0]["lr"] = RATE * min(1.0, 2 * (1 - step / STEPS)) + 1e-4
         degrees = angles * 30
-        wide = points * torch.stack([aspect.exp(), torch.ones(()), aspect.exp()])
+        wide = points * torch.stack([units[0], torch.zeros(()), units[1]]).exp()
         target = _normalised(wide)
         joints = bones(degrees, betas) @ rotation_6d_to_matrix(turned).mT
         model = _normalised(joints) * scale.exp()[:, None, None]
@@ -110,14 +112,18 @@ def fit(
         (fits + _implausible(degrees, betas)).sum().backward()
         optimizer.step()
     residual = (offset.norm(dim=2) * _JOINT_WEIGHT).sum(1) / _JOINT_WEIGHT.sum()
-    return Fit(degrees.detach().numpy(), residual.detach().numpy()), float(aspect.detach().exp())
+    across, deep = units.detach().exp().tolist()
+    return Fit(degrees.detach().numpy(), residual.detach().numpy()), (across, deep)
 
 
 def _implausible(
     degrees: Float[Tensor, "n 21"], betas: Float[Tensor, "n 10"]
 ) -> Float[Tensor, " n"]:
     """Cost of what hands seldom do: beyond the limits above all."""
-    low, high = torch.tensor(LOW).float(), torch.tensor(HIGH).float()
+    # bent fingers cannot part: their ligaments are tight (Kapandji)
+    room = torch.ones_like(degrees)
+    room[:, list(SPREADS)] = 1 - 0.8 * (degrees[:, _KNUCKLES] / 90).clamp(0, 1)
+    low, high = torch.tensor(LOW).float() * room, torch.tensor(HIGH).float() * room
     beyond = F.relu(low - degrees) + F.relu(degrees - high)
     # a finger's last joint follows its middle one, weakly
     ends = degrees[:, [2, 6, 10, 14]] - 0.55 * degrees[:, [1, 5, 9, 13]]
@@ -128,9 +134,13 @@ def _implausible(
 
 
 def _normalised(joints: Float[Tensor, "n 21 3"]) -> Float[Tensor, "n 21 3"]:
-    """About the middle of the palm, in units of the palm's size."""
+    """About the middle of the palm, in units of the palm's size.
+
+    The size is part of what is fitted: held constant, it would let the units of x and z shrink
+    all residuals by shrinking the hands.
+    """
     middle = joints - joints[:, _PALM].mean(1, keepdim=True)
-    return middle / middle[:, _PALM].norm(dim=2).mean(1)[:, None, None].detach()
+    return middle / middle[:, _PALM].norm(dim=2).mean(1)[:, None, None]
 
 
 def _palm_rotation(bones: _Bones, points: Float[Tensor, "n 21 3"]) -> Float[Tensor, "n 3 3"]:
@@ -171,8 +181,8 @@ def main() -> None:
     as_is, flipped = (float(found.residual.mean()) for found in few)
     print(f"letters: mean residual {as_is:.4f}, mirrored {flipped:.4f}")
     right = frames * mirror if flipped < as_is else frames
-    letter_fit, aspect = fit(right, bones, 0.5, True)
-    print(f"letters: aspect {aspect:.3f}")
+    letter_fit, (aspect, depth) = fit(right, bones, 0.5, True)
+    print(f"letters: aspect {aspect:.3f}, depth {depth:.3f}")
     with np.load(arguments.photos, allow_pickle=False) as photos:
         world = torch.from_numpy(photos["world"]).float()
     agree = disagreement(world) < MAX_DISAGREEMENT

@@ -63,7 +63,8 @@ def test_maskhands_paper_profile_is_as_printed() -> None:
     assert (maskhand.layers, maskhand.refinement_blocks) == (4, 2)
     assert (maskhand.scales, maskhand.masking) == ((1, 4), (0, 1))
     ours = ("self_conditioning", "corruption", "visible_noise", "keypoint_dropout",
-            "joint_dropout", "blackout")  # fmt: skip
+            "joint_dropout", "blackout",
+            "weight_own_joints_2d", "weight_joint_error")  # fmt: skip
     assert not any(getattr(maskhand, name) for name in ours)
     extra = ("weight_vertices", "weight_local_vertices", "weight_mano_camera")
     assert not any(getattr(maskhand, name) for name in extra)

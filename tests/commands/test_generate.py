@@ -90,6 +90,9 @@ def test_hands_of_each_text_are_written_and_drawn(text_model: Path, tmp_path: Pa
     content = json.loads((tmp_path / "hands.json").read_text())
     assert [hand["text"] for hand in content["hands"]] == ["A", "A", "Thumb up", "Thumb up"]
     assert len(content["hands"][0]["pose_axis_angle"]) == 48
+    sure = [hand["confidence"] for hand in content["hands"]]
+    assert 0 < sure[1] <= sure[0] <= 1
+    assert 0 < sure[3] <= sure[2] <= 1
 
 
 @pytest.mark.parametrize("kind", ["text_model", "image_model"])

@@ -119,10 +119,13 @@ def test_hands_without_an_image_stand_beside_components_and_real_ones(
     figures, table, picture = score_unconditional(
         tmp_path / "hands", maskhand, SCORES, machine(tmp_path)
     )
-    assert table["hands"].tolist() == ["MaskHand", "principal components", "held out"]
-    assert table["num_hands"].tolist() == [6, 6, 5]
+    assert table["hands"].tolist() == [
+        "MaskHand", "MaskHand, more confident half", "principal components", "held out"
+    ]  # fmt: skip
+    assert table["num_hands"].tolist() == [6, 3, 6, 5]
     assert (table["apd_mm"] > 0).all()
-    assert figures["pca_apd_mm"] == table["apd_mm"][1]
+    assert figures["pca_apd_mm"] == table["apd_mm"][2]
+    assert figures["confident_apd_mm"] == table["apd_mm"][1]
     assert figures["maskhand_self_intersection_percent"] >= 0
     assert picture.width == 3 * 132 + 4
     with pytest.raises(TypeError, match="holds VqMano, expected MaskHand"):

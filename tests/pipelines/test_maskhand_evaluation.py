@@ -31,6 +31,7 @@ from hand_pipeline.pipelines.maskhand import (
     PAGE,
     check_sampling,
     draw_hypotheses,
+    draw_sampling,
     predict_held_out,
     score,
     study_occlusion,
@@ -200,6 +201,7 @@ def test_the_studies_and_the_page_show_every_figure(world: World, predicted: Pat
     assert (without != some).all()
     hypotheses = draw_hypotheses(world.hands, world.keypoints, world.maskhand, CFG, world.machine)
     assert hypotheses.width > hypotheses.height / 2 > 0
+    passes, looks = draw_sampling(world.hands, world.keypoints, world.maskhand, CFG, world.machine)
     sampling = check_sampling(world.hands, world.keypoints, world.maskhand, CFG, world.machine)
     _, results, _, keypoints = score(predicted, CFG)
     _, confidence, _, calibration = calibrate(predicted, CFG)
@@ -207,12 +209,13 @@ def test_the_studies_and_the_page_show_every_figure(world: World, predicted: Pat
         "maskhand_table": results, "maskhand_confidence_table": confidence,
         "keypoints_study_table": keypoints, "occlusion_table": table,
         "maskhand_sampling_metrics": sampling, "maskhand_hypotheses_picture": hypotheses,
+        "maskhand_passes_picture": passes, "maskhand_looks_picture": looks,
         "maskhand_calibration_picture": calibration, "occlusion_picture": occluded,
         "maskhand_curves": Image.new("RGB", (9, 9)),
         "params:maskhand": {"evaluation": CFG.model_dump(mode="json")},
     }  # fmt: skip
     page = PAGE.render(**shown)
-    assert len(re.findall(r'src="data:image/png;base64,', page)) == 4
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 6
     for text in ("MaskHand, T = 3, surest of 4 drawn", "pass 2", "caching equal", "open synthetic"):
         assert text in page
     assert "nan" not in re.sub(r'base64,[^"]*', "", page).lower().split("settings")[0]

@@ -228,4 +228,4 @@ def test_hands_are_generated_from_words_and_from_nothing(finished: Path) -> None
     for name in ("text", "generation", "letters"):
         assert (reporting / f"{name}_picture.png").stat().st_size > 1000
     method = load_method(finished / "06_models/maskhand_text_method.safetensors")
-    assert method.generate(["A"], 3).shape == (3, 16, 3, 3)
+    assert method.generate(["A"], 3).mano_pose.shape == (3, 16, 3, 3)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from hand_pipeline.data.batch import Keypoints
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.losses.keypoint import joint_3d_square_loss
+from hand_pipeline.losses.keypoint import heatmap_loss, joint_3d_square_loss
 from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.hand_prior import scale_loss, shape_loss, texture_loss
-from hand_pipeline.methods.s2hand.hourglass import heatmap_loss, integral_joints
+from hand_pipeline.methods.s2hand.hourglass import integral_joints
 from hand_pipeline.methods.s2hand.joint_limits import joint_axes, joint_limit_loss, limit_table
 from hand_pipeline.methods.s2hand.laplacian import laplacian_loss
 from hand_pipeline.methods.s2hand.photometric import (

@@ -68,6 +68,15 @@ def test_there_is_a_strip_a_hand_and_only_the_surest_are_drawn(mano, photo):
     assert (blank == 255).all()
 
 
+def test_behind_the_first_ranks_come_the_100th_and_the_1000th(mano, photo):
+    rows = [[hypothesis(mano, 0.0, 1 - n / 2000, RED if n == 99 else BLUE) for n in range(120)]]
+    picture = hypotheses_picture(photo, rows, default_intrinsics(200, 160), most=2, tile=60)
+    assert picture.width == 4 * 64 + 4  # photo, 1, 2, 100
+    second, hundredth = (tile.astype(int) for tile in tiles(picture, 4)[2:])
+    assert (second[..., 2] - second[..., 0]).mean() > 5
+    assert (hundredth[..., 0] - hundredth[..., 2]).mean() > 5
+
+
 def test_wild_hypotheses_do_not_shrink_the_others_to_nothing(mano, photo):
     calm = hypothesis(mano, 0.0, 0.9)
     far = replace_joints(hypothesis(mano, 0.0, 0.1), 1e9)

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 if TYPE_CHECKING:
+    from hand_pipeline.methods.maskhand.drawn_hands import GeneratedHands
     from hand_pipeline.methods.maskhand.sampling import SamplingConfig
     from hand_pipeline.methods.maskhand.text import TextMaskHand
     from hand_pipeline.training.method import Method
 
-_AT_ONCE = 256  # hands sampled in one batch
 _MOST_SHOWN = 400  # in the figure
 
 
@@ -54,8 +53,9 @@ def generate(
 ) -> None:
     """Sample hands for each --text, or unconditionally without any.
 
-    Writes NAME_0000.obj and .glb for each hand (metres, wrist at the origin), hands.png, and
-    hands.json with their MANO poses. The same seed gives the same hands.
+    Writes NAME_0000.obj and .glb for each hand (metres, wrist at the origin), the most confident
+    first, hands.png, and hands.json with their MANO poses and confidences. The same seed gives the
+    same hands.
     """
     from hand_pipeline.methods import load_method
 
@@ -64,15 +64,15 @@ def generate(
         meshes = options.pop("meshes")  # the others configure the sampling
         changes = {key: value for key, value in options.items() if value is not None}
         learnt = _learnt(method, texts, closest)
-        pose = _draw(method, learnt, count, changes, seed, device)
+        hands = _draw(method, learnt, count, changes, seed, device)
     except (ValueError, RuntimeError, OSError) as error:  # among them ValidationError
         raise click.ClickException(_said(error)) from error
     names = list(learnt) or ["hand"]
-    _write(out, [name for name in names for _ in range(count)], pose, method, meshes, seed)
+    _write(out, [name for name in names for _ in range(count)], hands, method, meshes, seed)
     for text, name in zip(texts, learnt):
         if text.strip().casefold() != name.casefold():
             click.echo(f"{text!r} was not learnt; {name!r} is the closest word")
-    click.echo(f"{len(pose)} hands in {out}")
+    click.echo(f"{len(hands.mano_pose)} hands in {out}")
 
 
 def _learnt(method: "Method", texts: tuple[str, ...], closest: bool) -> tuple[str, ...]:
@@ -113,8 +113,8 @@ def _draw(
     changes: dict[str, float],
     seed: int,
     device: str,
-) -> Tensor:
-    """Sampled poses on the CPU, grouped by text."""
+) -> "GeneratedHands":
+    """Sampled hands on the CPU, grouped by text, of each the most confident first."""
     from hand_pipeline.methods.maskhand.maskhand import MaskHand
     from hand_pipeline.methods.maskhand.sampling import SamplingConfig
     from hand_pipeline.methods.maskhand.text import TextMaskHand
@@ -125,9 +125,7 @@ def _draw(
         sampling = _changed(method.sampling if texts else free, changes)
         return method.generate(texts or None, count, sampling, generator).cpu()
     if isinstance(method, MaskHand):
-        sampling = _changed(free, changes)
-        parts = [min(_AT_ONCE, count - start) for start in range(0, count, _AT_ONCE)]
-        return torch.cat([method.generate(n, sampling, generator).cpu() for n in parts])
+        return method.generate(count, _changed(free, changes), generator).cpu()
     raise ValueError(
         f"the checkpoint holds {type(method).__name__}, which generates no hands; give that of "
         "MaskHand (maskhand_method) or of MaskHand from text (maskhand_text_method)"
@@ -139,17 +137,18 @@ def _changed(sampling: "SamplingConfig", changes: dict[str, float]) -> "Sampling
 
 
 def _write(
-    out: Path, names: list[str], pose: Tensor, method: "Method", meshes: bool, seed: int
+    out: Path, names: list[str], hands: "GeneratedHands", method: "Method", meshes: bool, seed: int
 ) -> None:
     from hand_pipeline.evaluation.generated_hands import pose_hands
     from hand_pipeline.evaluation.hand_files import write_json, write_mesh
     from hand_pipeline.geometry.mano import ManoHand
     from hand_pipeline.geometry.rotation import matrix_to_axis_angle
     from hand_pipeline.viz.hands import PREDICTED, hand_sheet
+    from hand_pipeline.viz.hypotheses import confidence_text
 
     mano = method.mano.cpu()
     assert isinstance(mano, ManoHand)  # both methods have one
-    vertices = torch.from_numpy(pose_hands(pose, mano)[1])
+    vertices = torch.from_numpy(pose_hands(hands.mano_pose, mano)[1])
     seen = dict.fromkeys(names, 0)
     stems = []
     for name in names:
@@ -158,7 +157,8 @@ def _write(
     if meshes:
         for stem, mesh in zip(stems, vertices):
             write_mesh(out / stem, mesh, mano.faces)
-    angles = matrix_to_axis_angle(pose).flatten(1).double().numpy().round(6).tolist()
+    angles = matrix_to_axis_angle(hands.mano_pose).flatten(1).double().numpy().round(6).tolist()
+    sure = hands.confidence.tolist()
     write_json(
         out / "hands.json",
         {
@@ -166,14 +166,15 @@ def _write(
             "radians, relative to the flat hand; camera frame +x right, +y down, +z forward",
             "seed": seed,
             "hands": [
-                {"name": stem, "text": name, "pose_axis_angle": row}
-                for stem, name, row in zip(stems, names, angles)
+                {"name": stem, "text": name, "confidence": each, "pose_axis_angle": row}
+                for stem, name, each, row in zip(stems, names, sure, angles)
             ],
         },
     )
     shown = slice(0, _MOST_SHOWN)
+    captions = [f"{stem} {confidence_text(each)}" for stem, each in zip(stems, sure)]
     sheet = hand_sheet(
-        vertices[shown], mano.faces, stems[shown], [PREDICTED] * len(stems[shown]),
+        vertices[shown], mano.faces, captions[shown], [PREDICTED] * len(stems[shown]),
         columns=min(8, len(stems)),
     )  # fmt: skip
     sheet.save(out / "hands.png")

@@ -1,9 +1,11 @@
 """Distances between predicted and labelled joints, in space and in the image."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hand_pipeline.losses.reduction import masked_mean
+from hand_pipeline.geometry.precision import full_precision
+from hand_pipeline.losses.reduction import masked_mean, weighted_mean
 
 
 def joint_3d_loss(
@@ -67,3 +69,34 @@ def joint_2d_loss(
         image_size: side of the network's input, pixels.
     """
     return masked_mean((joints - target).abs() / image_size, valid)
+
+
+@full_precision
+def heatmap_loss(
+    logits: Float[Tensor, "batch joints rows columns"],
+    points: Float[Tensor, "batch joints 2"],
+    confidence: Float[Tensor, "batch joints"],
+    spread: float = 1.0,
+) -> Float[Tensor, ""]:
+    """Kullback-Leibler divergence of the softmax of each map from a Gaussian at its point, nats.
+
+    Integral regression alone only asks for the mean of a map, which a flat map with a slight slope
+    has as well as a peak; not in S2HAND's or MaskHand's paper. Weighted by squared confidence, as
+    S2HAND's E_2D; points outside the map count for nothing.
+
+    Args:
+        logits: of the maps.
+        points: cells of the map; left edge 0.
+        confidence: 0 to 1.
+        spread: of the Gaussian, cells.
+    """
+    rows, columns = logits.shape[-2:]
+    squares = []
+    for axis, count in ((0, columns), (1, rows)):
+        centres = torch.arange(count, device=logits.device, dtype=logits.dtype) + 0.5
+        squares.append((points[..., axis, None] - centres).square())
+    distance = squares[1][..., :, None] + squares[0][..., None, :]
+    target = (-distance / (2 * spread**2)).flatten(2).log_softmax(-1)
+    divergence = (target.exp() * (target - logits.flatten(2).log_softmax(-1))).sum(-1)
+    inside = ((points >= 0) & (points <= points.new_tensor([columns, rows]))).all(-1)
+    return weighted_mean(divergence, (confidence * inside).square())

@@ -20,7 +20,7 @@ from hand_pipeline.evaluation.model_scores import score_models
 from hand_pipeline.evaluation.predict import predict_set
 from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods import restore_as
-from hand_pipeline.methods.maskhand import studies
+from hand_pipeline.methods.maskhand import sampling_figures, studies
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
 from hand_pipeline.methods.maskhand.evaluation import (
     MaskHandEvaluationConfig,
@@ -157,6 +157,18 @@ def draw_hypotheses(
     return studies.draw_hypotheses(model, held_out, cfg, machine.device)
 
 
+def draw_sampling(
+    hands: Path,
+    keypoints: Path,
+    maskhand: Checkpoint,
+    cfg: MaskHandEvaluationConfig,
+    machine: MachineConfig,
+) -> tuple[Image.Image, Image.Image]:
+    """Confidence after each pass, and where tokens look, of some held-out hands."""
+    model, held_out = _restore(hands, keypoints, maskhand, machine)
+    return sampling_figures.draw_sampling(model, held_out, cfg, machine.device)
+
+
 def _restore(
     hands: Path, keypoints: Path, maskhand: Checkpoint, machine: MachineConfig
 ) -> tuple[MaskHand, WithKeypoints]:
@@ -169,7 +181,8 @@ _READING = (
     "Confidence is how far further hands, drawn in one pass for the same photo, agree with this"
     " one: the mean of exp(-distance / 10 mm), of a hand by its mean joint, of a joint by its own,"
     " aligned by a similarity as where the error is measured. With the setting confidence alike or"
-    " code it is the geometric mean of the tokens' probabilities instead. The paper prints"
+    " code it is the geometric mean of the tokens' probabilities instead; with weight_joint_error"
+    " that of a joint is exp(-e / 10 mm), e the error that a head expects of it. The paper prints"
     " percentages without their formula, and does not say how well they predict the error; here"
     " that is measured, and nothing is tuned to it."
 )
@@ -190,10 +203,16 @@ PAGE = RunPage(
     title="MaskHand: several hands of one photo",
     results="maskhand_table",
     figures={
-        "Held-out hands and their most confident sampled hypotheses, ranked": (
+        "Held-out hands and their sampled hypotheses by rank, the most confident first": (
             "maskhand_hypotheses_picture"
         ),
         "What confidence is worth: hands above, joints below": "maskhand_calibration_picture",
+        "Confidence after each pass (dots: drawn again), as the paper's figure 12": (
+            "maskhand_passes_picture"
+        ),
+        "Where masked tokens look: reference points and samples, as the paper's figure 16": (
+            "maskhand_looks_picture"
+        ),
         "Mostly black hands, predictions drawn over the whole photo": "occlusion_picture",
         "Training": "maskhand_curves",
     },
@@ -268,6 +287,12 @@ def create_pipeline() -> Pipeline:
                 [*trained, *settings],
                 "maskhand_hypotheses_picture",
                 name="draw_hypotheses",
+            ),
+            Node(
+                draw_sampling,
+                [*trained, *settings],
+                ["maskhand_passes_picture", "maskhand_looks_picture"],
+                name="draw_maskhand_sampling",
             ),
             Node(PAGE.render, PAGE.inputs, "maskhand_page", name="write_maskhand_page"),
         ]

@@ -17,6 +17,7 @@ _CAPTION, _GAP = 18, 4
 _PAPER, _INK = (255, 255, 255), (40, 44, 52)
 _CONTEXT = 1.5  # side of the window, longer sides of the box around all joints
 _FAR = 1e4  # px
+_LATE_RANKS = (100, 1000)  # shown behind the first ones, where there are so many
 
 
 class Hypothesis(NamedTuple):
@@ -47,7 +48,8 @@ def hypotheses_picture(
         photo: RGB.
         hands: the hypotheses of each hand, in any order.
         intrinsics: the photo's camera.
-        most: hypotheses drawn of a hand; those with less confidence are left out.
+        most: hypotheses drawn of a hand, and behind them the 100th and the 1000th if there are so
+            many; others with less confidence are left out.
         tile: side of each tile, px.
 
     Raises:
@@ -55,9 +57,9 @@ def hypotheses_picture(
     """
     if not hands or not all(hands):
         raise ValueError("expected at least one hand and one hypothesis of each")
-    ranked = [sorted(row, key=lambda found: -found.confidence)[:most] for row in hands]
+    ranked = [_some_ranks(row, most) for row in hands]
     for row in ranked:
-        for hypothesis in row:
+        for hypothesis in row.values():
             if not 0 <= hypothesis.confidence <= 1:
                 raise ValueError(f"confidence must be 0 to 1, not {hypothesis.confidence}")
     width = (tile + _GAP) * (1 + max(map(len, ranked))) + _GAP
@@ -66,6 +68,13 @@ def hypotheses_picture(
     for number, row in enumerate(ranked):
         _paste_strip(sheet, number * height, photo, row, intrinsics, tile)
     return sheet
+
+
+def _some_ranks(row: Sequence[Hypothesis], most: int) -> dict[int, Hypothesis]:
+    """The hypotheses to draw, by their rank from 1, the most confident."""
+    ranked = dict(enumerate(sorted(row, key=lambda found: -found.confidence), start=1))
+    shown = [*range(1, most + 1), *(rank for rank in _LATE_RANKS if rank > most)]
+    return {rank: ranked[rank] for rank in shown if rank in ranked}
 
 
 def confidence_text(confidence: float) -> str:
@@ -78,17 +87,17 @@ def _paste_strip(
     sheet: Image.Image,
     top: int,
     photo: np.ndarray,
-    row: list[Hypothesis],
+    row: dict[int, Hypothesis],
     intrinsics: Tensor,
     tile: int,
 ) -> None:
-    window, to_tile = _window(photo, row, tile)
+    window, to_tile = _window(photo, list(row.values()), tile)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     draw.text((_GAP, top + 3), "photo", _INK, font)
     sheet.paste(Image.fromarray(window), (_GAP, top + _CAPTION))
     camera = to_tile @ intrinsics
-    for rank, hypothesis in enumerate(row, start=1):
-        left = _GAP + rank * (tile + _GAP)
+    for column, (rank, hypothesis) in enumerate(row.items(), start=1):
+        left = _GAP + column * (tile + _GAP)
         joints = hypothesis.hand.joints_2d @ to_tile[:2, :2].T + to_tile[:2, 2]
         # near the tile, so that a wild hypothesis cannot stall the drawing
         hand = replace(hypothesis.hand, joints_2d=joints.clamp(-_FAR, _FAR))

@@ -3,16 +3,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scripts.gesture_angles import neighbours_apart, thumb_to_fingers
 
 import hand_pipeline
 from hand_pipeline.data.synthetic.gestures import GESTURES, HIGH, LOW, SPREADS
 from hand_pipeline.data.synthetic.poses import (
     Skeleton,
-    finger_rotations,
     posed_joints,
     real_poses,
     sample_hands,
-    skeleton_of,
 )
 from hand_pipeline.geometry.joints import ORDERS, permutation
 from hand_pipeline.geometry.mano import ManoHand
@@ -87,33 +86,6 @@ def test_every_gesture_has_all_angles() -> None:
     fist, spread = GESTURES["fist"], GESTURES["spread"]
     assert fist[1] > 80
     assert spread[3] > 10
-
-
-def neighbours_apart(angles: np.ndarray, mano: ManoHand) -> np.ndarray:
-    """Angles between neighbouring fingers' first bones in the palm's plane, degrees, (n, 3).
-
-    Of index and middle, middle and ring, ring and pinky; positive where they part, negative where
-    they cross. Measured on the posed mesh's joints, from the rest frame's fingers -x, thumb +z.
-    """
-    joints = mesh_joints(angles, mano)
-    bones = joints[:, [6, 10, 14, 18]] - joints[:, [5, 9, 13, 17]]
-    to_thumb = np.degrees(np.arctan2(bones[..., 2], -bones[..., 0]))
-    return to_thumb[:, :3] - to_thumb[:, 1:]
-
-
-def mesh_joints(angles: np.ndarray, mano: ManoHand) -> np.ndarray:
-    fingers = torch.from_numpy(finger_rotations(angles, skeleton_of(mano))).float()
-    wrist = torch.eye(3).expand(len(angles), 1, 3, 3)
-    pose = torch.cat([wrist, axis_angle_to_matrix(fingers)], 1)
-    return mano(pose, torch.zeros(len(angles), 10)).joints.double().numpy()
-
-
-def thumb_to_fingers(angles: np.ndarray, mano: ManoHand) -> np.ndarray:
-    """Angle between the thumb, from its second joint to the tip, and the middle metacarpal."""
-    joints = mesh_joints(angles, mano)
-    thumb, axis = joints[:, 4] - joints[:, 2], joints[:, 9] - joints[:, 0]
-    cosine = (thumb * axis).sum(1) / np.linalg.norm(thumb, axis=1) / np.linalg.norm(axis, axis=1)
-    return np.degrees(np.arccos(cosine))
 
 
 # what the names mean; Kapandji (The Physiology of the Joints, vol. 1) gives the side movement of

@@ -92,6 +92,37 @@ def test_the_mask_is_where_the_labelled_mesh_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def joints_inside(config_: SyntheticConfig) -> tuple[np.ndarray, list[Placement]]:
+    """Which joints of 48 hands lie in the image, and where the hands stand."""
+    placements, labels = pose_block(config_, "training", Block(0, 32))
+    more, _ = pose_block(config_, "training", Block(32, 48))
+    pixels = np.stack([p.joints @ p.intrinsics.T for p in placements + more])
+    pixels = pixels[..., :2] / pixels[..., 2:]
+    np.testing.assert_allclose(labels.xyz, [p.joints for p in placements], rtol=1e-6)
+    return ((pixels >= 0) & (pixels < config_.image_size)).all(2), placements + more
+
+
+def test_cut_off_hands_reach_beyond_one_side_and_all_others_lie_inside(tmp_path: Path) -> None:
+    whole, placed = joints_inside(config())
+    assert whole.all()
+    inside, moved = joints_inside(config(cut_off=1.0))
+    assert not inside.all(1).any()  # every hand leaves the image,
+    assert inside.mean(1).min() > 0.2  # none as a whole:
+    assert 0.6 < inside.mean() < 0.95  # a tenth to two fifths of the joints' box
+    for one, other in zip(placed, moved):  # it is the same hand, moved sideways
+        np.testing.assert_allclose(np.ptp(other.joints - one.joints, axis=0), 0, atol=1e-9)
+        assert other.joints[0, 2] == pytest.approx(one.joints[0, 2])
+    share = 1 - joints_inside(config(cut_off=0.5))[0].all(1).mean()
+    assert 0.25 < share < 0.75
+
+    generate(config(cut_off=1.0), tmp_path, workers=1)
+    mano = ManoHand(tips="freihand")
+    dataset = HandImages(read_hands("freihand", tmp_path, "training", mano), mano)
+    batch = dataset.collate([dataset[i] for i in range(len(dataset))])
+    outside = ((batch.joints_2d < 0) | (batch.joints_2d > 64)).any(2)
+    assert outside.any(1).all()  # labels go on beyond the border; nothing is clipped
+
+
 def test_pictures_do_not_depend_on_how_many_are_asked_for_or_who_draws(
     drawn: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,32 @@ def test_values_of_a_batch_serve_all_its_hypotheses(attention):
     torch.testing.assert_close(together, apart)
 
 
+def test_places_and_shares_are_those_that_are_sampled():
+    """Maps that hold their own x and y give, sampled within them, the mean of the places."""
+    torch.manual_seed(0)
+    attention = DeformableAttention(width=4, num_levels=2, num_heads=2, num_points=2).eval()
+    with torch.no_grad():
+        attention.sampling_offsets.weight.normal_(std=0.3)
+        attention.sampling_offsets.bias.mul_(0.3)
+        attention.attention_weights.weight.normal_()
+        for linear in (attention.value_proj, attention.output_proj):
+            linear.weight.copy_(torch.eye(4))
+    maps = []
+    for rows, columns in ((20, 30), (40, 60)):
+        y, x = torch.meshgrid(
+            (torch.arange(rows) + 0.5) / rows, (torch.arange(columns) + 0.5) / columns,
+            indexing="ij",
+        )  # fmt: skip
+        maps.append(torch.stack([x, y, x, y])[None].expand(3, -1, -1, -1))
+    given = torch.randn(3, 5, 4), 0.3 + 0.4 * torch.rand(3, 5, 2), attention.project_values(maps)
+    places, shares = attention.looks(*given)
+    assert places.shape == (3, 5, 8, 2)
+    torch.testing.assert_close(shares.sum(-1), torch.ones(3, 5))
+    mean = (places * shares[..., None]).sum(2)
+    found = attention(*given).unflatten(-1, (2, 2)).mean(2)  # of both heads
+    torch.testing.assert_close(found, mean)
+
+
 def test_a_query_sees_its_reference_point_and_not_the_rest_of_the_map():
     attention = DeformableAttention(width=4, num_levels=1, num_heads=1, num_points=1)
     with torch.no_grad():

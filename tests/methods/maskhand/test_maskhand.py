@@ -19,6 +19,7 @@ from hand_pipeline.methods.maskhand.config import (
     ShapeCameraHeadConfig,
     VqManoConfig,
 )
+from hand_pipeline.methods.maskhand.drawn_hands import in_parts
 from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.pose_tokenizer import joint_tokens, sizes_of
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
@@ -300,6 +301,119 @@ def test_only_a_model_that_saw_its_own_choices_reads_all_positions_at_the_end(ba
         assert [where is None for where in places] == [True, False, whole]
 
 
+# ---- 2D joints of its own
+
+
+def test_without_keypoints_the_context_and_the_reference_points_depend_on_the_image(batch):
+    """True of both only with the head: else each image has the same 21 missing joints."""
+    other = replace(batch, images=255 - batch.images)
+    differ = {}
+    for weight in (0.0, 1.0):
+        method = build(weight_own_joints_2d=weight).eval()
+        seen = []
+        for images in (batch, other):
+            context = method.encode(images).context
+            tokens = method.synthesizer.embedding(method.synthesizer.masked(4))
+            refined, _ = method.synthesizer._refine(tokens, context.pose)
+            seen.append((context.pose, method.synthesizer._places(refined)))
+        (pose, places), (other_pose, other_places) = seen
+        differ[weight] = not (torch.equal(pose, other_pose) or torch.equal(places, other_places))
+    assert differ == {0.0: False, 1.0: True}
+
+
+def test_own_joints_stand_in_for_undetected_ones_only(batch, monkeypatch):
+    method = build(weight_own_joints_2d=1.0).eval()
+    found = torch.ones(4, 21)
+    found[:, 5] = 0
+    partly = Keypoints(batch.joints_2d.clone(), found)
+    partly.points[:, 5] = float("nan")
+    seen, graph = [], method.synthesizer.pose.forward
+    monkeypatch.setattr(
+        method.synthesizer.pose, "forward", lambda *given: (seen.append(given), graph(*given))[1]
+    )
+    own = method.encode(replace(batch, keypoints=partly)).own_joints
+    ((points, confidence),) = seen
+    expected = batch.joints_2d * (2 / SIZE) - 1
+    expected[:, 5] = own.points[:, 5]
+    torch.testing.assert_close(points, expected)
+    assert (confidence[:, [*range(5), *range(6, 21)]] == 1).all()
+    assert torch.equal(confidence[:, 5], own.confidence[:, 5])
+    assert not points.requires_grad
+
+
+def test_a_hand_whose_condition_is_dropped_has_no_joints_of_its_own(batch):
+    method = build(condition_dropout=0.999999, corruption=0.0, weight_own_joints_2d=1.0)
+    other = replace(batch, images=255 - batch.images)
+    first, second = seeded_losses(method, batch), seeded_losses(method, other)
+    assert first["mask"] == second["mask"]
+    assert first["own_joints_2d"] != second["own_joints_2d"]  # the head itself sees every image
+
+
+def test_two_dimensional_joints_are_learnt_from_labels_in_the_image_and_nothing_else(batch):
+    method = build(weight_own_joints_2d=1.0, **EVERYTHING)
+    terms = seeded_losses(method, batch)
+    others = [value for name, value in terms.items() if name != "own_joints_2d"]
+    assert torch.autograd.grad(
+        sum(others), method.keypoint_head.maps.weight, retain_graph=True, allow_unused=True
+    ) == (None,)
+    terms["own_joints_2d"].backward()
+    assert method.keypoint_head.maps.weight.grad.norm() > 0
+    assert method.backbone.trunk.patch_embed.proj.weight.grad.norm() > 0
+    unseen = replace(batch, has_joints_2d=torch.zeros(4, 21, dtype=torch.bool))
+    assert seeded_losses(method, unseen)["own_joints_2d"] == 0
+
+
+def test_the_joints_of_one_batch_can_be_overfitted(batch):
+    """To a fraction of a patch, which is 8 px wide, and then the head is sure of them."""
+    method = build(weight_own_joints_2d=1.0)
+    images, _ = method.augmentation.network_input(batch.images, batch.intrinsics)
+    true = batch.joints_2d * (2 / SIZE) - 1
+    parts = [*method.backbone.parameters(), *method.keypoint_head.parameters()]
+    optimizer = torch.optim.Adam(parts, 4e-3)
+    for _ in range(150):
+        own = method.keypoint_head(method.backbone(images).patches)
+        loss = own.loss(true, batch.has_joints_2d)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    error = (own.points - true).norm(dim=-1) * SIZE / 2
+    assert error.mean() < 0.6
+    assert own.confidence.mean() > 0.9
+
+
+# ---- expected errors
+
+
+def test_the_head_of_errors_learns_from_fully_labelled_hands_and_moves_nothing_else(batch):
+    method = build(weight_joint_error=1.0, **EVERYTHING)
+    plain = seeded_losses(build(**EVERYTHING), batch)
+    term = seeded_losses(method, batch)["joint_error"]
+    assert "joint_error" not in plain
+    term.backward()
+    moved = {name for name, p in method.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == {f"error_head.{name}" for name, _ in method.error_head.named_parameters()}
+    partly = batch.has_joints_3d.clone()
+    partly[:, 4] = False
+    assert seeded_losses(method, replace(batch, has_joints_3d=partly))["joint_error"] == 0
+    hidden = build(weight_joint_error=1.0, condition_dropout=0.999999)
+    assert seeded_losses(hidden, batch)["joint_error"] == 0
+
+
+@pytest.mark.parametrize("confidence", ["agreement", "alike"])
+def test_joints_are_as_sure_as_their_expected_errors_are_small(batch, confidence):
+    method = build(weight_joint_error=1.0, confidence=confidence).eval()
+    method.error_head.layers[-1].weight.data.mul_(10)
+    seen, read = [], method.error_head.forward
+    method.error_head.forward = lambda *given: (seen.append(read(*given)), seen[-1])[1]
+    found = hypotheses_of(method, batch, STOCHASTIC)
+    (expected,) = seen
+    assert expected.shape == (4 * 5, 21)
+    # 10 mm is 1 / e; hypotheses are sorted by the confidence of whole hands
+    ours = torch.exp(-expected.unflatten(0, (4, 5)) / 0.01).sort(1).values
+    torch.testing.assert_close(found.joint_confidence.sort(1).values, ours)
+    assert (found.confidence[:, 1:] <= found.confidence[:, :-1]).all()
+
+
 @pytest.mark.slow
 def test_one_batch_can_be_overfitted_and_read_back_token_by_token(batch):
     method = build(weight_mano_betas=2.0, weight_mano_camera=100.0, **EVERYTHING)
@@ -476,9 +590,26 @@ def test_larger_photos_are_resized_with_their_camera_and_keypoints(method, batch
 def test_generation_needs_no_image_repeats_with_its_seed_and_varies(method):
     sampling = SamplingConfig(iterations=3, temperature=1, top_k=10)
     first, again = (method.generate(6, sampling, torch.Generator().manual_seed(0)) for _ in "ab")
-    assert first.shape == (6, 16, 3, 3)
-    assert torch.equal(first, again)
-    assert not torch.equal(first[0], first[1])
+    assert first.mano_pose.shape == (6, 16, 3, 3)
+    assert torch.equal(first.mano_pose, again.mano_pose)
+    assert not torch.equal(first.mano_pose[0], first.mano_pose[1])
+
+
+def test_generated_hands_are_ranked_by_the_confidence_of_their_tokens(method, monkeypatch):
+    """Drawn two at a time: three parts, one ranking."""
+    monkeypatch.setattr(
+        "hand_pipeline.methods.maskhand.network.in_parts", lambda count: in_parts(count, 2)
+    )
+    drawn, sample = [], method.sample
+    monkeypatch.setattr(
+        method, "sample", lambda *given: (drawn.append(sample(*given)), drawn[-1])[1]
+    )
+    found = method.generate(5, STOCHASTIC, torch.Generator().manual_seed(0))
+    ids = torch.cat([part.ids[0] for part in drawn])
+    sure = torch.cat([part.probabilities[0] for part in drawn]).log().mean(1).exp()
+    order = sure.argsort(descending=True)
+    torch.testing.assert_close(found.confidence, sure[order])
+    torch.testing.assert_close(found.mano_pose, method.tokenizer.detokenize(ids[order]))
 
 
 def test_several_hands_from_nothing_at_temperature_zero_are_refused(method):
@@ -509,6 +640,9 @@ def test_a_joint_is_as_sure_as_the_tokens_that_move_it():
         {"layers": 1},
         {"weight_joints_3d": 0.0, "weight_mask": 0.0},
         {"masking": (0.0, 0.5)},
+        {"weight_own_joints_2d": 1.0},
+        {"weight_joint_error": 1.0},
+        {"weight_joint_error": 1.0, "use_pose_2d": False, "self_conditioning": 1.0},
     ],
     ids=str,
 )
@@ -558,6 +692,8 @@ def test_what_cannot_be_is_refused(batch, method):
         build(tokenizer=None)
     with pytest.raises(ValueError, match="one input size"):
         MaskHand(TINY, VIT, HandAugmentationConfig(image_size=64))
+    with pytest.raises(ValueError, match="without use_pose_2d; set weight_own_joints_2d to 0"):
+        MaskHandConfig(use_pose_2d=False, weight_own_joints_2d=1)
     with pytest.raises(ValueError, match="range within 0 to 1, got"):
         MaskHandConfig(masking=(0.5, 0.2))
     with pytest.raises(ValueError, match="32 x 32 px, got 48 x 48"):

@@ -92,7 +92,7 @@ def test_every_weight_but_the_tokenizers_learns() -> None:
 def test_the_likeliest_hand_of_a_learnt_letter_is_that_letters(trained: TextMaskHand) -> None:
     batch = one_of_each()
     expected = trained.tokenizer.detokenize(trained.tokenizer.tokenize(batch.mano_pose))
-    found = trained.generate(["Y", "a", "L"], 1, GREEDY)
+    found = trained.generate(["Y", "a", "L"], 1, GREEDY).mano_pose
     torch.testing.assert_close(found, expected[[2, 0, 1]])
     assert not torch.allclose(expected[0], expected[1], atol=0.01)
 
@@ -100,7 +100,8 @@ def test_the_likeliest_hand_of_a_learnt_letter_is_that_letters(trained: TextMask
 def test_features_of_the_same_encoder_do_as_well_as_prompts(trained: TextMaskHand) -> None:
     features = HashedTextEncoder().encode(["l"])
     torch.testing.assert_close(
-        trained.generate(features, 1, GREEDY), trained.generate(["L"], 1, GREEDY)
+        trained.generate(features, 1, GREEDY).mano_pose,
+        trained.generate(["L"], 1, GREEDY).mano_pose,
     )
 
 
@@ -108,7 +109,11 @@ def test_draws_repeat_with_their_seed_and_differ_without() -> None:
     method = build(top_share=0.5).eval()
 
     def draw(seed: int) -> torch.Tensor:
-        return method.generate(["A", "L"], 5, generator=torch.Generator().manual_seed(seed))
+        found = method.generate(["A", "L"], 5, generator=torch.Generator().manual_seed(seed))
+        of_each = found.confidence.unflatten(0, (2, 5))
+        assert (of_each.diff(dim=1) <= 0).all()  # the most confident of each prompt first
+        assert of_each.unique().numel() > 5
+        return found.mano_pose
 
     assert draw(1).shape == (10, 16, 3, 3)
     assert torch.equal(draw(1), draw(1))
@@ -119,10 +124,10 @@ def test_draws_repeat_with_their_seed_and_differ_without() -> None:
 def test_hands_of_a_prompt_follow_each_other_whatever_is_drawn_at_once(
     trained: TextMaskHand, monkeypatch
 ) -> None:
-    monkeypatch.setattr("hand_pipeline.methods.maskhand.text._ROWS", 2)
+    monkeypatch.setattr("hand_pipeline.methods.maskhand.text.AT_ONCE", 2)
     cold = SamplingConfig(temperature=1e-6)
-    single = trained.generate(["A", "Y"], 1, GREEDY)
-    found = trained.generate(["A", "Y"], 5, cold)
+    single = trained.generate(["A", "Y"], 1, GREEDY).mano_pose
+    found = trained.generate(["A", "Y"], 5, cold).mano_pose
     torch.testing.assert_close(found, single.repeat_interleave(5, 0))
 
 
@@ -139,7 +144,7 @@ def test_without_a_text_hands_come_from_the_learnt_stand_in() -> None:
     method.synthesizer.encode_context = lambda tokens: seen.append(tokens) or encode(tokens)
     with torch.no_grad():
         method.no_text.fill_(3.0)
-    assert method.generate(None, 4).shape == (4, 16, 3, 3)
+    assert method.generate(None, 4).mano_pose.shape == (4, 16, 3, 3)
     assert (seen[0] == 3).all()
 
 
@@ -176,7 +181,8 @@ def test_a_checkpoint_holds_all_that_generation_needs(tmp_path: Path, trained) -
     save_checkpoint(path, pack_method("maskhand_text", trained.state_dict(), cfg=trained.cfg))
     restored = restore_method(load_checkpoint(path))
     assert isinstance(restored, TextMaskHand)
-    assert torch.equal(restored.generate(["A"], 1, GREEDY), trained.generate(["A"], 1, GREEDY))
+    found, expected = (model.generate(["A"], 1, GREEDY) for model in (restored, trained))
+    assert torch.equal(found.mano_pose, expected.mano_pose)
 
 
 def test_the_tokenizer_is_that_of_a_vq_mano_checkpoint() -> None:

@@ -13,6 +13,7 @@ from hand_pipeline.data.synthetic.poses import sample_hands, skeleton_of
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
+from hand_pipeline.losses.keypoint import heatmap_loss
 from hand_pipeline.methods.s2hand.efficientnet_encoder import (
     EfficientNetConfig,
     EfficientNetEncoder,
@@ -22,7 +23,6 @@ from hand_pipeline.methods.s2hand.heads import FIRST_LIGHT, AppearanceHeads, Geo
 from hand_pipeline.methods.s2hand.hourglass import (
     HourglassConfig,
     StackedHourglass,
-    heatmap_loss,
     integral_joints,
 )
 from hand_pipeline.methods.s2hand.renderer import HandRenderer

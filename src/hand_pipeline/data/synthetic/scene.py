@@ -15,7 +15,7 @@ from hand_pipeline.data.synthetic.config import Turns
 from hand_pipeline.data.synthetic.light import Light, cast_shadow
 from hand_pipeline.data.synthetic.poses import REAL_POSES, Hands, sample_hands, skeleton_of
 from hand_pipeline.data.synthetic.shade import Drawn, View, shade, slopes_of
-from hand_pipeline.data.synthetic.skin import Anatomy, Canvas, Skin, paint, prepare, random_skin
+from hand_pipeline.data.synthetic.skin import Skin, random_skin
 from hand_pipeline.data.synthetic.surface import (
     RINGS,
     ROUNDNESS,
@@ -28,6 +28,7 @@ from hand_pipeline.data.synthetic.surface import (
     random_arm,
     tessellate,
 )
+from hand_pipeline.data.synthetic.texture import Anatomy, Canvas, paint, prepare
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.geometry.visibility import MIN_AREA, NEAR

@@ -213,6 +213,18 @@ class MaskHandConfig(ContextSynthesizerConfig):
     weight_joints_3d: float = Field(4.0, ge=0, description="metres; our choice")
     weight_joints_2d: float = Field(0.5, ge=0, description="share of the image side; our choice")
     weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
+    weight_own_joints_2d: float = Field(
+        0.0,
+        ge=0,
+        description="nats; above 0 a head on the encoder finds 2D joints, which stand in where the "
+        "detector has none; our addition, 0 in the paper",
+    )
+    weight_joint_error: float = Field(
+        0.0,
+        ge=0,
+        description="above 0 a head learns each joint's expected error on detached hands; the "
+        "confidence of joints is made from it; our addition, 0 in the paper",
+    )
     root: int | None = Field(
         0, ge=0, le=20, description="joint that 3D losses are relative to; null: absolute"
     )
@@ -222,10 +234,14 @@ class MaskHandConfig(ContextSynthesizerConfig):
     )
 
     @model_validator(mode="after")
-    def _range_of_tau(self) -> "MaskHandConfig":
+    def _consistent(self) -> "MaskHandConfig":
         low, high = self.masking
         if not 0 <= low <= high <= 1:
             raise ValueError(f"masking must be a range within 0 to 1, got {low} to {high}")
+        if self.weight_own_joints_2d and not self.use_pose_2d:
+            raise ValueError(
+                "nothing reads 2D joints without use_pose_2d; set weight_own_joints_2d to 0"
+            )
         return self
 
 

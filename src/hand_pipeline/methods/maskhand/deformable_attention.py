@@ -108,6 +108,23 @@ class DeformableAttention(nn.Module):
         found = _sample(values, reference_points, offsets, scores)
         return self.output_proj(found.to(queries.dtype))
 
+    def looks(
+        self,
+        queries: Float[Tensor, "batch tokens width"],
+        reference_points: Float[Tensor, "batch tokens 2"],
+        values: tuple[Tensor, ...],
+    ) -> tuple[Float[Tensor, "batch tokens samples 2"], Float[Tensor, "batch tokens samples"]]:
+        """Where `forward` samples for each query, maps' edges 0 and 1, and with what share.
+
+        Shares sum to 1, each head counting alike.
+        """
+        samples = (self.num_heads, self.num_levels, self.num_points)
+        offsets = self.sampling_offsets(queries).unflatten(-1, (*samples, 2))
+        sizes = offsets.new_tensor([[level.shape[-1], level.shape[-2]] for level in values])
+        places = reference_points[:, :, None, None, None] + offsets / sizes[:, None]
+        scores = self.attention_weights(queries).unflatten(-1, (self.num_heads, -1))
+        return places.flatten(2, 4), scores.softmax(-1).flatten(2) / self.num_heads
+
 
 @full_precision
 def _sample(

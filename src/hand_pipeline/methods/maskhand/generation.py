@@ -32,6 +32,7 @@ from hand_pipeline.methods.maskhand.maskhand import MaskHand
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.methods.maskhand.text import TextMaskHand
 from hand_pipeline.viz.hands import PREDICTED, TRUE, hand_sheet
+from hand_pipeline.viz.hypotheses import confidence_text
 
 _GREY = (0.72, 0.72, 0.74)
 _BATCH = 64
@@ -104,7 +105,7 @@ def score_text(
     """
     generator = torch.Generator(device).manual_seed(cfg.seed)
     names = tuple(dict.fromkeys(held_out.letters))
-    drawn = method.to(device).generate(names, cfg.per_prompt, generator=generator).cpu()
+    drawn = method.to(device).generate(names, cfg.per_prompt, generator=generator).cpu().mano_pose
     method.cpu()
     mano = method.mano
     real, known = (named_hands(*hands, mano) for hands in (held_out, training))
@@ -167,8 +168,9 @@ def score_unconditional(
 ) -> tuple[dict[str, Any], pd.DataFrame, Image.Image]:
     """Variety and self-intersection of hands that MaskHand draws without an image.
 
-    Beside them poses drawn from the principal components of MaskHand's training poses, and
-    held-out poses. Wrists are not turned: principal components know fingers only.
+    Of them the more confident half by itself, too: what choosing by confidence gives. Beside them
+    poses drawn from the principal components of MaskHand's training poses, and held-out poses.
+    Wrists are not turned: principal components know fingers only.
 
     Args:
         method: in eval mode.
@@ -179,12 +181,12 @@ def score_unconditional(
     """
     generator = torch.Generator(device).manual_seed(cfg.seed)
     method.to(device)
-    drawn = torch.cat([
-        method.generate(count, cfg.sampling, generator).cpu() for count in _parts(cfg.count)
-    ])  # fmt: skip
+    drawn = method.generate(cfg.count, cfg.sampling, generator).cpu()
     method.cpu()
+    spread = torch.linspace(0, cfg.count - 1, min(cfg.shown, cfg.count)).long()
     sources = {
-        "MaskHand": drawn,
+        "MaskHand": drawn.mano_pose,
+        "MaskHand, more confident half": drawn.mano_pose[: (cfg.count + 1) // 2],
         "principal components": _from_components(training.mano_pose, cfg),
         "held out": held_out.mano_pose[: cfg.count],
     }
@@ -198,11 +200,13 @@ def score_unconditional(
             ),
             "num_hands": float(len(pose)),
         }
-        meshes.append(vertices[: cfg.shown])
+        # of MaskHand's from the most to the least confident
+        meshes.append(vertices[spread if name == "MaskHand" else slice(cfg.shown)])
     table = pd.DataFrame([{"hands": name, **row} for name, row in figures.items()])
-    short = dict(zip(figures, ("maskhand", "pca", "held_out")))
+    short = dict(zip(figures, ("maskhand", "confident", "pca", "held_out")))
     metrics = {f"{short[n]}_{key}": v for n, row in figures.items() for key, v in row.items()}
-    return metrics, table, _sources_picture(dict(zip(figures, meshes)), method.mano)
+    sure = [confidence_text(drawn.confidence[row].item()) for row in spread.tolist()]
+    return metrics, table, _sources_picture(dict(zip(figures, meshes)), sure, method.mano)
 
 
 def _from_components(pose: Tensor, cfg: GenerationEvaluationConfig) -> Tensor:
@@ -218,16 +222,11 @@ def _not_turned(pose: Tensor) -> Tensor:
     return torch.cat([upright, pose[:, 1:]], dim=1)
 
 
-def _sources_picture(meshes: dict[str, np.ndarray], mano: ManoHand) -> Image.Image:
-    """A row of hands for each source."""
+def _sources_picture(meshes: dict[str, np.ndarray], sure: list[str], mano: ManoHand) -> Image.Image:
+    """A row of hands for each source, the first with confidences."""
     columns = min(map(len, meshes.values()))
     vertices = np.concatenate([found[:columns] for found in meshes.values()])
     captions = [name if n == 0 else "" for name in meshes for n in range(columns)]
-    colours = [colour for colour in (PREDICTED, _GREY, TRUE) for _ in range(columns)]
+    captions[:columns] = [f"{name} {text}".strip() for name, text in zip(captions, sure)]
+    colours = [colour for colour in (PREDICTED, PREDICTED, _GREY, TRUE) for _ in range(columns)]
     return hand_sheet(torch.from_numpy(vertices), mano.faces, captions, colours, columns)
-
-
-def _parts(count: int) -> list[int]:
-    """`count` in parts that fit into memory."""
-    most = 512
-    return [min(most, count - start) for start in range(0, count, most)]

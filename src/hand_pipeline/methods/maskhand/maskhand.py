@@ -15,11 +15,11 @@ Deviation: the paper's camera is weak perspective with a focal length of 5000 px
 hand in the crop's true camera (`models.crop_camera`), as everywhere here.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,8 +35,13 @@ from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.methods.maskhand.agreement import agreement
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import Context
+from hand_pipeline.methods.maskhand.drawn_hands import DrawnHands
+from hand_pipeline.methods.maskhand.joint_error_head import confidence_of, joint_error_loss
 from hand_pipeline.methods.maskhand.network import EncodedImages, MaskHandNetwork
-from hand_pipeline.methods.maskhand.sampling import SamplingConfig, expected_codes
+from hand_pipeline.methods.maskhand.sampling import (
+    SamplingConfig,
+    expected_codes,
+)
 from hand_pipeline.methods.maskhand.token_masking import (
     MaskedTokens,
     draw_mask,
@@ -50,34 +55,6 @@ from hand_pipeline.training.method import Reconstructor, parameter_groups
 
 MOST_BLACK = 0.9
 """Share of a box's cells that training blackens at most; the paper's occluded hands have it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawnHands(HandHypotheses):
-    """Hands with the tokens they were decoded from.
-
-    Attributes:
-        confidence, joint_confidence: always given.
-        tokens: ids of the codes.
-        token_probability: the network's probability of each token.
-    """
-
-    confidence: Float[Tensor, "batch hypotheses"]
-    joint_confidence: Float[Tensor, "batch hypotheses 21"]
-    tokens: Int64[Tensor, "batch hypotheses tokens"]
-    token_probability: Float[Tensor, "batch hypotheses tokens"]
-
-    def ranked(self) -> "DrawnHands":
-        """The same hypotheses, sorted by falling confidence within each image."""
-        order = self.confidence.argsort(dim=1, descending=True, stable=True)
-        sorted_: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is None or field.name in ("ids", "intrinsics", "betas"):
-                continue
-            index = order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand_as(value)
-            sorted_[field.name] = value.gather(1, index)
-        return replace(self, **sorted_)
 
 
 class MaskHand(Reconstructor, MaskHandNetwork):
@@ -110,6 +87,9 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         self.loss_weights = {
             name: getattr(cfg, f"weight_{name}") for name in terms if hasattr(cfg, f"weight_{name}")
         }
+        for name in ("own_joints_2d", "joint_error"):  # without a weight there is no head
+            if not self.loss_weights[name]:
+                del self.loss_weights[name]
         self.register_buffer("crop_scale", torch.tensor(2.0))
         self._monitors: dict[str, Tensor] = {}
 
@@ -133,7 +113,9 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         shown, found = self._given(count, device)
         encoded = self._encode(labels.images, labels.intrinsics, labels.keypoints, shown, found)
         targets = self.tokenizer.tokenize(labels.mano_pose)
-        masked = self._hide(labels, targets, encoded.context)
+        needed = cfg.self_conditioning or self.error_head is not None
+        first = self._first_pass(encoded.context) if needed else None
+        masked = self._hide(labels, targets, first)
         logits = self.synthesizer(masked.ids, encoded.context).float()
         asked = masked.asked & labels.has_mano[:, None]
         codes = expected_codes(logits, self.tokenizer.codebook.embeddings)
@@ -157,6 +139,7 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         return {
             "mask": masked_mean(likelihood.unflatten(0, targets.shape), asked),
             **hand_terms(hand, seen, self.image_size, cfg.camera_joint, cfg.root),
+            **self._terms_of_heads(first, encoded, labels, shown),
         }
 
     def monitors(self) -> dict[str, Tensor]:
@@ -183,7 +166,9 @@ class MaskHand(Reconstructor, MaskHandNetwork):
     ) -> HandHypotheses:
         """Hypotheses of each image by `sampling`, the most confident first, with confidences.
 
-        Without keypoints a hand is predicted only from the image.
+        Without keypoints a hand is predicted only from the image. The confidence of a joint is
+        made from its expected error where there is a head of errors (`joint_error_head`), whatever
+        `confidence` says of whole hands.
         """
         encoded = self.encode(batch)
         found, hand = self.draw(encoded, len(batch), self.sampling, generator)
@@ -206,10 +191,13 @@ class MaskHand(Reconstructor, MaskHandNetwork):
             tokens=found.ids,
             token_probability=found.probabilities,
         )
-        if self.cfg.confidence != "agreement":
-            return result
-        sure = agreement(result.joints_3d, self.witnesses(encoded, len(batch), generator))
-        return replace(result, confidence=sure.hands, joint_confidence=sure.joints).ranked()
+        if self.cfg.confidence == "agreement":
+            sure = agreement(result.joints_3d, self.witnesses(encoded, len(batch), generator))
+            result = replace(result, confidence=sure.hands, joint_confidence=sure.joints)
+        if self.error_head is not None:
+            expected = self.expected_errors(found, hand, encoded.context).unflatten(0, shape)
+            result = replace(result, joint_confidence=confidence_of(expected))
+        return result.ranked()
 
     def _given(
         self, count: int, device: torch.device
@@ -223,8 +211,12 @@ class MaskHand(Reconstructor, MaskHandNetwork):
             found = found & (torch.rand(count, len(OPENPOSE), device=device) >= share)
         return shown, found
 
-    def _hide(self, labels: HandBatch, targets: Tensor, context: Context) -> MaskedTokens:
-        """What the network is shown of the tokens, and which of them it is asked for."""
+    def _hide(self, labels: HandBatch, targets: Tensor, first: Tensor | None) -> MaskedTokens:
+        """What the network is shown of the tokens, and which of them it is asked for.
+
+        Args:
+            first: logits of `_first_pass`; given if self-conditioning is on.
+        """
         cfg, mask_id = self.cfg, self.synthesizer.mask_id
         hidden = draw_mask(len(labels), targets.shape[1], cfg.masking, targets.device)
         hidden = hidden | ~labels.has_mano[:, None]
@@ -232,9 +224,9 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         if cfg.visible_noise:
             visible = tokens_nearby(self.tokenizer, labels.mano_pose, cfg.visible_noise)
         masked = hide_tokens(targets, visible, hidden, cfg.corruption, mask_id)
-        if not cfg.self_conditioning:
+        if not cfg.self_conditioning or first is None:
             return masked
-        own = keep_surest(self._first_pass(context), hidden.sum(1), self.likeness, mask_id)
+        own = keep_surest(first, hidden.sum(1), self.likeness, mask_id)
         chosen = torch.rand(len(own), 1, device=own.device) < cfg.self_conditioning
         return MaskedTokens(torch.where(chosen, own, masked.ids), torch.ones_like(hidden))
 
@@ -248,11 +240,33 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         self.synthesizer.train(training)
         return logits.float()
 
+    def _terms_of_heads(
+        self, first: Tensor | None, encoded: EncodedImages, labels: HandBatch, shown: Tensor
+    ) -> dict[str, Tensor]:
+        """Of 2D joints and expected errors, where there are heads of them.
+
+        The errors are those of hands as `predict` makes them in one pass: in half of the steps the
+        likeliest, in the others drawn ones.
+        """
+        terms = {}
+        if encoded.own_joints is not None:
+            true = labels.joints_2d * (2 / self.image_size) - 1
+            terms["own_joints_2d"] = encoded.own_joints.loss(true, labels.has_joints_2d)
+        if self.error_head is None or first is None:
+            return terms
+        once = SamplingConfig(iterations=1, temperature=float(torch.rand(()) < 0.5))
+        with torch.no_grad():
+            found = self.sample_by(lambda ids, positions: first, len(labels), once)
+            hand = self.hands_of(found, encoded)
+        labelled = labels.has_joints_3d.all(1) & shown
+        expected = self.expected_errors(found, hand, encoded.context)
+        terms["joint_error"] = joint_error_loss(expected, hand.joints, labels.joints_3d, labelled)
+        return terms
+
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of new parts and encoder; the encoder has its own `lr_scale`."""
-        new = [self.head, self.synthesizer]
-        if self.pose_to_head is not None:
-            new.append(self.pose_to_head)
+        optional = (self.pose_to_head, self.keypoint_head, self.error_head)
+        new = [self.head, self.synthesizer, *(part for part in optional if part is not None)]
         return parameter_groups([(new, 1.0), ([self.backbone], self.cfg.backbone_lr_scale)])
 
     def _encode(

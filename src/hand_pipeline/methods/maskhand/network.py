@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.maskhand.config import MaskHandConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import Context, ContextSynthesizer
+from hand_pipeline.methods.maskhand.drawn_hands import GeneratedHands, in_parts
+from hand_pipeline.methods.maskhand.joint_error_head import JointErrorHead
+from hand_pipeline.methods.maskhand.keypoint_head import KeypointHead, OwnJoints
 from hand_pipeline.methods.maskhand.pose_tokenizer import (
     PoseTokenizer,
     joint_tokens,
@@ -44,11 +47,13 @@ class EncodedImages(NamedTuple):
         context: for the synthesizer.
         shape_camera: betas and camera.
         intrinsics: of the network's input.
+        own_joints: 2D joints of the network's own; None without their head.
     """
 
     context: Context
     shape_camera: ShapeAndCamera
     intrinsics: Float[Tensor, "batch 3 3"]
+    own_joints: OwnJoints | None = None
 
     def repeated(self, times: int) -> "EncodedImages":
         """Shape, camera and intrinsics repeated for each hypothesis."""
@@ -61,7 +66,8 @@ class MaskHandNetwork(nn.Module):
     """Encoder, head, context-guided masked transformer and frozen tokenizer.
 
     Deviation: the head also attends to the 2D pose tokens, which locate the hand far better than
-    patches do; the paper's does not.
+    patches do; the paper's does not. On request joints of a head of its own stand in for those that
+    the detector has not found (`keypoint_head`).
 
     Args:
         cfg: architecture and sampling; `tokenizer` must be given here.
@@ -92,6 +98,8 @@ class MaskHandNetwork(nn.Module):
         )
         width = self.backbone.embed_dim
         self.pose_to_head = nn.Linear(cfg.width, width) if cfg.use_pose_2d else None
+        self.keypoint_head = KeypointHead(width) if cfg.weight_own_joints_2d else None
+        self.error_head = JointErrorHead(cfg.width) if cfg.weight_joint_error else None
         tokens = joint_tokens(self.tokenizer.num_tokens)
         self.register_buffer("joint_tokens", tokens, persistent=False)
 
@@ -136,10 +144,13 @@ class MaskHandNetwork(nn.Module):
         """
         patches = self.backbone(images).patches
         features = patches if shown is None else patches * shown[:, None, None]
+        own = None if self.keypoint_head is None else self.keypoint_head(patches)
+        if own is not None:
+            points, confidence = own.stand_in(points, confidence, shown)
         context = self.synthesizer.encode_context(features, points, confidence)
         if self.pose_to_head is not None and context.pose is not None:
             patches = torch.cat([patches, self.pose_to_head(context.pose)], dim=1)
-        return EncodedImages(context, self.head(patches), intrinsics)
+        return EncodedImages(context, self.head(patches), intrinsics, own)
 
     def sample(
         self,
@@ -194,11 +205,15 @@ class MaskHandNetwork(nn.Module):
     ) -> tuple[SampledTokens, HandEstimate]:
         """Tokens from `sample` and their hands, one row per hypothesis."""
         found = self.sample(encoded.context, batch, sampling, generator)
+        return found, self.hands_of(found, encoded)
+
+    def hands_of(self, found: SampledTokens, encoded: EncodedImages) -> HandEstimate:
+        """Hands of sampled tokens, one row per hypothesis: of mean codes where there are any."""
         codes = found.codes
         if codes is None:
             codes = self.tokenizer.codebook.embeddings[found.ids]
         repeated = encoded.repeated(codes.shape[1])
-        return found, self.place(codes.flatten(0, 1), repeated)
+        return self.place(codes.flatten(0, 1), repeated)
 
     def witnesses(
         self, encoded: EncodedImages, batch: int, generator: torch.Generator | None
@@ -211,10 +226,23 @@ class MaskHandNetwork(nn.Module):
         return hand.joints.unflatten(0, (batch, -1))
 
     def joint_confidence(self, found: SampledTokens) -> Float[Tensor, "batch hypotheses 21"]:
-        """Geometric mean of the probabilities of the tokens that move each joint, 0 to 1."""
+        """Geometric mean of the probabilities of the tokens that move each joint, 0 to 1.
+
+        What `predict` gives where there is neither agreement nor a head of errors.
+        """
         # clamped, because the logarithm of 0 times a weight of 0 is NaN
         log_probability = found.probabilities.clamp(min=1e-30).log()
         return (log_probability @ self.joint_tokens.mT).exp()
+
+    def expected_errors(
+        self, found: SampledTokens, hand: HandEstimate, context: Context
+    ) -> Float[Tensor, "hands 21"]:
+        """Of each joint of `hands_of(found, ...)`, metres; only with a head of errors."""
+        assert self.error_head is not None  # the callers looked
+        places = hand.joints_2d * (2 / self.image_size) - 1
+        sure = self.joint_confidence(found).flatten(0, 1)
+        expected: Tensor = self.error_head(context, hand.joints, places, sure)
+        return expected
 
     @torch.no_grad()
     def generate(
@@ -222,7 +250,7 @@ class MaskHandNetwork(nn.Module):
         count: int,
         sampling: SamplingConfig,
         generator: torch.Generator | None = None,
-    ) -> Float[Tensor, "count 16 3 3"]:
+    ) -> GeneratedHands:
         """Sample poses without an image: features are zero and no keypoint is detected.
 
         Args:
@@ -236,8 +264,9 @@ class MaskHandNetwork(nn.Module):
         device = self.joint_tokens.device
         features = torch.zeros(1, self.backbone.num_patches, self.backbone.embed_dim, device=device)
         context = self.synthesizer.encode_context(features)
-        found = self.sample(context, 1, sampling.times(count), generator)
-        return self.tokenizer.detokenize(found.ids[0])
+        found = [self.sample(context, 1, sampling.times(n), generator) for n in in_parts(count)]
+        pose = torch.cat([self.tokenizer.detokenize(part.ids[0]) for part in found])
+        return GeneratedHands(pose, torch.cat([p.confidence[0] for p in found])).ranked(count)
 
     def place(
         self, codes: Float[Tensor, "rows tokens dim"], encoded: EncodedImages

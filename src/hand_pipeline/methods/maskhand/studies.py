@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -177,7 +176,7 @@ def _occluded_picture(
 def draw_hypotheses(
     model: MaskHand, held_out: WithKeypoints, cfg: MaskHandEvaluationConfig, device: str
 ) -> Image.Image:
-    """Some held-out hands, each with its surest hypotheses in the order of their confidence.
+    """Some held-out hands, each with its surest hypotheses, and the 100th and 1000th if drawn.
 
     Args:
         model: in eval mode on `device`; it draws as `cfg.sampled` says from then on.
@@ -195,9 +194,8 @@ def draw_hypotheses(
     for row, camera in enumerate(batch.intrinsics):
         strip = [
             Hypothesis(DrawnHand(mesh, faces, project(joints, camera), colour), float(confidence))
-            for mesh, joints, confidence in islice(
-                zip(found.vertices[row], found.joints_3d[row], found.confidence[row]),
-                cfg.shown_hypotheses,
+            for mesh, joints, confidence in zip(
+                found.vertices[row], found.joints_3d[row], found.confidence[row]
             )
         ]
         photo = np.ascontiguousarray(batch.images[row].permute(1, 2, 0).numpy())

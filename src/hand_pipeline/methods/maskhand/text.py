@@ -26,13 +26,12 @@ from hand_pipeline.losses.reduction import masked_mean
 from hand_pipeline.losses.vertex import vertex_loss
 from hand_pipeline.methods.maskhand.config import TextMaskHandConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
+from hand_pipeline.methods.maskhand.drawn_hands import AT_ONCE, GeneratedHands, in_parts
 from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer, tokenizer_state
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig, expected_codes, sample_tokens
 from hand_pipeline.methods.maskhand.token_masking import random_mask
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.training.method import Method, parameter_groups
-
-_ROWS = 512  # hands sampled at once: with 2048 codes 250 MB of logits
 
 
 class UnknownPromptError(ValueError):
@@ -171,7 +170,7 @@ class TextMaskHand(Method):
         per_prompt: int,
         sampling: SamplingConfig | None = None,
         generator: torch.Generator | None = None,
-    ) -> Float[Tensor, "hands 16 3 3"]:
+    ) -> GeneratedHands:
         """Sample poses; call in eval mode.
 
         Args:
@@ -181,7 +180,7 @@ class TextMaskHand(Method):
             generator: on the method's device.
 
         Returns:
-            Full poses, grouped by prompt.
+            Hands grouped by prompt, of each prompt the most confident first.
 
         Raises:
             UnknownPromptError: the model has not learnt a prompt.
@@ -193,14 +192,16 @@ class TextMaskHand(Method):
             rows = text if isinstance(text, Tensor) else self.features[self.numbers_of(text)]
             features, with_text = rows.to(device), torch.ones(len(rows), dtype=torch.bool)
         tokens = self._tokens(features, with_text.to(device))
-        drawn = []
-        for part in tokens.split(max(1, _ROWS // per_prompt)):
+        pose, confidence = [], []
+        for part in tokens.split(max(1, AT_ONCE // per_prompt)):
             pieces = [
                 self._draw(part, count, sampling or self.sampling, generator)
-                for count in _pieces(per_prompt)
+                for count in in_parts(per_prompt, AT_ONCE)
             ]
-            drawn.append(torch.cat(pieces, dim=1).flatten(0, 1))
-        return torch.cat(drawn)
+            poses, confidences = (torch.cat(each, dim=1).flatten(0, 1) for each in zip(*pieces))
+            pose.append(poses)
+            confidence.append(confidences)
+        return GeneratedHands(torch.cat(pose), torch.cat(confidence)).ranked(per_prompt)
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups of the transformer, and of `no_text` without weight decay."""
@@ -213,15 +214,16 @@ class TextMaskHand(Method):
         count: int,
         sampling: SamplingConfig,
         generator: torch.Generator | None,
-    ) -> Float[Tensor, "prompts hands 16 3 3"]:
+    ) -> tuple[Float[Tensor, "prompts hands 16 3 3"], Float[Tensor, "prompts hands"]]:
         context = self.synthesizer.encode_context(tokens)
-        ids = sample_tokens(
+        found = sample_tokens(
             lambda ids, positions: self.synthesizer(ids, context, positions),
             self.synthesizer.masked(len(tokens)),
             sampling.times(count),
             generator=generator,
-        ).ids
-        return self.tokenizer.detokenize(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])
+        )
+        pose = self.tokenizer.detokenize(found.ids.flatten(0, 1))
+        return pose.unflatten(0, found.ids.shape[:2]), found.confidence
 
     def _tokens(
         self, features: Float[Tensor, "batch width"], with_text: Bool[Tensor, " batch"]
@@ -255,9 +257,3 @@ class TextMaskHand(Method):
                 hand.vertices, true_hand.vertices, with_text, wrist, true_wrist
             ),
         }
-
-
-def _pieces(count: int) -> list[int]:
-    """Split `count` into parts of at most `_ROWS`."""
-    whole, rest = divmod(count, _ROWS)
-    return [_ROWS] * whole + ([rest] if rest else [])

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from hand_pipeline.config import Config
 from hand_pipeline.geometry.precision import full_precision
-from hand_pipeline.losses.reduction import weighted_mean
 
 STEM_STRIDE = 4  # px of the image a cell of a map
 
@@ -130,37 +129,6 @@ def integral_joints(
         centres = torch.arange(size, device=maps.device, dtype=share.dtype) + 0.5
         places.append((share.sum(axis) * centres).sum(-1))
     return torch.stack(places, dim=-1)
-
-
-@full_precision
-def heatmap_loss(
-    logits: Float[Tensor, "batch joints rows columns"],
-    points: Float[Tensor, "batch joints 2"],
-    confidence: Float[Tensor, "batch joints"],
-    spread: float = 1.0,
-) -> Float[Tensor, ""]:
-    """Kullback-Leibler divergence of the softmax of each map from a Gaussian at its point, nats.
-
-    Integral regression alone only asks for the mean of a map, which a flat map with a slight slope
-    has as well as a peak. Not in the paper. Weighted by squared confidence, as E_2D; points outside
-    the map count for nothing.
-
-    Args:
-        logits: of the maps.
-        points: cells of the map; left edge 0.
-        confidence: 0 to 1.
-        spread: of the Gaussian, cells.
-    """
-    rows, columns = logits.shape[-2:]
-    squares = []
-    for axis, count in ((0, columns), (1, rows)):
-        centres = torch.arange(count, device=logits.device, dtype=logits.dtype) + 0.5
-        squares.append((points[..., axis, None] - centres).square())
-    distance = squares[1][..., :, None] + squares[0][..., None, :]
-    target = (-distance / (2 * spread**2)).flatten(2).log_softmax(-1)
-    divergence = (target.exp() * (target - logits.flatten(2).log_softmax(-1))).sum(-1)
-    inside = ((points >= 0) & (points <= points.new_tensor([columns, rows]))).all(-1)
-    return weighted_mean(divergence, (confidence * inside).square())
 
 
 class _Hourglass(nn.Module):

@@ -5,9 +5,9 @@ the wrist), azimuth about the normal of the back of the hand, flexion about the 
 bends by. On MANO's right hand these are x, y and z for every joint; flexion is the paper's pitch
 with the opposite sign. The limits bound these components, not Euler angles.
 
-Deviation: `ANATOMICAL`, the default, has wider ranges for ten joints. Table 6 allows the thumb's
-middle joint 22.5 degrees of flexion and knuckles 10 of hyperextension; 42 % of the open hand's
-poses, drawn within textbook ranges, break one of its limits by more than 2 degrees.
+Deviation: `ANATOMICAL`, the default, has wider ranges for eleven joints. Table 6 allows the
+thumb's middle joint 22.5 degrees of flexion and knuckles 10 of hyperextension; 70 % of the open
+hand's poses, drawn within textbook ranges, break one of its limits by more than 2 degrees.
 
 Deviation: the open hand's fingers are not parallel to its axes as MANO's nearly are; there the
 vector is decomposed along each joint's own axes (`joint_axes`), with the same ranges.
@@ -55,25 +55,27 @@ LIMITS: MappingProxyType[str, Range] = MappingProxyType(
 )
 """Range of each finger joint by its name in `geometry.joints`, degrees: the paper's table 6."""
 
-_KNUCKLE = Range((-10.0, 10.0), (-25.0, 25.0), (-30.0, 100.0))
+_BACK = (-30.0, 100.0)
 ANATOMICAL: MappingProxyType[str, Range] = MappingProxyType(
     {
         **LIMITS,
-        **{f"{finger}_1": _KNUCKLE for finger in ("index", "middle", "ring")},
-        "pinky_1": Range((-20.0, 10.0), (-25.0, 25.0), (-30.0, 100.0)),
+        "index_1": Range(_STILL, (-30.0, 30.0), _BACK),
+        **{f"{finger}_1": Range(_STILL, (-20.0, 20.0), _BACK) for finger in ("middle", "ring")},
+        "pinky_1": Range((-20.0, 5.0), (-30.0, 30.0), _BACK),
         **{f"{f}_2": Range(_STILL, _STILL, (-10.0, 110.0)) for f in FINGER_NAMES[1:]},
-        "thumb_1": Range((-17.0, 90.0), (-35.0, 33.75), (-40.0, 45.0)),
+        "thumb_1": Range((-17.0, 90.0), (-30.0, 33.75), (-45.0, 42.0)),
         "thumb_2": Range(_STILL, _STILL, (-22.5, 60.0)),
+        "thumb_3": Range(_STILL, _STILL, _BACK),
     }
 )
 """Ranges of active motion where they are wider than the paper's, degrees.
 
-Knuckles: 30 of hyperextension, 25 to either side, as where fingers cross; 10 of roll, which a
-rotation vector has where a bent finger is also turned aside. Middle joints 110 of flexion; the
-thumb's MCP 60 of flexion (Kapandji, The Physiology of the Joints, vol. 1; American Academy of
-Orthopaedic Surgeons, Joint Motion, 1965: 45, 20, 100, 50). The thumb's root turns 17 about its axis
-(Cooney et al., J. Bone Joint Surg. 1981), and a thumb that is stretched out stands 70 to 90 from
-the fingers, 40 more than in the flat hand; our choice, so that a thumb-up is no fault.
+Knuckles: 30 of hyperextension, index and little finger 30 to either side, the others 20; middle
+joints 110 of flexion; the thumb's MCP 60 of flexion, its last joint 30 backwards (Kapandji, The
+Physiology of the Joints, vol. 1; American Academy of Orthopaedic Surgeons, Joint Motion, 1965: 45,
+20, 100, 50). The thumb's root turns 17 about its axis (Cooney et al., J. Bone Joint Surg. 1981).
+Its flexion counts from the rest hand, whose thumb lies 45 degrees to the fingers: raised square to
+them it has extended by 45, across the palm it has flexed by 42.
 """
 
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from hand_pipeline.data.batch import HandBatch, Keypoints
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.losses.keypoint import joint_3d_loss, joint_3d_square_loss
+from hand_pipeline.losses.keypoint import heatmap_loss, joint_3d_loss, joint_3d_square_loss
 from hand_pipeline.losses.reduction import masked_mean, weighted_mean
 from hand_pipeline.methods.s2hand.config import S2HandConfig
 from hand_pipeline.methods.s2hand.geometry import S2Estimate
 from hand_pipeline.methods.s2hand.hand_prior import mean_bone_length, scale_loss, shape_loss
-from hand_pipeline.methods.s2hand.hourglass import STEM_STRIDE, heatmap_loss
+from hand_pipeline.methods.s2hand.hourglass import STEM_STRIDE
 from hand_pipeline.methods.s2hand.joint_limits import joint_axes, joint_limit_loss, limit_table
 from hand_pipeline.methods.s2hand.laplacian import laplacian_loss
 from hand_pipeline.methods.s2hand.photometric import (
