@@ -147,7 +147,11 @@ def test_the_tokenizer_is_trained_scored_and_drawn(finished: Path) -> None:
     assert (method.tokenizer.num_tokens, method.tokenizer.num_codes) == (16, 32)
 
 
-def test_the_lifter_is_trained_on_detected_landmarks_and_scored(finished: Path) -> None:
+def test_the_lifter_is_trained_on_detected_landmarks_and_scored(
+    finished: Path, kedro_run: Run
+) -> None:
+    result = kedro_run("--pipelines", "lifter")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     reporting = finished / "08_reporting"
     table = pd.read_csv(reporting / "lifter_table.csv")
     assert table["model"].tolist() == ["mean hand", "lifter, landmarks alone"]
