@@ -1,13 +1,15 @@
 """From a photo to hands in its camera: detect, crop, reconstruct, place back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
+from pydantic import Field
 from torch import Tensor
 
+from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch, HandHypotheses, Keypoints
 from hand_pipeline.data.photos.cropping import Crop, CropConfig, cut_crop
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig, without_overlaps
@@ -97,6 +99,18 @@ class PlacedHand:
         }
 
 
+class LooksConfig(Config):
+    """What is done with the detector's joints besides giving them to the model."""
+
+    copies: int = Field(
+        0, ge=0, description="of each hand that are looked at, too, for the median of its joints"
+    )
+    refine: bool = Field(False, description="the surest hand is brought onto the 2D joints")
+
+
+ONE_LOOK = LooksConfig()
+
+
 class PhotoReconstructor:
     """Finds and reconstructs the hands of photos.
 
@@ -107,6 +121,7 @@ class PhotoReconstructor:
         device: of the model.
         seed: of a model's draws; each photo starts from it, so that its hands do not depend on
             the photos before it.
+        looks: how much the detector's joints are used.
     """
 
     def __init__(
@@ -116,9 +131,10 @@ class PhotoReconstructor:
         crops: CropConfig,
         device: torch.device | str = "cpu",
         seed: int = 0,
+        looks: LooksConfig = ONE_LOOK,
     ) -> None:
         self.detector, self.model, self.crops, self.device = detector, model, crops, device
-        self.seed = seed
+        self.seed, self.looks = seed, looks
 
     def __call__(
         self,
@@ -142,18 +158,43 @@ class PhotoReconstructor:
             tuple(f"{name}-{number}" for number in range(len(hands))),
             images.contiguous(),
             torch.stack([crop_camera(crop, intrinsics) for crop in crops]),
-            _keypoints(hands, crops),
+            self._keypoints(hands, crops),
         )
         generator = torch.Generator(self.device).manual_seed(self.seed)
         mano = self.model.mano
         with torch.inference_mode():
             found = self.model.predict(batch.to(self.device), generator)
+            if self.looks.refine:
+                from hand_pipeline.evaluation.refine import refine_hands  # few ask for it
+
+                found = refine_hands(found, batch.to(self.device), mano)
             wrists = mano.rest_joints(found.betas)[:, 0].cpu().float()
         found, faces = found.to("cpu"), mano.faces.cpu()
         return [
             _place(hand, found, row, wrists[row], faces, intrinsics)
             for row, hand in enumerate(hands)
         ]
+
+    def _keypoints(self, hands: list[Detection], crops: list[Crop]) -> Keypoints:
+        """The detector's landmarks in px of the crops, and in metres.
+
+        Deviation: MaskHand's detector (OpenPose) has a confidence for each joint; MediaPipe has one
+        for the hand, which all its joints get, unless copies are looked at, too.
+        """
+        seen = [self._look(hand, crop) for hand, crop in zip(hands, crops)]
+        return Keypoints(*(torch.from_numpy(np.stack(each)).float() for each in zip(*seen)))
+
+    def _look(self, hand: Detection, crop: Crop) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points, confidence and 3D points of a hand's joints."""
+        flat = crop.landmarks_2d
+        if not self.looks.copies:
+            return flat, np.full(len(flat), hand.score), crop.landmarks_3d
+        from hand_pipeline.data.photos.detection_copies import CopiesConfig, look_again
+
+        box = np.concatenate([flat.min(0), flat.max(0)])
+        first = replace(hand, box=box, landmarks_2d=flat, landmarks_3d=crop.landmarks_3d)
+        copies, rng = CopiesConfig(count=self.looks.copies), np.random.default_rng(self.seed)
+        return look_again(self.detector, crop.image, first, copies, rng)
 
 
 def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "3 3"]:
@@ -165,18 +206,6 @@ def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "
     """
     camera = torch.from_numpy(crop.matrix).to(intrinsics) @ intrinsics
     return camera * _MIRROR.to(camera) if crop.mirrored else camera
-
-
-def _keypoints(hands: list[Detection], crops: list[Crop]) -> Keypoints:
-    """The detector's landmarks in px of the crops, and in metres.
-
-    Deviation: MaskHand's detector (OpenPose) has a confidence for each joint; MediaPipe has one for
-    the hand, which all its joints get.
-    """
-    points = torch.from_numpy(np.stack([crop.landmarks_2d for crop in crops])).float()
-    score = torch.tensor([hand.score for hand in hands])[:, None].expand(-1, points.shape[1])
-    deep = torch.from_numpy(np.stack([crop.landmarks_3d for crop in crops])).float()
-    return Keypoints(points, score, deep)
 
 
 def _place(

@@ -4,8 +4,10 @@ The idea is SMPLify's (Bogo et al. 2016, eq. 1): projected joints on the detecte
 on pose and shape; here a detector's 3D joints count, too. Each hand is its own problem: the losses
 are summed and Adam works on each number alone, so a hand does not depend on its neighbours.
 
-A detector's joints are not quite MANO's: MediaPipe's wrist lies nearer to the palm and its first
-thumb joints nearer to the skin. A few millimetres of the residuals of these joints are that.
+A detector's joints are not quite MANO's. MediaPipe's wrist and its first thumb joint lie elsewhere:
+seen from the side of the thumb its wrist is at the far edge of the arm, a tenth to a fifth of the
+hand away from MANO's. These two joints therefore count less (`weight_base`); without that they pull
+the fingers off theirs.
 """
 
 from typing import NamedTuple
@@ -27,6 +29,7 @@ from hand_pipeline.geometry.rotation import (
 )
 
 _PALM = [0, 1, 5, 9, 13, 17]  # of a stiff part: wrist and bases of the fingers
+_BASE = [0, 1]  # wrist and first thumb joint
 _LEAST = 1e-6
 _LEAST_DEPTH = 0.05  # metres; nearer points are projected as if they were here
 _UNSEEN_DEPTH = 0.6  # metres; of a hand of which nothing was seen
@@ -41,8 +44,11 @@ class HandFitConfig(Config):
     lr_place: float = Field(
         0.01, ge=0, description="of the place, sizes of the hand, and of the depth's logarithm"
     )
-    weight_2d: float = Field(1.5, ge=0, description="of projected joints, sizes of the hand")
+    weight_2d: float = Field(3.0, ge=0, description="of projected joints, sizes of the hand")
     weight_3d: float = Field(1.0, ge=0, description="of 3D joints about their centre, sizes")
+    weight_base: float = Field(
+        0.3, ge=0, le=1, description="of wrist and first thumb joint; the other joints have 1"
+    )
     weight_pose: float = Field(0.02, ge=0, description="of the distance from the prior's pose")
     weight_betas: float = Field(0.002, ge=0, description="of the distance from the prior's shape")
     linear_from: float = Field(
@@ -85,8 +91,9 @@ class FittedHands(NamedTuple):
         betas: shape coefficients, standard deviations.
         joints: OpenPose order.
         vertices: of the mesh.
-        residual_2d: mean distance of projected from seen joints, weighted by confidence, over the
-            hand's size (the joints' mean distance from their centre); 0 where nothing was seen.
+        residual_2d: mean distance of projected from seen joints, weighted as in the fit, over the
+            hand's size (the joints' mean distance from their centre, about a third of its longer
+            side); 0 where nothing was seen.
         residual_3d: the same of the 3D joints, centred and divided by their size.
     """
 
@@ -152,7 +159,7 @@ def fit_hands(
         )
         if start is not None:
             start = HandStart(*(value.clone().float() for value in start))
-        target = _target(landmarks, intrinsics.clone().float())
+        target = _target(landmarks, intrinsics.clone().float(), cfg.weight_base)
         pose_joints = ManoJoints(mano)
         first = _first(target, mano, pose_joints, start)
         hand = _Hand(*(value.clone().requires_grad_() for value in first))
@@ -171,8 +178,9 @@ def fit_hands(
         return _fitted(_Hand(*(value.detach() for value in hand)), target, mano)
 
 
-def _target(landmarks: Landmarks, intrinsics: Tensor) -> _Target:
+def _target(landmarks: Landmarks, intrinsics: Tensor, weight_base: float) -> _Target:
     weight = landmarks.confidence[..., None]
+    weight[:, _BASE] *= weight_base
     rays = unproject(landmarks.points, torch.ones_like(landmarks.confidence), intrinsics)
     flat, centre, size = _normalised(rays[..., :2], weight)
     deep = torch.zeros_like(rays) if landmarks.points_3d is None else landmarks.points_3d
