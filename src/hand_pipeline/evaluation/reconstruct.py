@@ -194,7 +194,8 @@ class PhotoReconstructor:
         box = np.concatenate([flat.min(0), flat.max(0)])
         first = replace(hand, box=box, landmarks_2d=flat, landmarks_3d=crop.landmarks_3d)
         copies, rng = CopiesConfig(count=self.looks.copies), np.random.default_rng(self.seed)
-        return look_again(self.detector, crop.image, first, copies, rng)
+        seen = look_again(self.detector, crop.image, first, copies, rng)
+        return seen.points, seen.confidence, seen.points_3d
 
 
 def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "3 3"]:
