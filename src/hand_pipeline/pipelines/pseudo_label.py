@@ -14,9 +14,8 @@ from hand_pipeline.data.photos.pseudo_labels import (
     PseudoLabelConfig,
     account,
     label_crops,
-    write_pseudo_hands,
-    write_pseudo_keypoints,
 )
+from hand_pipeline.data.photos.pseudo_set import write_pseudo_hands, write_pseudo_keypoints
 from hand_pipeline.data.readers.freihand import TIPS
 from hand_pipeline.data.shards.files import ShardReader
 from hand_pipeline.geometry.mano import ManoHand

@@ -24,9 +24,8 @@ from hand_pipeline.data.photos.pseudo_labels import (
     account,
     label_crops,
     split_groups,
-    write_pseudo_hands,
-    write_pseudo_keypoints,
 )
+from hand_pipeline.data.photos.pseudo_set import write_pseudo_hands, write_pseudo_keypoints
 from hand_pipeline.data.shards.files import ShardReader, ShardWriter
 from hand_pipeline.geometry.camera import project, unproject
 from hand_pipeline.geometry.mano import ManoHand

@@ -8,7 +8,6 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,6 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from hand_pipeline.config import Config
-from hand_pipeline.data.detected_keypoints import DetectedKeypoints, write_keypoints
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.photos.detect_hands import Looks, Outcome, look_at
 from hand_pipeline.data.photos.detection_copies import CopiesConfig
@@ -29,9 +27,8 @@ from hand_pipeline.data.photos.detector import DetectorConfig
 from hand_pipeline.data.photos.detector_model import resolve_model
 from hand_pipeline.data.photos.files import BadPhoto
 from hand_pipeline.data.photos.photo_hands import crop_intrinsics
-from hand_pipeline.data.readers.freihand import Split, labels_of, write_groups, write_labels
+from hand_pipeline.data.readers.freihand import Split
 from hand_pipeline.data.shards.files import ShardReader
-from hand_pipeline.files import atomic_write_bytes
 from hand_pipeline.geometry.hand_fit import FittedHands, HandFitConfig, Landmarks, fit_hands
 from hand_pipeline.geometry.mano import ManoHand
 
@@ -93,7 +90,7 @@ class ShardCrop(NamedTuple):
         Raises:
             BadPhoto: it cannot be decoded.
         """
-        return _decoded(ShardReader(self.folder), self.position)
+        return decoded_crop(ShardReader(self.folder), self.position)
 
 
 class PseudoLabels(NamedTuple):
@@ -163,7 +160,7 @@ def _look(
     """What is seen in the crops, where `collect` saw a hand."""
     found = cfg.detector
     model = resolve_model(found.model_path, found.model_cache, found.allow_download)
-    size = len(_decoded(shards, 0))
+    size = len(decoded_crop(shards, 0))
     seen = np.array([meta["landmarks_2d"] for meta in metas])
     return look_at(
         [ShardCrop(shards.directory, position, size) for position in range(len(shards))],
@@ -173,53 +170,6 @@ def _look(
         workers,
         cfg.copies,
     )
-
-
-def write_pseudo_hands(
-    labels: PseudoLabels, shards: ShardReader, mano: ManoHand, folder: Path
-) -> None:
-    """Write what was accepted in FreiHAND's layout (`readers.freihand`), images as they are stored.
-
-    A split without hands is not written.
-    """
-    table = labels.table
-    for split in SPLITS:
-        rows = np.flatnonzero(table["split"] == split)
-        if not rows.size:
-            continue
-        for number, row in enumerate(rows.tolist()):
-            image = folder / split / "rgb" / f"{number:08d}.jpg"
-            atomic_write_bytes(image, shards.image(row))
-        fits = FittedHands(*(value[rows] for value in labels.fits))
-        made = labels_of(
-            fits.mano_pose, fits.betas, fits.vertices, fits.joints, labels.intrinsics[rows], mano
-        )
-        write_labels(folder, split, made)
-        write_groups(folder, split, table["group"].iloc[rows].tolist())
-
-
-def write_pseudo_keypoints(
-    labels: PseudoLabels, shards: ShardReader, cfg: PseudoLabelConfig, folder: Path
-) -> None:
-    """Write what the looks agree on as a keypoint file a split (`data.detected_keypoints`).
-
-    Its points are px of the images as the training cuts them (`cfg.crop_size`).
-    """
-    table, seen, size = labels.table, labels.looks, len(_decoded(shards, 0))
-    shown = cfg.crop_size or size
-    settings = {
-        "detector": f"mediapipe {version('mediapipe')}",
-        "passes": cfg.detector.passes,
-        "copies": cfg.copies.model_dump(),
-    }
-    for split in SPLITS:
-        rows = np.flatnonzero(table["split"] == split)
-        if rows.size:
-            found = DetectedKeypoints(
-                tuple(table["id"].iloc[rows]), seen.points[rows] * (shown / size),
-                seen.confidence[rows], shown, settings, seen.points_3d[rows],
-            )  # fmt: skip
-            write_keypoints(folder, split, found)
 
 
 def account(table: pd.DataFrame) -> dict[str, Any]:
@@ -276,7 +226,12 @@ def _origins(shards: ShardReader, metas: Sequence[dict[str, Any]]) -> pd.DataFra
     )
 
 
-def _decoded(shards: ShardReader, position: int) -> UInt8[np.ndarray, "size size 3"]:
+def decoded_crop(shards: ShardReader, position: int) -> UInt8[np.ndarray, "size size 3"]:
+    """A crop, RGB.
+
+    Raises:
+        BadPhoto: it cannot be decoded.
+    """
     try:
         with Image.open(io.BytesIO(shards.image(position))) as image:
             return np.array(image.convert("RGB"))
