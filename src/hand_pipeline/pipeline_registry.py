@@ -11,7 +11,7 @@ from hand_pipeline.sweeps.project import load_pipeline, pipeline_names
 
 STAGES = (
     "synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report",
-    "detect", "tokenizer", "maskhand", "generation", "s2hand", "s2hand_photos",
+    "detect", "tokenizer", "maskhand", "generation", "s2hand", "s2hand_photos", "pseudo_label",
 )  # fmt: skip
 """In order of running. `make demo` runs `report` and what it needs, `dvc repro` all of them. Others
 run only by name: sweeps, what only they need, `claims`, `lifter`, `probe`, `photo_probes` and

@@ -370,3 +370,40 @@ def test_every_hand_of_the_demonstration_photos_is_drawn(run, tmp_path):
         assert run(MEDIA / f"{name}.jpg", "--no-obj").exit_code == 0
         record = json.loads((tmp_path / "out" / f"{name}.json").read_text())
         assert len(record["hands"]) == hands
+
+
+def test_mediapipe_needs_no_checkpoint(fake, tmp_path):
+    out = tmp_path / "out"
+    arguments = [str(save(tmp_path / "a.jpg")), "--method", "mediapipe", "--out", str(out)]
+    result = CliRunner().invoke(predict, [*arguments, "--no-obj", "--data", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    hands = json.loads((out / "a.json").read_text())["hands"]
+    assert [hand["handedness"] for hand in hands] == ["right", "left"]
+    assert hands[0]["joint_confidence"] == [0.9] * 21
+    size = np.ptp(np.array(hands[0]["landmarks_px"]), axis=0).max()
+    for hand in hands:  # the joints seen are noise, so only the place can be right
+        seen, found = (np.array(hand[name]) for name in ("landmarks_px", "joints_2d_px"))
+        assert np.abs(seen.mean(0) - found.mean(0)).max() < 0.2 * size
+
+
+def test_refined_hands_move_towards_what_was_seen(run, fake, tmp_path):
+    photo = save(tmp_path / "a.jpg")
+    off = {}
+    for flag in ("--no-refine", "--refine"):
+        assert run(photo, flag, "--no-obj").exit_code == 0
+        hands = json.loads((tmp_path / "out" / "a.json").read_text())["hands"]
+        seen, found = (
+            np.array([hand[name] for hand in hands]) for name in ("landmarks_px", "joints_2d_px")
+        )
+        off[flag] = np.linalg.norm(seen - found, axis=-1).mean()
+    assert off["--refine"] < 0.9 * off["--no-refine"]
+
+
+def test_copies_tell_how_sure_the_detector_is(fake, tmp_path):
+    out = tmp_path / "out"
+    arguments = [str(save(tmp_path / "a.jpg")), "--method", "mediapipe", "--out", str(out)]
+    result = CliRunner().invoke(predict, [*arguments, "--no-obj", "--copies", "3"])
+    assert result.exit_code == 0, result.output
+    for hand in json.loads((out / "a.json").read_text())["hands"]:
+        # this detector finds its hands elsewhere in every copy, so it is not sure any more
+        assert max(hand["joint_confidence"]) < 0.5

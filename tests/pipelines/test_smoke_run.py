@@ -200,6 +200,21 @@ def test_s2hand_is_trained_stage_by_stage_scored_and_drawn(finished: Path) -> No
     assert method.cfg.supervision == "self"
 
 
+def test_photos_become_a_labelled_set(finished: Path) -> None:
+    metrics = json.loads((finished / "08_reporting/pseudo_label_metrics.json").read_text())
+    table = pd.read_csv(finished / "08_reporting/pseudo_label_table.csv")
+    assert sum(metrics["outcomes"].values()) == len(table) == metrics["crops"]
+    mano = ManoHand(tips="freihand")
+    hands = HandImages(read_freihand(finished / "03_primary/pseudo_hands", "training", mano), mano)
+    seen = WithKeypoints(hands, keypoints_of(finished / "03_primary/pseudo_keypoints", hands))
+    batch = seen.collate([seen[row] for row in range(len(seen))])
+    assert batch.keypoints is not None
+    away = (batch.keypoints.points - batch.joints_2d).norm(dim=-1)
+    assert away.median() < batch.images.shape[-1] / 20
+    with Image.open(finished / "08_reporting/pseudo_label_picture.png") as picture:
+        assert picture.width > 600
+
+
 def test_s2hand_goes_on_learning_on_the_photos(finished: Path) -> None:
     reporting = finished / "08_reporting"
     metrics = json.loads((reporting / "s2hand_photos_metrics.json").read_text())

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import click
 
-from hand_pipeline.methods import restore_method
+from hand_pipeline.methods import config_class, method_class, restore_method
 from hand_pipeline.training.checkpoint import load_checkpoint
 from hand_pipeline.training.method import Reconstructor
 
@@ -16,11 +16,11 @@ class TrainedModel(NamedTuple):
     """A model that a pipeline saves as `<data>/06_models/<name>_method.safetensors`.
 
     Attributes:
-        pipeline: the pipeline that trains it.
+        pipeline: the pipeline that trains it; None: there is nothing to train, nor a file.
         holds: its key in `methods.METHODS`.
     """
 
-    pipeline: str
+    pipeline: str | None
     holds: str
 
 
@@ -29,12 +29,15 @@ TRAINED = {
     "supervised": TrainedModel("finetune", "pymaf"),
     "maskhand": TrainedModel("maskhand", "maskhand"),
     "s2hand": TrainedModel("s2hand", "s2hand"),
+    "mediapipe": TrainedModel(None, "mediapipe"),
 }
 """Values of `--method`. HandMIM and its baseline are both fine-tuned with the PyMAF head."""
 
 
-def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> Path:
+def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> Path | None:
     """The given checkpoint file, or the one that the method's pipeline saved.
+
+    None stands for a method that needs no file: nothing is trained.
 
     Args:
         checkpoint: returned if given.
@@ -52,6 +55,8 @@ def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> 
             "give --method for a model that the pipelines have trained "
             f"({', '.join(TRAINED)}), or --checkpoint for any other"
         )
+    if TRAINED[method].pipeline is None:
+        return None
     path = data / MODELS / f"{method}_method.safetensors"
     if not path.is_file():
         raise click.ClickException(
@@ -61,11 +66,11 @@ def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> 
     return path
 
 
-def load_model(checkpoint: Path, device: str, method: str | None = None) -> Reconstructor:
+def load_model(checkpoint: Path | None, device: str, method: str | None = None) -> Reconstructor:
     """Load the model of a checkpoint, in eval mode on a device.
 
     Args:
-        checkpoint: the file.
+        checkpoint: the file; None: `method` needs none.
         device: where the model will run.
         method: key of `TRAINED` that the checkpoint must belong to; None: any.
 
@@ -73,6 +78,9 @@ def load_model(checkpoint: Path, device: str, method: str | None = None) -> Reco
         click.ClickException: the file is no checkpoint, or its method is another one or does not
             reconstruct hands.
     """
+    if checkpoint is None:
+        assert method is not None  # as `find_checkpoint` gives it
+        return _untrained(TRAINED[method].holds).to(device)
     try:
         loaded = load_checkpoint(checkpoint)
         holds = loaded.metadata.get("method")
@@ -91,3 +99,10 @@ def load_model(checkpoint: Path, device: str, method: str | None = None) -> Reco
         )
     model.to(device)
     return model
+
+
+def _untrained(name: str) -> Reconstructor:
+    """A method that has nothing to train, with its default configuration."""
+    model = method_class(name)(config_class(name)())
+    assert isinstance(model, Reconstructor)
+    return model.eval()

@@ -21,7 +21,7 @@ from hand_pipeline.data.photos.cropping import CropConfig
 from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector
 from hand_pipeline.data.photos.detector_model import DetectorModelError
 from hand_pipeline.data.photos.files import VIDEO_SUFFIXES, NoPhotosError, find_photos
-from hand_pipeline.evaluation.reconstruct import PhotoReconstructor
+from hand_pipeline.evaluation.reconstruct import LooksConfig, PhotoReconstructor
 
 _model_option = partial(click.option, cls=GroupedOption, group="Model")
 _photo_option = partial(click.option, cls=GroupedOption, group="Photos and hands")
@@ -32,7 +32,8 @@ _result_option = partial(click.option, cls=GroupedOption, group="Results")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @_model_option(
     "--method", type=click.Choice(list(TRAINED)),
-    help="Model that the pipelines have trained; with --checkpoint: the one it must be.",
+    help="Model that the pipelines have trained, or mediapipe, which needs no training; with "
+    "--checkpoint: the one it must be.",
 )  # fmt: skip
 @_model_option(
     "--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -59,6 +60,14 @@ _result_option = partial(click.option, cls=GroupedOption, group="Results")
 @_photo_option(
     "--detector-model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="MediaPipe's hand_landmarker.task. Default: downloaded once.",
+)  # fmt: skip
+@_photo_option(
+    "--copies", default=0, show_default=True, type=click.IntRange(0),
+    help="Turned and mirrored copies of each hand that the detector looks at, too.",
+)  # fmt: skip
+@_photo_option(
+    "--refine/--no-refine", default=False, show_default=True,
+    help="Bring the hands of the model onto the detector's 2D joints.",
 )  # fmt: skip
 @sampling_options
 def predict(
@@ -88,10 +97,11 @@ def predict(
         raise click.ClickException(str(error)) from error
     model = load_model(path, device, method)
     crops = CropConfig(crop_scale=options.pop("crop_scale") or float(model.crop_scale))
+    looks = LooksConfig(copies=options.pop("copies"), refine=options.pop("refine"))
     focal, meshes = options.pop("focal"), options.pop("meshes")
     drawing = SamplingOptions(**options)
     photo_sampling, video_sampling = drawing.of(model)
-    reconstruct = PhotoReconstructor(detector, model, crops, device, drawing.seed or 0)
+    reconstruct = PhotoReconstructor(detector, model, crops, device, drawing.seed or 0, looks)
     results = PhotoResults(reconstruct, out, focal, meshes, photo_sampling, video_sampling)
     for file, name in tqdm(sources, desc="files", unit="file", disable=len(sources) == 1):
         results.add(file, name)

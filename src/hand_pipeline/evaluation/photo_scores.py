@@ -24,7 +24,7 @@ from hand_pipeline.data.photos.detector import Detection, DetectorConfig, overla
 from hand_pipeline.data.photos.files import BadPhoto, load_photo
 from hand_pipeline.data.photos.probe_photos import ProbePhotos
 from hand_pipeline.evaluation.photo_probe import PhotoProbeConfig, class_probe
-from hand_pipeline.evaluation.reconstruct import batch_of_crops
+from hand_pipeline.evaluation.reconstruct import batch_of_crops, keypoints_of
 from hand_pipeline.geometry.affine2d import apply_affine
 from hand_pipeline.geometry.camera import default_intrinsics
 from hand_pipeline.geometry.joints import OPENPOSE
@@ -135,7 +135,8 @@ def _fit(
     pixels = [load_photo(file) for file in files]
     crops = [cut_crop(p, hand, CropConfig(crop_scale=crop_scale)) for p, hand in zip(pixels, hands)]
     cameras = [default_intrinsics(photo.shape[1], photo.shape[0]) for photo in pixels]
-    batch = batch_of_crops(tuple(map(str, files)), hands, crops, cameras)
+    names = tuple(map(str, files))
+    batch = batch_of_crops(names, crops, cameras, keypoints_of(hands, crops))
     with torch.inference_mode():
         out = predict(batch.to(machine.device)).to("cpu")
     # of the network's input to those of the crop: both show the same square

@@ -1,14 +1,16 @@
 """From a photo to hands in its camera: detect, crop, reconstruct, place back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
+from pydantic import Field
 from torch import Tensor
 
+from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch, HandHypotheses, Keypoints
 from hand_pipeline.data.photos.cropping import Crop, CropConfig, cut_crop
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig, without_overlaps
@@ -98,6 +100,18 @@ class PlacedHand:
         }
 
 
+class LooksConfig(Config):
+    """What is done with the detector's joints besides giving them to the model."""
+
+    copies: int = Field(
+        0, ge=0, description="of each hand that are looked at, too, for the median of its joints"
+    )
+    refine: bool = Field(False, description="the surest hand is brought onto the 2D joints")
+
+
+ONE_LOOK = LooksConfig()
+
+
 class PhotoReconstructor:
     """Finds and reconstructs the hands of photos.
 
@@ -108,6 +122,7 @@ class PhotoReconstructor:
         device: of the model.
         seed: of a model's draws; each photo starts from it, so that its hands do not depend on
             the photos before it.
+        looks: how much the detector's joints are used.
     """
 
     def __init__(
@@ -117,9 +132,10 @@ class PhotoReconstructor:
         crops: CropConfig,
         device: torch.device | str = "cpu",
         seed: int = 0,
+        looks: LooksConfig = ONE_LOOK,
     ) -> None:
         self.detector, self.model, self.crops, self.device = detector, model, crops, device
-        self.seed = seed
+        self.seed, self.looks = seed, looks
 
     def __call__(
         self,
@@ -139,17 +155,68 @@ class PhotoReconstructor:
             return []
         crops = [cut_crop(photo, hand, self.crops) for hand in hands]
         names = tuple(f"{name}-{number}" for number in range(len(hands)))
-        batch = batch_of_crops(names, hands, crops, [intrinsics] * len(hands))
+        keypoints = self._keypoints(hands, crops)
+        batch = batch_of_crops(names, crops, [intrinsics] * len(hands), keypoints)
         generator = torch.Generator(self.device).manual_seed(self.seed)
         mano = self.model.mano
         with torch.inference_mode():
             found = self.model.predict(batch.to(self.device), generator)
+            if self.looks.refine:
+                from hand_pipeline.evaluation.refine import refine_hands  # few ask for it
+
+                found = refine_hands(found, batch.to(self.device), mano)
             wrists = mano.rest_joints(found.betas)[:, 0].cpu().float()
         found, faces = found.to("cpu"), mano.faces.cpu()
         return [
             _place(hand, found, row, wrists[row], faces, intrinsics)
             for row, hand in enumerate(hands)
         ]
+
+    def _keypoints(self, hands: Sequence[Detection], crops: Sequence[Crop]) -> Keypoints:
+        if not self.looks.copies:
+            return keypoints_of(hands, crops)
+        from hand_pipeline.data.photos.detection_copies import CopiesConfig, look_again
+
+        copies, found = CopiesConfig(count=self.looks.copies), []
+        for hand, crop in zip(hands, crops):
+            flat, deep = crop.landmarks_2d, crop.landmarks_3d
+            box = np.concatenate([flat.min(0), flat.max(0)])
+            first = replace(hand, box=box, landmarks_2d=flat, landmarks_3d=deep)
+            rng = np.random.default_rng(self.seed)
+            seen = look_again(self.detector, crop.image, first, copies, rng)
+            found.append((seen.points, seen.confidence, seen.points_3d))
+        return Keypoints(*(torch.from_numpy(np.stack(each)).float() for each in zip(*found)))
+
+
+def keypoints_of(hands: Sequence[Detection], crops: Sequence[Crop]) -> Keypoints:
+    """The detector's landmarks in px of the crops, and in metres.
+
+    Deviation: MaskHand's detector (OpenPose) has a confidence for each joint; MediaPipe has one for
+    the hand, which all its joints get, unless copies are looked at, too (`LooksConfig`).
+    """
+    points = torch.from_numpy(np.stack([crop.landmarks_2d for crop in crops])).float()
+    score = torch.tensor([hand.score for hand in hands])[:, None].expand(-1, points.shape[1])
+    deep = torch.from_numpy(np.stack([crop.landmarks_3d for crop in crops])).float()
+    return Keypoints(points, score, deep)
+
+
+def batch_of_crops(
+    names: tuple[str, ...],
+    crops: Sequence[Crop],
+    intrinsics: Sequence[Float[Tensor, "3 3"]],
+    keypoints: Keypoints,
+) -> HandBatch:
+    """What a model is given of detected hands.
+
+    Args:
+        names: ids of the hands.
+        crops: of them.
+        intrinsics: cameras of their photos.
+        keypoints: px of the crops.
+    """
+    images = torch.stack([torch.from_numpy(crop.image).permute(2, 0, 1) for crop in crops])
+    cameras = [crop_camera(crop, camera) for crop, camera in zip(crops, intrinsics)]
+    return HandBatch.unlabelled(names, images.contiguous(), torch.stack(cameras), keypoints)
 
 
 def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "3 3"]:
@@ -161,39 +228,6 @@ def crop_camera(crop: Crop, intrinsics: Float[Tensor, "3 3"]) -> Float[Tensor, "
     """
     camera = torch.from_numpy(crop.matrix).to(intrinsics) @ intrinsics
     return camera * _MIRROR.to(camera) if crop.mirrored else camera
-
-
-def batch_of_crops(
-    names: tuple[str, ...],
-    hands: Sequence[Detection],
-    crops: Sequence[Crop],
-    intrinsics: Sequence[Float[Tensor, "3 3"]],
-) -> HandBatch:
-    """What a model is given of detected hands.
-
-    Args:
-        names: ids of the hands.
-        hands: as found in their photos.
-        crops: of them.
-        intrinsics: cameras of the photos.
-    """
-    images = torch.stack([torch.from_numpy(crop.image).permute(2, 0, 1) for crop in crops])
-    cameras = [crop_camera(crop, camera) for crop, camera in zip(crops, intrinsics)]
-    return HandBatch.unlabelled(
-        names, images.contiguous(), torch.stack(cameras), _keypoints(hands, crops)
-    )
-
-
-def _keypoints(hands: Sequence[Detection], crops: Sequence[Crop]) -> Keypoints:
-    """The detector's landmarks in px of the crops, and in metres.
-
-    Deviation: MaskHand's detector (OpenPose) has a confidence for each joint; MediaPipe has one for
-    the hand, which all its joints get.
-    """
-    points = torch.from_numpy(np.stack([crop.landmarks_2d for crop in crops])).float()
-    score = torch.tensor([hand.score for hand in hands])[:, None].expand(-1, points.shape[1])
-    deep = torch.from_numpy(np.stack([crop.landmarks_3d for crop in crops])).float()
-    return Keypoints(points, score, deep)
 
 
 def _place(

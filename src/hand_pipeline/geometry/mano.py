@@ -105,6 +105,7 @@ class ManoHand(nn.Module):
 
     Attributes:
         side: "right" or "left".
+        tips: whose tip vertices, a key of `TIP_VERTICES`.
         faces: outward triangles.
         template: rest vertices of the mean shape, metres.
         hands_mean: mean finger pose, axis-angle, MANO's joint order without the wrist.
@@ -159,7 +160,7 @@ class ManoHand(nn.Module):
             raise ValueError(f"side must be 'right' or 'left', not {side!r}")
         if tips not in TIP_VERTICES:
             raise ValueError(f"unknown tips {tips!r}; known: {', '.join(TIP_VERTICES)}")
-        self.side = side
+        self.side, self.tips = side, tips
         arrays = _load(model_path, side, fix_left_shapedirs)
         for name, value in _buffers(arrays, TIP_VERTICES[tips]).items():
             self.register_buffer(name, value, persistent=False)

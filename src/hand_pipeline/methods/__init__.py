@@ -23,6 +23,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "lifter": "lifter:Lifter",
         "maskhand": "maskhand.maskhand:MaskHand",
         "maskhand_text": "maskhand.text:TextMaskHand",
+        "mediapipe": "mediapipe:MediaPipe",
         "peclr": "peclr.peclr:PeCLR",
         "pymaf": "pymaf.pymaf:PyMAF",
         "s2hand": "s2hand.s2hand:S2Hand",

@@ -1,19 +1,20 @@
 """MediaPipe's 2D joints of the hands of a labelled set, as a detector would give them in use."""
 
 import zipfile
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from hand_pipeline.data.detected_keypoints import DetectedKeypoints
-from hand_pipeline.data.hand_images import CropSource, HandImages
+from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.photos.detection_copies import NO_COPIES, CopiesConfig, look_again
 from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector, overlap
 from hand_pipeline.data.photos.detector_model import resolve_model
@@ -35,6 +36,20 @@ class Outcome(IntEnum):
     UNREADABLE = 3
 
 
+@runtime_checkable
+class ImageSource(Protocol):
+    """Where an image comes from, in any process: `data.hand_images.CropSource`."""
+
+    @property
+    def size(self) -> int:
+        """Its side, px."""
+        ...
+
+    def load(self) -> UInt8[np.ndarray, "size size 3"]:
+        """The image, RGB; raises `BadPhoto` if it cannot be read."""
+        ...
+
+
 class Looks(NamedTuple):
     """What the detector saw in some images.
 
@@ -44,6 +59,7 @@ class Looks(NamedTuple):
         outcomes: values of `Outcome`.
         called_left: hands, all of them shown as right ones, that the detector took for left ones.
         points_3d: metres, in the axes of the images' camera.
+        looks: at each image and its copies that found the hand.
     """
 
     points: Float[np.ndarray, "hands 21 2"]
@@ -51,6 +67,7 @@ class Looks(NamedTuple):
     outcomes: Int[np.ndarray, " hands"]
     called_left: Bool[np.ndarray, " hands"]
     points_3d: Float[np.ndarray, "hands 21 3"]
+    looks: Int[np.ndarray, " hands"]
 
 
 class DetectedHands(NamedTuple):
@@ -91,21 +108,8 @@ def detect_keypoints(
     """
     model = resolve_model(cfg.model_path, cfg.model_cache, cfg.allow_download)
     local = cfg.model_copy(update={"model_path": model})  # fetched once, by this process
-    starts = range(0, len(hands), _BLOCK)
-    found = {first: looks for first in starts if (looks := _read_part(parts, first)) is not None}
-    boxes = crop_boxes(hands)
-    tasks = []
-    for first in starts:
-        if first not in found:
-            rows = range(first, min(first + _BLOCK, len(hands)))
-            sources = tuple(hands.source(row) for row in rows)
-            block = (first, sources, boxes[rows.start : rows.stop], local, copies)
-            tasks.append((block, len(rows)))
-    for arguments, looks in run_blocks(look, tasks, workers, "detect hands"):
-        first = int(str(arguments[0]))
-        _write_part(parts, first, looks)
-        found[first] = looks
-    whole = Looks(*(np.concatenate(column) for column in zip(*(found[n] for n in starts))))
+    sources = [hands.source(row) for row in range(len(hands))]
+    whole = look_at(sources, crop_boxes(hands), local, parts, workers, copies)
     counts = {each.name.lower(): int((whole.outcomes == each).sum()) for each in Outcome}
     counts["called_left"] = int(whole.called_left.sum())
     settings: dict[str, Any] = {
@@ -127,6 +131,39 @@ def detect_keypoints(
     )
 
 
+def look_at(
+    sources: Sequence[ImageSource],
+    boxes: Float[np.ndarray, "hands 4"],
+    cfg: DetectorConfig,
+    parts: Path,
+    workers: int,
+    copies: CopiesConfig,
+) -> Looks:
+    """Look for one hand in each image; blocks that are in `parts` already are not looked at again.
+
+    Args:
+        sources: the images.
+        boxes: about where the hands are, px.
+        cfg, parts, workers, copies: as of `detect_keypoints`, with a model that is here.
+
+    Raises:
+        ProcessDiedError: a worker process died.
+    """
+    starts = range(0, len(sources), _BLOCK)
+    found = {first: looks for first in starts if (looks := _read_part(parts, first)) is not None}
+    tasks = []
+    for first in starts:
+        if first not in found:
+            rows = slice(first, min(first + _BLOCK, len(sources)))
+            block = (first, tuple(sources[rows]), boxes[rows], cfg, copies)
+            tasks.append((block, rows.stop - first))
+    for arguments, looks in run_blocks(look, tasks, workers, "detect hands"):
+        first = int(str(arguments[0]))
+        _write_part(parts, first, looks)
+        found[first] = looks
+    return Looks(*(np.concatenate(column) for column in zip(*(found[n] for n in starts))))
+
+
 def crop_boxes(hands: HandImages) -> Float[np.ndarray, "hands 4"]:
     """The labelled boxes (left, top, right, bottom) in px of the crops."""
     corners = torch.from_numpy(hands.manifest.boxes).unflatten(1, (2, 2))
@@ -136,7 +173,7 @@ def crop_boxes(hands: HandImages) -> Float[np.ndarray, "hands 4"]:
 
 def look(
     first: int,
-    sources: tuple[CropSource, ...],
+    sources: tuple[ImageSource, ...],
     boxes: Float[np.ndarray, "hands 4"],
     cfg: DetectorConfig,
     copies: CopiesConfig,
@@ -155,6 +192,7 @@ def look(
     points_3d = np.zeros((len(sources), 21, 3), dtype=np.float32)
     outcomes = np.full(len(sources), Outcome.NO_HAND, dtype=np.int64)
     called_left = np.zeros(len(sources), dtype=bool)
+    looks = np.zeros(len(sources), dtype=np.int64)
     detector = _detector(cfg)
     for row, (source, box) in enumerate(zip(sources, boxes)):
         try:
@@ -172,10 +210,10 @@ def look(
         agreed = look_again(
             detector, image, best, copies, np.random.default_rng([copies.seed, first + row])
         )
-        points[row], points_3d[row] = agreed.points, agreed.points_3d
+        points[row], points_3d[row], looks[row] = agreed.points, agreed.points_3d, agreed.looks
         confidence[row] = np.where(_inside(agreed.points, source.size), agreed.confidence, 0.0)
         called_left[row] = best.handedness == "left"
-    return Looks(points, confidence, outcomes, called_left, points_3d)
+    return Looks(points, confidence, outcomes, called_left, points_3d, looks)
 
 
 def _inside(points: Float[np.ndarray, "21 2"], size: int) -> Bool[np.ndarray, "21"]:

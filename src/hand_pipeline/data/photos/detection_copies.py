@@ -46,11 +46,13 @@ class SeenJoints(NamedTuple):
         points: median over the looks that found the hand, px.
         confidence: 0 to 1.
         points_3d: median of the 3D joints, metres, in the axes of the image's camera.
+        looks: how many found the hand, the first one counted.
     """
 
     points: Float[np.ndarray, "21 2"]
     confidence: Float[np.ndarray, "21"]
     points_3d: Float[np.ndarray, "21 3"]
+    looks: int = 1
 
 
 def look_again(
@@ -92,7 +94,7 @@ def look_again(
     deviation = away / np.sqrt(2 * np.log(2))  # the median of a Rayleigh distribution
     share = len(finds) / (1 + cfg.count)
     confidence = share * np.exp(-((deviation / cfg.spread) ** 2) / 2)
-    return SeenJoints(points, confidence, np.median(deep, axis=0))
+    return SeenJoints(points, confidence, np.median(deep, axis=0), len(finds))
 
 
 def _copies(

@@ -168,13 +168,22 @@ class PhotoHands(Dataset[tuple[UInt8[Tensor, "3 height width"], int]]):
         inside = ((in_photo >= 0) & (in_photo <= (width, height))).all(1)
         if inside.sum() < self.cfg.min_joints:
             return "outside"
-        known = meta.get("intrinsics")
-        camera = default_intrinsics(width, height) if known is None else torch.tensor(known)
-        # A mirrored crop is the image of the mirrored scene: A K X = (A K D) (D X).
-        side = torch.tensor([-1.0 if meta["mirrored"] else 1.0, 1.0, 1.0])
-        intrinsics = torch.from_numpy(matrix).float() @ camera.float() * side
         confidence = np.where(inside, score, 0).astype(np.float32)
-        return SeenCrop(position, points, confidence, intrinsics, known is None)
+        guessed = meta.get("intrinsics") is None
+        return SeenCrop(position, points, confidence, crop_intrinsics(meta), guessed)
+
+
+def crop_intrinsics(meta: dict[str, Any]) -> Float[Tensor, "3 3"]:
+    """Camera of a crop, which shows a left hand mirrored; the default one if it is not known.
+
+    Args:
+        meta: of the crop (`data.photos.collect`).
+    """
+    known = meta.get("intrinsics")
+    camera = default_intrinsics(*meta["photo_size"]) if known is None else torch.tensor(known)
+    # A mirrored crop is the image of the mirrored scene: A K X = (A K D) (D X).
+    side = torch.tensor([-1.0 if meta["mirrored"] else 1.0, 1.0, 1.0])
+    return torch.tensor(meta["matrix"], dtype=torch.float32) @ camera.float() * side
 
 
 def _is_held_out(photo: str, share: float) -> bool:

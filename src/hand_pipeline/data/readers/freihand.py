@@ -5,6 +5,8 @@
 
 Right hands, metres, OpenCV camera frame, OpenPose joint order with FreiHAND's own fingertip
 vertices. Sample i of the real training set has four images, i + 32560 v, with backgrounds v.
+Sets of ours may have training_groups.json besides: a name for each sample, whose hands stay
+together where a share is held out (a person's photos).
 """
 
 import json
@@ -85,6 +87,8 @@ def read_freihand(
     intrinsics = _read_array(cameras, _SHAPES["K"]) if labels is None else labels.K
     numbers = _images_of_versions(numbers, len(intrinsics), versions, folder, partial)
     rows = np.array(numbers) % len(intrinsics)
+    shots = [f"{split}/{row:08d}" for row in range(len(intrinsics))]
+    groups = _read_groups(root, split, shots)
     with Image.open(folder / f"{numbers[0]:08d}.jpg") as picture:
         side = picture.width
     given: dict[str, Any] = {"boxes": np.tile(np.array([0.0, 0, side, side]), (len(rows), 1))}
@@ -96,8 +100,8 @@ def read_freihand(
         root,
         ids=[f"{split}/{n:08d}" for n in numbers],
         images=[f"{split}/rgb/{n:08d}.jpg" for n in numbers],
-        shots=[f"{split}/{row:08d}" for row in rows.tolist()],
-        groups=[f"{split}/{row:08d}" for row in rows.tolist()],
+        shots=[groups[row] for row in rows.tolist()],
+        groups=[groups[row] for row in rows.tolist()],
         intrinsics=intrinsics[rows],
         image_side=side,
         **given,
@@ -179,6 +183,45 @@ def _read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if bad.size:
         raise DataSetError(f"{path}: {bad.size} samples are not finite, the first is {bad[0]}")
     return array
+
+
+def _read_groups(root: Path, split: str, shots: list[str]) -> list[str]:
+    """The samples' groups where the set names any; else each is its own."""
+    path = root / f"{split}_groups.json"
+    if not path.is_file():
+        return shots
+    groups = json.loads(path.read_text())
+    if not isinstance(groups, list) or len(groups) != len(shots):
+        raise DataSetError(f"{path} should list a group for each of {len(shots)} samples")
+    return [f"{split}/{group}" for group in groups]
+
+
+def write_groups(root: Path, split: Split, groups: Sequence[str]) -> None:
+    """Write which samples stay together, whole or not at all."""
+    atomic_write_text(root / f"{split}_groups.json", json.dumps(list(groups)))
+
+
+def labels_of(
+    pose: Float[Tensor, "samples 16 3 3"],
+    betas: Float[Tensor, "samples 10"],
+    vertices: Float[Tensor, "samples 778 3"],
+    joints: Float[Tensor, "samples 21 3"],
+    intrinsics: Float[Tensor, "samples 3 3"],
+    mano: ManoHand,
+) -> FreiHandLabels:
+    """FreiHAND's labels of posed hands.
+
+    Args:
+        pose: full pose.
+        betas: shape.
+        vertices, joints: camera frame, metres; joints with FreiHAND's tips.
+        intrinsics: camera.
+        mano: the hand model.
+    """
+    numbers = mano_numbers(pose, betas, joints, intrinsics, mano).astype(np.float32)
+    points = joints.numpy()
+    length = np.linalg.norm(points[:, 9] - points[:, 10], axis=1)
+    return FreiHandLabels(intrinsics.numpy(), numbers, length, vertices.numpy(), points)
 
 
 def mano_numbers(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from hand_pipeline.data.readers.freihand import FreiHandLabels, mano_numbers, write_labels
+from hand_pipeline.data.readers.freihand import FreiHandLabels, labels_of, write_labels
 from hand_pipeline.data.synthetic.camera import Placement, cut_off, photograph, place
 from hand_pipeline.data.synthetic.config import SyntheticConfig
 from hand_pipeline.data.synthetic.scene import Extras, painter
@@ -109,22 +109,14 @@ def pose_block(
 def _labels(
     config: SyntheticConfig, placements: list[Placement], pose: ndarray, betas: ndarray
 ) -> FreiHandLabels:
-    def stacked(rows: list[ndarray]) -> Float32[ndarray, "..."]:
-        return np.stack(rows).astype(np.float32)
-
-    intrinsics = stacked([placement.intrinsics for placement in placements])
-    joints = stacked([placement.joints for placement in placements])
-    numbers = mano_numbers(
-        torch.from_numpy(pose).float(), torch.from_numpy(betas).float(), torch.from_numpy(joints),
-        torch.from_numpy(intrinsics), painter(config.mano_model).mano,
-    )  # fmt: skip
-    return FreiHandLabels(
-        K=intrinsics,
-        mano=numbers.astype(np.float32),
-        scale=np.linalg.norm(joints[:, 9] - joints[:, 10], axis=1),
-        verts=stacked([placement.vertices for placement in placements]),
-        xyz=joints,
+    vertices, joints, intrinsics = (
+        torch.from_numpy(np.stack([getattr(placement, name) for placement in placements])).float()
+        for name in ("vertices", "joints", "intrinsics")
     )
+    return labels_of(
+        torch.from_numpy(pose).float(), torch.from_numpy(betas).float(), vertices, joints,
+        intrinsics, painter(config.mano_model).mano,
+    )  # fmt: skip
 
 
 def draw_hand(
