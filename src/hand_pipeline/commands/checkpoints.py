@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import click
 
-from hand_pipeline.methods import config_class, method_class, restore_method
+from hand_pipeline.methods import restore_method, untrained_method
 from hand_pipeline.training.checkpoint import load_checkpoint
 from hand_pipeline.training.method import Reconstructor
 
@@ -80,7 +80,9 @@ def load_model(checkpoint: Path | None, device: str, method: str | None = None) 
     """
     if checkpoint is None:
         assert method is not None  # as `find_checkpoint` gives it
-        return _untrained(TRAINED[method].holds).to(device)
+        model = untrained_method(TRAINED[method].holds)
+        assert isinstance(model, Reconstructor)
+        return model.to(device)
     try:
         loaded = load_checkpoint(checkpoint)
         holds = loaded.metadata.get("method")
@@ -99,10 +101,3 @@ def load_model(checkpoint: Path | None, device: str, method: str | None = None) 
         )
     model.to(device)
     return model
-
-
-def _untrained(name: str) -> Reconstructor:
-    """A method that has nothing to train, with its default configuration."""
-    model = method_class(name)(config_class(name)())
-    assert isinstance(model, Reconstructor)
-    return model.eval()

@@ -52,7 +52,10 @@ class PhotoScoresConfig(Config):
         {"ti1k": "tips", "finger_count": "fingers", "sign_digits": "signs"},
         description="what is asked of each set",
     )
-    models: dict[str, Path] = Field({}, description="further checkpoints by name")
+    models: dict[str, Path] = Field({}, description="checkpoints by name")
+    untrained: tuple[str, ...] = Field(
+        ("mediapipe",), description="methods that need no checkpoint, by their names in `METHODS`"
+    )
     detector: DetectorConfig = DetectorConfig(max_hands=2)
     probe: PhotoProbeConfig = Field(PhotoProbeConfig(), description="that reads off signs")
     batch_size: int = Field(64, gt=0, description="hands at once")

@@ -74,6 +74,11 @@ def config_class(name: str) -> type[Config]:
     return kind
 
 
+def untrained_method(name: str) -> Method:
+    """A method that has nothing to train, with its default configuration, in evaluation mode."""
+    return method_class(name)(config_class(name)()).eval()
+
+
 def restore_method(checkpoint: Checkpoint, origin: str = "the checkpoint") -> Method:
     """Rebuild a trained method, in evaluation mode.
 

@@ -16,7 +16,7 @@ from hand_pipeline.evaluation.photo_scores import (
     fit_photos,
     score_photos,
 )
-from hand_pipeline.methods import restore_as
+from hand_pipeline.methods import restore_as, untrained_method
 from hand_pipeline.training.checkpoint import load_checkpoint
 from hand_pipeline.training.method import Reconstructor
 
@@ -57,6 +57,10 @@ def score(cfg: PhotoScoresConfig, machine: MachineConfig) -> Scores:
 def _models(cfg: PhotoScoresConfig) -> list[tuple[str, Reconstructor]]:
     """By name; one whose file is not there is left out, with a warning."""
     found = []
+    for name in cfg.untrained:
+        model = untrained_method(name)
+        assert isinstance(model, Reconstructor)  # another has no hands to score
+        found.append((name, model))
     for name, path in cfg.models.items():
         if path.is_file():
             found.append((name, restore_as(Reconstructor, load_checkpoint(path), str(path))))
