@@ -95,7 +95,7 @@ class HandMix(Dataset[MixSample]):
         """The shots that the sets hold out for validation; None if they hold out none."""
         parts = dict[str, HandDataset]()
         for name, member in zip(self.names, self.members):
-            if isinstance(member, LabelledSubset) and (part := member.held_out()) is not None:
+            if hasattr(member, "held_out") and (part := member.held_out()) is not None:
                 parts[name] = part
         return HandMix(parts, dict.fromkeys(parts, 1.0)) if parts else None
 

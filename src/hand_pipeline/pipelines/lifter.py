@@ -1,4 +1,4 @@
-"""The lifter: train it on detected landmarks of labelled hands, and score it."""
+"""The lifter: train it on detected landmarks of labelled hands and of photos, and score it."""
 
 import shutil
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
+from pydantic import Field
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
-from hand_pipeline.data.hand_mix import open_labelled_hands
+from hand_pipeline.data.hand_mix import HandMix, MixConfig, open_labelled_hands
 from hand_pipeline.data.labels_in_memory import LabelsInMemory
 from hand_pipeline.evaluation.mean_hand import mean_hand_of
 from hand_pipeline.evaluation.model_scores import score_models
@@ -29,17 +30,32 @@ ROWS = {"mean_hand": "mean hand", "lifter": "lifter, landmarks alone"}
 class LifterTrainingConfig(LabelledTrainingConfig):
     """On which hands the lifter learns, and how."""
 
+    photos: float = Field(
+        1.0,
+        ge=0,
+        description="share of photos' hands with fitted labels (`pseudo_label`), relative to the "
+        "labelled hands; 0: none",
+    )
     method: LifterConfig = LifterConfig()
     training: TrainConfig
 
 
 def train_lifter(
-    folder: Path, keypoints: Path, cfg: LifterTrainingConfig, machine: MachineConfig
+    folder: Path,
+    keypoints: Path,
+    photos: Path,
+    photo_keypoints: Path,
+    cfg: LifterTrainingConfig,
+    machine: MachineConfig,
 ) -> Trained:
-    """Train on all labelled hands, without their images."""
-    read = open_hands("lifter", folder, cfg, cfg.method.mano_model, machine, keypoints)
-    assert isinstance(read, WithKeypoints)  # keypoints were given
-    hands = LabelsInMemory(read, machine.num_workers)
+    """Train on labelled hands and those of photos, without their images."""
+    hands: LabelsInMemory | HandMix = _open(folder, keypoints, cfg, machine)
+    if cfg.photos:
+        fitted = _open(
+            photos, photo_keypoints, cfg.model_copy(update={"mix": MixConfig()}), machine
+        )
+        weights = {"labelled": 1.0, "photos": cfg.photos}
+        hands = HandMix({"labelled": hands, "photos": fitted}, weights)
 
     def build() -> Lifter:
         lifter = Lifter(cfg.method, cfg.augmentation)
@@ -49,6 +65,14 @@ def train_lifter(
     counts = {"hands": len(hands), "steps": cfg.training.steps}
     watch = Watch(RecordLogger("lifter"), validator_of(hands, cfg.validation, machine))
     return train("lifter", build, hands, cfg.training, machine, counts, watch)
+
+
+def _open(
+    folder: Path, keypoints: Path, cfg: LifterTrainingConfig, machine: MachineConfig
+) -> LabelsInMemory:
+    read = open_hands("lifter", folder, cfg, cfg.method.mano_model, machine, keypoints)
+    assert isinstance(read, WithKeypoints)  # keypoints were given
+    return LabelsInMemory(read, cfg.augmentation.image_size, machine.num_workers)
 
 
 def score(
@@ -74,7 +98,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 train_lifter,
-                [*given, "params:lifter", "params:machine"],
+                [*given, "pseudo_hands", "pseudo_keypoints", "params:lifter", "params:machine"],
                 ["lifter_method", "lifter_metrics", "lifter_history"],
                 name="train_lifter",
             ),
