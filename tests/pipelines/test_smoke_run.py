@@ -156,9 +156,8 @@ def test_the_lifter_is_trained_on_detected_landmarks_and_scored(
     table = pd.read_csv(reporting / "lifter_table.csv")
     assert table["model"].tolist() == ["mean hand", "lifter, landmarks alone"]
     assert table["num_samples"].eq(8).all()
-    history = pd.read_csv(reporting / "lifter_history.csv")
     assert json.loads((reporting / "lifter_metrics.json").read_text())["hands"] > 24  # photos, too
-    assert history["validation.pa_mpjpe_mm"].notna().sum() == 1
+    assert len(pd.read_csv(reporting / "lifter_history.csv")) == 2
     assert load_method(finished / "06_models/lifter_method.safetensors").cfg.width == 24
 
 
