@@ -372,9 +372,10 @@ def test_every_hand_of_the_demonstration_photos_is_drawn(run, tmp_path):
         assert len(record["hands"]) == hands
 
 
-def test_mediapipe_needs_no_checkpoint(fake, tmp_path):
+@pytest.mark.parametrize("chosen", [["--method", "mediapipe"], []])
+def test_mediapipe_needs_no_checkpoint_and_is_the_default(fake, tmp_path, chosen):
     out = tmp_path / "out"
-    arguments = [str(save(tmp_path / "a.jpg")), "--method", "mediapipe", "--out", str(out)]
+    arguments = [str(save(tmp_path / "a.jpg")), *chosen, "--out", str(out)]
     result = CliRunner().invoke(predict, [*arguments, "--no-obj", "--data", str(tmp_path)])
     assert result.exit_code == 0, result.output
     hands = json.loads((out / "a.json").read_text())["hands"]

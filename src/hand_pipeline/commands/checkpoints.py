@@ -32,6 +32,8 @@ TRAINED = {
     "mediapipe": TrainedModel(None, "mediapipe"),
 }
 """Values of `--method`. HandMIM and its baseline are both fine-tuned with the PyMAF head."""
+AT_ONCE = "mediapipe"
+"""The method that works without any training."""
 
 
 def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> Path | None:
