@@ -31,9 +31,9 @@ def test_a_given_checkpoint_is_taken_whatever_the_pipelines_left(tmp_path):
         assert find_checkpoint(tmp_path / "own", method, tmp_path) == tmp_path / "own"
 
 
-def test_neither_a_method_nor_a_checkpoint_is_an_error_that_names_both(tmp_path):
-    with pytest.raises(click.UsageError, match=r"--method .*handmim, .*maskhand.* --checkpoint"):
-        find_checkpoint(None, None, tmp_path)
+def test_without_a_method_the_one_that_needs_no_file_is_taken(tmp_path):
+    assert find_checkpoint(None, None, tmp_path) is None
+    assert type(load_model(None, "cpu")).__name__ == "MediaPipe"
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -82,6 +82,3 @@ def test_predict_says_how_to_make_what_is_missing(tmp_path):
     result = CliRunner().invoke(predict, [*arguments, "--method", "supervised"])
     assert result.exit_code == 1
     assert "make it with `kedro run --pipelines finetune`" in result.output
-    result = CliRunner().invoke(predict, arguments)
-    assert result.exit_code == 2
-    assert "give --method" in result.output

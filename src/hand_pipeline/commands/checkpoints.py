@@ -43,20 +43,15 @@ def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> 
 
     Args:
         checkpoint: returned if given.
-        method: key of `TRAINED`.
+        method: key of `TRAINED`; None: `AT_ONCE`.
         data: root of the profile's data.
 
     Raises:
-        click.UsageError: neither a checkpoint nor a method was given.
         click.ClickException: the pipeline has not saved one yet.
     """
     if checkpoint is not None:
         return checkpoint
-    if method is None:
-        raise click.UsageError(
-            "give --method for a model that the pipelines have trained "
-            f"({', '.join(TRAINED)}), or --checkpoint for any other"
-        )
+    method = method or AT_ONCE
     if TRAINED[method].pipeline is None:
         return None
     path = data / MODELS / f"{method}_method.safetensors"
@@ -74,15 +69,15 @@ def load_model(checkpoint: Path | None, device: str, method: str | None = None) 
     Args:
         checkpoint: the file; None: `method` needs none.
         device: where the model will run.
-        method: key of `TRAINED` that the checkpoint must belong to; None: any.
+        method: key of `TRAINED` that the checkpoint must belong to; None: any, or `AT_ONCE` where
+            there is no file.
 
     Raises:
         click.ClickException: the file is no checkpoint, or its method is another one or does not
             reconstruct hands.
     """
     if checkpoint is None:
-        assert method is not None  # as `find_checkpoint` gives it
-        model = untrained_method(TRAINED[method].holds)
+        model = untrained_method(TRAINED[method or AT_ONCE].holds)
         assert isinstance(model, Reconstructor)
         return model.to(device)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from hand_pipeline.commands.checkpoints import AT_ONCE, TRAINED, find_checkpoint, load_model
+from hand_pipeline.commands.checkpoints import TRAINED, find_checkpoint, load_model
 from hand_pipeline.commands.photo_results import PhotoResults
 from hand_pipeline.commands.predict_options import (
     GroupedCommand,
@@ -85,8 +85,6 @@ def predict(
     NAME.hypotheses.png if the model samples several hypotheses; for each video NAME.overlay.mp4
     and NAME.jsonl, one line per frame; and summary.json, which also lists unreadable files.
     """
-    if checkpoint is None and method is None:
-        method = AT_ONCE
     path = find_checkpoint(checkpoint, method, data)
     try:
         sources = list(_sources(source))
