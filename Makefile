@@ -11,7 +11,8 @@ PYTHON ?= python3
 PHOTOS ?=
 ENV ?= smoke
 BIN := $(CURDIR)/.venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+# no bytecode for the ten thousands of files that nobody imports: it takes longer than the unpacking
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile --constraint constraints.txt
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := 1
