@@ -16,6 +16,8 @@ from hand_pipeline.methods.maskhand.config import (
     TextMaskHandConfig,
     VqManoConfig,
 )
+from hand_pipeline.pipelines.detect import DetectConfig
+from hand_pipeline.pipelines.s2hand import S2HandTrainingConfig, StageConfig
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).parents[1]
@@ -23,9 +25,9 @@ PROFILES = ("base", "smoke", "open", "bench", "paper")
 NAMES = ("__default__", "probe", "costs", "cross_evaluate", "claims", "photo_probes")
 
 
-def parameters(profile: str) -> dict[str, typing.Any]:
+def parameters(profile: str, changes: dict[str, typing.Any] | None = None) -> dict[str, typing.Any]:
     loader = OmegaConfigLoader(
-        str(ROOT / "conf"), env=profile, base_env="base",
+        str(ROOT / "conf"), env=profile, base_env="base", runtime_params=changes,
         merge_strategy=CONFIG_LOADER_ARGS["merge_strategy"],
     )  # fmt: skip
     return loader["parameters"]
@@ -74,6 +76,26 @@ def test_maskhands_paper_profile_is_as_printed() -> None:
     drawn = values["generation_evaluation"]
     assert (drawn["count"], drawn["sampling"]["top_k"]) == (2000, 100)
     assert TextMaskHandConfig(**values["generation"]["method"]).top_share == 0.05
+
+
+def test_s2hand_on_ho3d_is_paper_but_for_its_data() -> None:
+    """Its run file names settings that exist, and epochs of HO-3D v2's 66,034 photos."""
+    run = yaml.safe_load((ROOT / "conf/paper/s2hand_ho3d.yml").read_text())["run"]
+    assert (run["env"], run["pipelines"]) == ("paper", "detect,s2hand")
+    values = parameters("paper", run["params"])
+    settings = S2HandTrainingConfig(**values["s2hand"])
+    detect = DetectConfig(**values["detect"])
+    assert settings.mix.sets == detect.sets
+    assert settings.mix.crop_scale == detect.crops.crop_scale
+    assert {"train"} == {member.split for member in settings.mix.sets.values()}
+    assert settings.method.bone_length == 0.0282
+    assert settings.method.least_confidence is None
+    for stage, epochs, falls in (("2d", 90, 30), ("3d", 90, 30), ("joint", 60, 20)):
+        training = StageConfig(**values[f"s2hand_{stage}"]).training
+        epoch = 66_034 / training.batch_size
+        assert training.steps / epoch == pytest.approx(epochs, rel=1e-3)
+        assert training.step_every / epoch == pytest.approx(falls, rel=1e-3)
+    assert training.step_factor == pytest.approx(1 / 3, abs=1e-3)
 
 
 def strings(values: typing.Any, key: str = "") -> typing.Iterator[tuple[str, str]]:

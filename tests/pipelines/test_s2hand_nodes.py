@@ -141,14 +141,24 @@ def folders(world: World) -> tuple[Path, Path]:
     )
 
 
-def test_every_row_is_scored_on_the_same_hands(folders):
-    metrics, table, samples, curves = nodes.score(*folders, CFG)
+def scores(world: World, folders: tuple[Path, Path]):
+    return nodes.score(*folders, world.hands, fresh(), CFG, world.machine)
+
+
+def test_every_row_is_scored_on_the_same_hands(world, folders):
+    metrics, table, samples, curves = scores(world, folders)
     assert table["model"].tolist() == list(nodes.ROWS.values())
     assert table["num_samples"].eq(HANDS).all()
     assert samples.groupby("model").size().to_dict() == dict.fromkeys(nodes.ROWS, HANDS)
     assert np.array(curves).std() > 0
     alone = nodes.score_self_supervised(folders[0], CFG)
+    colours = {name: metrics["s2hand"].pop(name) for name in ("texture_psnr_db", "texture_ssim")}
     assert alone == {name: metrics[name] for name in ("mean_hand", "s2hand_3d", "s2hand")}
+    assert 0 < colours["texture_psnr_db"] < 40  # an untrained model's grey hand
+    assert 0 < colours["texture_ssim"] < 1
+    textured = table.set_index("model")[list(colours)].dropna()
+    assert textured.index.tolist() == ["S2HAND, self-supervised"]  # only this one has colours
+    assert textured.iloc[0].to_dict() == colours
 
 
 def keypoints_of_stages(world: World, cfg=CFG):
@@ -192,7 +202,7 @@ def test_true_joints_of_a_model_score_full_marks(world, monkeypatch):
 
 
 def test_the_page_shows_every_table_and_picture(world, folders):
-    _, table, _, auc = nodes.score(*folders, CFG)
+    _, table, _, auc = scores(world, folders)
     _, keypoints, curves = keypoints_of_stages(world)
     textured = nodes.draw_textured(world.hands, fresh(), CFG, world.machine)
     shown = {

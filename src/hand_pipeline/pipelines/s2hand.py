@@ -23,7 +23,13 @@ from hand_pipeline.evaluation.validation import validator_of
 from hand_pipeline.methods import restore_as, restore_each
 from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE, S2HandConfig
 from hand_pipeline.methods.s2hand.efficientnet_encoder import EfficientNetConfig
-from hand_pipeline.methods.s2hand.evaluation import SOURCES, Stages, compare_sources, draw_hands
+from hand_pipeline.methods.s2hand.evaluation import (
+    SOURCES,
+    Stages,
+    compare_sources,
+    draw_hands,
+    texture_scores,
+)
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.methods.s2hand.stages import TRAININGS, TermsConfig, Training
 from hand_pipeline.tracking import RecordLogger
@@ -144,10 +150,23 @@ def score_self_supervised(predicted: Path, cfg: S2HandEvaluationConfig) -> dict[
 
 
 def score(
-    predicted: Path, supervised: Path, cfg: S2HandEvaluationConfig
+    predicted: Path,
+    supervised: Path,
+    hands: Path,
+    joint: Checkpoint,
+    cfg: S2HandEvaluationConfig,
+    machine: MachineConfig,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, Image.Image]:
-    """Metrics of each model, the results table, every sample's errors, and the AUC curves."""
+    """Metrics of each model, the results table, every sample's errors, and the AUC curves.
+
+    The model that learnt colours is scored for them, too.
+    """
     found = score_models(ROWS, cfg, predicted, supervised)
+    model = restore_as(S2Hand, joint, "the checkpoint of s2hand").to(machine.device)
+    held_out = open_labelled_hands(hands, "evaluation", model.mano)
+    colours = texture_scores(model, held_out, cfg.batch_size, machine)
+    found.metrics["s2hand"] |= colours
+    found.table.loc[found.table["model"] == ROWS["s2hand"], list(colours)] = list(colours.values())
     return found.metrics, found.table, found.samples, to_image(pck_curves(found.curves))
 
 
@@ -192,6 +211,11 @@ _READING = (
     " Weakly supervised ones saw true 2D joints, fully supervised ones true 3D joints as well; both"
     " learnt only geometry, no colours. The mean hand ignores the photo."
 )
+_TEXTURE = (
+    "Texture PSNR and SSIM: the hand that the model renders against the photo, over the pixels"
+    " where it renders it; only of the model that learns colours. They say nothing of whether the"
+    " hand is in the right place."
+)
 _AUC = (
     "2D joints are those of training photos: do the networks correct what they learnt from? AUC of"
     " 2D joints: area under the share of joints within 0 to 49 px of the true ones, in a 224"
@@ -216,7 +240,7 @@ PAGE = RunPage(
         "params:s2hand_joint",
         "params:s2hand_labelled",
     ),
-    notes=(OPEN_HAND_NOTICE, _READING, _AUC),
+    notes=(OPEN_HAND_NOTICE, _READING, _TEXTURE, _AUC),
 )
 """The page that shows an S2HAND run."""
 
@@ -264,7 +288,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 score,
-                [predicted, supervised, evaluation],
+                [predicted, supervised, "labelled_hands", "s2hand_method", *settings],
                 [
                     "s2hand_scores_metrics",
                     "s2hand_table",

@@ -17,7 +17,9 @@ from pydantic import Field
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.batch import HandBatch
+from hand_pipeline.data.colour import imagenet_denormalize
 from hand_pipeline.data.detected_keypoints import WithKeypoints
+from hand_pipeline.data.loader import BatchedSet
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.photos.photo_hands import PhotoHands, PhotoHandsConfig
 from hand_pipeline.data.shards.files import ShardReader
@@ -25,7 +27,8 @@ from hand_pipeline.evaluation.keypoints_2d import JointsFound, score_joints_2d
 from hand_pipeline.evaluation.predict import draw_samples, set_batches
 from hand_pipeline.methods.s2hand.config import REFERENCE_SIZE
 from hand_pipeline.methods.s2hand.figures import textured_sheet
-from hand_pipeline.methods.s2hand.s2hand import S2Hand
+from hand_pipeline.methods.s2hand.photometric import picture_quality
+from hand_pipeline.methods.s2hand.s2hand import S2Hand, TexturedHands
 
 logger = logging.getLogger(__name__)
 SOURCES = {
@@ -112,6 +115,41 @@ def compare_sources(
         )
         for name in SOURCES
     }  # fmt: skip
+
+
+def texture_scores(
+    model: S2Hand, hands: BatchedSet[HandBatch], batch_size: int, machine: MachineConfig
+) -> dict[str, float]:
+    """How like the photo the hand is that a model renders: means over the hands.
+
+    The hand is drawn over the photo, as in training. Measured where the rendered hand is, so it
+    says how right its colours are in the place where the model sees it, not how right the place is.
+
+    Args:
+        model: trained with colours; in eval mode, on the machine's device.
+        hands: the photos; no label is used.
+        batch_size: hands at once.
+        machine: device and loader processes.
+
+    Returns:
+        `texture_psnr_db` and `texture_ssim` (`photometric.picture_quality`).
+    """
+    size = (model.image_size, model.image_size)
+    found = []
+    with torch.inference_mode():
+        for batch in set_batches(hands, batch_size, machine, "textures"):
+            batch = batch.to(machine.device)
+            photo = imagenet_denormalize(
+                model.augmentation.network_input(batch.images, batch.intrinsics)[0]
+            )
+            hand = model.predict(batch)
+            assert isinstance(hand, TexturedHands)  # asked for
+            drawn = model.renderer(
+                hand.vertices[:, 0], hand.colours, hand.light, hand.intrinsics, size
+            )
+            found.append(torch.stack(picture_quality(drawn.over(photo), photo, drawn.mask)).cpu())
+    noise, similar = torch.cat(found, 1).mean(1).tolist()
+    return {"texture_psnr_db": noise, "texture_ssim": similar}
 
 
 def photo_errors(

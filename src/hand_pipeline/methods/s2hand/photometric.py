@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from hand_pipeline.losses.reduction import weighted_mean
 
 WINDOW = 11  # px; Gaussian of 1.5 px
+MOST_PSNR = 100.0
+"""dB: what an identical picture gets in place of infinity, so that a mean over hands exists."""
 
 
 def sample_confidence(
@@ -55,11 +57,7 @@ def ssim_loss(
     Window of 11 px, Gaussian of 1.5 px, zero padding; mean over all pixels, colours and images,
     without confidence.
     """
-    border = [WINDOW // 2] * 4
-    similarity = ssim(
-        F.pad(rendered, border), F.pad(photo, border), WINDOW, eps=0.0, padding="valid"
-    )
-    return 1 - similarity.mean()
+    return 1 - _similarity(rendered, photo).mean()
 
 
 def mean_colour_loss(
@@ -74,6 +72,36 @@ def mean_colour_loss(
     """
     first, second = (_mean_of_region(image.mean(1), region) for image in (rendered, photo))
     return weighted_mean((first - second).abs(), confidence.square())
+
+
+def picture_quality(
+    rendered: Float[Tensor, "batch 3 height width"],
+    photo: Float[Tensor, "batch 3 height width"],
+    region: Bool[Tensor, "batch height width"],
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """PSNR and SSIM of each image over its region; not in the paper, which shows no such numbers.
+
+    Both pictures are black outside the region, as where training compares them. PSNR is
+    -10 log10 of the mean squared difference over the region's pixels and colours, at most
+    `MOST_PSNR`; SSIM is `ssim_loss`'s, averaged over the region alone. An image with an empty
+    region shows nothing of the photo: 0 for both.
+
+    Returns:
+        PSNR, dB; SSIM, at most 1.
+    """
+    shown = region[:, None]
+    first, second = rendered * shown, photo * shown
+    square = _mean_of_region((first - second).square().mean(1), region)
+    noise = -10 * square.clamp(min=10 ** (-MOST_PSNR / 10)).log10()
+    similar = _mean_of_region(_similarity(first, second).mean(1), region)
+    return noise.where(region.any(2).any(1), noise.new_zeros(())), similar
+
+
+def _similarity(
+    first: Float[Tensor, "batch 3 height width"], second: Float[Tensor, "batch 3 height width"]
+) -> Float[Tensor, "batch 3 height width"]:
+    border = [WINDOW // 2] * 4
+    return ssim(F.pad(first, border), F.pad(second, border), WINDOW, eps=0.0, padding="valid")
 
 
 def _mean_of_region(
