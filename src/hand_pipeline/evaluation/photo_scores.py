@@ -73,7 +73,7 @@ class FoundHands(NamedTuple):
     hands: list[Detection]
 
 
-class FittedHands(NamedTuple):
+class SeenHands(NamedTuple):
     """A model's hands.
 
     Attributes:
@@ -109,7 +109,7 @@ def fit_photos(
     found: FoundHands,
     cfg: PhotoScoresConfig,
     machine: MachineConfig,
-) -> FittedHands:
+) -> SeenHands:
     """What a model makes of every hand found.
 
     Args:
@@ -125,7 +125,7 @@ def fit_photos(
         chosen = slice(first, first + cfg.batch_size)
         files = [photos.files[row] for row in found.rows[chosen]]
         parts.append(_fit(predict, crop_scale, files, found.hands[chosen], machine))
-    return FittedHands(*(np.concatenate(values) for values in zip(*parts)))
+    return SeenHands(*(np.concatenate(values) for values in zip(*parts)))
 
 
 def _fit(
@@ -134,7 +134,7 @@ def _fit(
     files: Sequence[Path],
     hands: Sequence[Detection],
     machine: MachineConfig,
-) -> FittedHands:
+) -> SeenHands:
     pixels = [load_photo(file) for file in files]
     crops = [cut_crop(p, hand, CropConfig(crop_scale=crop_scale)) for p, hand in zip(pixels, hands)]
     cameras = [default_intrinsics(photo.shape[1], photo.shape[0]) for photo in pixels]
@@ -145,7 +145,7 @@ def _fit(
     # of the network's input to those of the crop: both show the same square
     scale = batch.intrinsics[:, :1, 0] / out.intrinsics[:, :1, 0]
     back = torch.from_numpy(np.linalg.inv([crop.matrix for crop in crops])).float()
-    return FittedHands(
+    return SeenHands(
         apply_affine(back, out.joints_2d[:, 0].float() * scale[..., None]).numpy(),
         out.joints_3d[:, 0].float().numpy(),
         out.mano_pose[:, 0, 1:].float().numpy(),
@@ -156,7 +156,7 @@ def score_photos(
     question: Question,
     photos: ProbePhotos,
     found: FoundHands,
-    fitted: FittedHands,
+    fitted: SeenHands,
     cfg: PhotoProbeConfig,
 ) -> dict[str, float]:
     """Metrics of a model on a set.

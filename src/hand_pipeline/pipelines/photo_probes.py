@@ -8,6 +8,7 @@ from kedro.pipeline import Node, Pipeline
 from PIL import Image
 
 from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.photos.probe_photos import with_manifest
 from hand_pipeline.evaluation.backbone_probes import (
     PhotoProbesConfig,
     restore_encoder,
@@ -28,19 +29,14 @@ def score_probes(pretrained: Checkpoint, cfg: PhotoProbesConfig, machine: Machin
     The backbones: the pretrained one, the same network untrained, and `cfg.backbones`. Metrics are
     by features and set (`backbone_probes.score_set`); the table has a row a backbone.
     """
-    if cfg.folder is None or not (cfg.folder / "manifest.csv").is_file():
-        reason = "none was given" if cfg.folder is None else f"{cfg.folder} has no manifest.csv"
-        logger.warning(
-            "photo_probes is skipped: %s; give a folder of photos with a manifest.csv: "
-            "kedro run --pipelines photo_probes --params photo_probes.folder=DIR", reason,
-        )  # fmt: skip
+    if (folder := with_manifest(cfg.folder, "photo_probes")) is None:
         return {"backbones": 0}, pd.DataFrame(columns=["features"])
     metrics: dict[str, Any] = {}
     rows = []
     for name, checkpoint in _checkpoints(pretrained, cfg).items():
         encoder, size = restore_encoder(checkpoint, name, None if name != RANDOM else cfg.seed)
         metrics[name] = {
-            chosen: score_set(encoder, size, cfg.folder, chosen, cfg, machine.device)
+            chosen: score_set(encoder, size, folder, chosen, cfg, machine.device)
             for chosen in cfg.sets
         }
         flat = {f"{s} {k}": v for s, row in metrics[name].items() for k, v in row.items()}

@@ -8,7 +8,7 @@ from kedro.pipeline import Node, Pipeline
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.photos.detector import HandDetector
-from hand_pipeline.data.photos.probe_photos import ProbePhotos, read_probe_photos
+from hand_pipeline.data.photos.probe_photos import ProbePhotos, read_probe_photos, with_manifest
 from hand_pipeline.evaluation.photo_scores import (
     FoundHands,
     PhotoScoresConfig,
@@ -26,17 +26,12 @@ Scores = tuple[dict[str, Any], pd.DataFrame]
 
 def score(cfg: PhotoScoresConfig, machine: MachineConfig) -> Scores:
     """Metrics of each model by set, and the table: a row a model."""
-    if cfg.folder is None or not (cfg.folder / "manifest.csv").is_file():
-        reason = "none was given" if cfg.folder is None else f"{cfg.folder} has no manifest.csv"
-        logger.warning(
-            "photo_scores is skipped: %s; give a folder of photos with a manifest.csv: "
-            "kedro run --pipelines photo_scores --params photo_scores.folder=DIR", reason,
-        )  # fmt: skip
+    if (folder := with_manifest(cfg.folder, "photo_scores")) is None:
         return {"models": 0}, pd.DataFrame(columns=["model"])
     detector = HandDetector(cfg.detector)
     seen: dict[str, tuple[ProbePhotos, FoundHands]] = {}
     for name in cfg.sets:
-        photos = read_probe_photos(cfg.folder, name, 256)
+        photos = read_probe_photos(folder, name, 256)
         seen[name] = photos, find_hands(photos, detector, name)
     metrics: dict[str, Any] = {}
     for name, model in _models(cfg):

@@ -1,5 +1,6 @@
 """Real photos with little labels, for probes: what a hand shows, or where its fingertips are."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from hand_pipeline.data.photos.files import load_photo
 
 _COLUMNS = ("file", "set", "width", "height", "group", "label", "hand_boxes")
 _TIPS = ("thumb_tip", "index_tip")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,23 @@ class ProbePhotos(Dataset[UInt8[Tensor, "3 size size"]]):
         left, top, side = self.squares[index].tolist()
         crop = cut_square(load_photo(self.files[index]), left, top, side, self.crop_size)
         return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
+
+
+def with_manifest(folder: Path | None, pipeline: str) -> Path | None:
+    """The folder, if it holds photos with a manifest; else a warning says what to give.
+
+    Args:
+        folder: as configured; None: none.
+        pipeline: which has it as `folder` in its parameters.
+    """
+    if folder is not None and (folder / "manifest.csv").is_file():
+        return folder
+    reason = "none was given" if folder is None else f"{folder} has no manifest.csv"
+    logger.warning(
+        "%s is skipped: %s; give a folder of photos with a manifest.csv: "
+        "kedro run --pipelines %s --params %s.folder=DIR", pipeline, reason, pipeline, pipeline,
+    )  # fmt: skip
+    return None
 
 
 def read_probe_photos(
