@@ -1,5 +1,6 @@
 """Settings of every test: one thread, so that figures do not depend on the machine's cores."""
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from multiprocessing import forkserver
@@ -20,8 +21,17 @@ def environment_is_put_back() -> Iterator[None]:
     """What a test writes into the environment, such as the MLflow run to log to, ends with it."""
     with mock.patch.dict(os.environ):
         yield
-    # its children would start with the environment that the first test to use it had
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server_of_processes() -> None:
+    """One for all tests, with what sweeps need: to import it takes seconds.
+
+    Its processes take path and environment from whoever starts them.
+    """
+    modules = ["hand_pipeline.sweeps.work", "mlflow.tracking.client", "lightning_fabric"]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
+    forkserver.ensure_running()
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from hand_pipeline.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.slow
 
-STEPS = 60
-LONGER = f"pretrain.training.steps={STEPS},pretrain.training.checkpoint_every=5"
+STEPS = 24
+LONGER = f"pretrain.training.steps={STEPS},pretrain.training.checkpoint_every=2"
 
 
 def parameters(workspace: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes where the 
 
 NAME = "tokenizer_sizes"
 WORK = "data/smoke/sweeps/work"
-STEPS = 160
+STEPS = 60
 
 
 def declare(project: Path) -> None:
@@ -28,12 +28,13 @@ def declare(project: Path) -> None:
     declared = yaml.safe_load(file.read_text())
     declared["sweeps"][NAME] = {
         "outputs": [],
+        "seeds": [0],
         "members": [
             {"name": f"tokens_{n}", "overrides": {"tokenizer.method.num_tokens": n}}
             for n in (16, 32)
         ],
     }
-    declared["tokenizer"]["training"] |= {"steps": STEPS, "checkpoint_every": 20}
+    declared["tokenizer"]["training"] |= {"steps": STEPS, "checkpoint_every": 5}
     file.write_text(yaml.safe_dump(declared))
 
 
