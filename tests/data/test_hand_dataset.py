@@ -112,3 +112,12 @@ def test_without_a_share_nothing_is_held_out():
 def test_holding_out_everything_is_refused():
     with pytest.raises(ValueError, match="nothing to learn from"):
         split_validation(["a", "a"], 0.5)
+
+
+def test_a_photo_set_is_left_out_whole_where_there_is_one():
+    shots = ["training/ti1k/a", "training/digits/a", "training/digits/b", "training/ti1k/b"]
+    assert split_validation(shots, 0.25, "ti1k") == ([1, 2], [0, 3])
+    train, held_out = split_validation(shots, 0.25, "ti1")  # no such set here: the usual share
+    assert (len(train), len(held_out)) == (3, 1)
+    with pytest.raises(ValueError, match="leave another photo set out"):
+        split_validation(shots[1:3], 0.25, "digits")

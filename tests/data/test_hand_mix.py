@@ -12,9 +12,10 @@ from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.hand_dataset import HandDataset, LabelsConfig
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages, read_bad_photos
-from hand_pipeline.data.hand_mix import HandMix, MixConfig, open_training_hands
+from hand_pipeline.data.hand_mix import HandMix, MixConfig, MixMember, open_training_hands
 from hand_pipeline.data.loader import batches_from
-from hand_pipeline.data.manifest import build_manifest
+from hand_pipeline.data.manifest import DataSetError, build_manifest
+from hand_pipeline.data.readers.freihand import write_groups
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.pymaf import PyMAF
@@ -162,3 +163,25 @@ def test_a_validation_hand_never_takes_the_place_of_a_broken_photo(tmp_path: Pat
             name.write_bytes(b"broken")
     shown = whole.collate([whole[index] for index in range(len(whole))]).ids
     assert set(shown) == {whole.ids[0]}
+
+
+def test_a_photo_set_is_left_out_of_the_set_that_has_it(tmp_path: Path) -> None:
+    for name in ("renders", "photos"):
+        write_freihand(tmp_path / name, "training", count=4)
+    write_groups(tmp_path / "photos", "training", ["ti1k/a", "digits/a", "ti1k/b", "digits/b"])
+    sets = {
+        name: MixMember(path=tmp_path / name, split="training", hand_set="freihand")
+        for name in ("renders", "photos")
+    }
+    labels = LabelsConfig(validation=0.25, left_out="ti1k")
+    mix = open_training_hands(tmp_path, MixConfig(sets=sets), labels, None)
+    assert isinstance(mix, HandMix)
+    held_out = mix.held_out()
+    assert held_out is not None
+    for part, photo_set, renders in ((mix, "digits", 3), (held_out, "ti1k", 1)):
+        shots = sorted(set(part.unique_ids))
+        assert shots[:2] == [f"photos/training/{photo_set}/{group}" for group in "ab"]
+        assert len(shots[2:]) == renders
+    wrong = labels.model_copy(update={"left_out": "ti2k"})
+    with pytest.raises(DataSetError, match="'ti2k', but no shot of renders, photos is named so"):
+        open_training_hands(tmp_path, MixConfig(sets=sets), wrong, None)

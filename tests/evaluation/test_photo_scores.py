@@ -89,6 +89,11 @@ def test_tips_are_measured_in_the_photo(tmp_path: Path, side: str) -> None:
     metrics = score_photos("tips", photos, found, fitted, cfg.probe)
     assert metrics["found"] == 0.5
     assert metrics["tip_percent"] == pytest.approx((0 + 5) / 2, abs=1e-3)  # of 100 px
+    assert metrics[f"tip_percent_{side}"] == metrics["tip_percent"]
+    assert metrics["detector_percent"] == pytest.approx(0, abs=1e-3)
+    off = fitted._replace(joints_2d=fitted.joints_2d + np.array([3.0, 4.0]))
+    away = score_photos("tips", photos, found, off, cfg.probe)["detector_percent"]
+    assert away == pytest.approx(5, abs=1e-3)
 
 
 def test_signs_are_read_off_the_pose_of_other_people(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ class LabelsConfig(Config):
         description="share of the shots that is never learnt from, to choose settings on; the same "
         "in every run",
     )
+    left_out: str | None = Field(
+        None,
+        description="photo set (`ti1k`) that is held out whole, in place of that share, where a "
+        "labelled set holds its shots: how a model does on photos of another origin",
+    )
     fraction: float = Field(1.0, gt=0, le=1, description="share of the other labelled shots")
     seed: int = Field(0, ge=0, description="of the choice; subsets of one seed are nested")
 
@@ -77,8 +82,9 @@ class LabelledSubset(Dataset[Any]):
 
     def __init__(self, hands: HandDataset, cfg: LabelsConfig, validation: bool = False) -> None:
         self.hands, self.cfg = hands, cfg
-        train, held_out = split_validation(hands.unique_ids, cfg.validation)
+        train, held_out = split_validation(hands.unique_ids, cfg.validation, cfg.left_out)
         chosen = labelled_subset([hands.unique_ids[i] for i in train], cfg.fraction, cfg.seed)
+        self._holds_out = bool(held_out)
         self.indices = held_out if validation else [train[i] for i in chosen]
         only = getattr(hands, "only", None)
         if only is not None:  # `HandImages` shows another hand for a broken photo
@@ -95,7 +101,7 @@ class LabelledSubset(Dataset[Any]):
 
     def held_out(self) -> "LabelledSubset | None":
         """The set's shots for validation; None if there are none."""
-        return LabelledSubset(self.hands, self.cfg, True) if self.cfg.validation else None
+        return LabelledSubset(self.hands, self.cfg, True) if self._holds_out else None
 
     @property
     def fingerprint(self) -> str:
@@ -109,7 +115,9 @@ class LabelledSubset(Dataset[Any]):
         return self.hands.crop_scale
 
 
-def split_validation(unique_ids: Sequence[str], share: float) -> tuple[list[int], list[int]]:
+def split_validation(
+    unique_ids: Sequence[str], share: float, left_out: str | None = None
+) -> tuple[list[int], list[int]]:
     """Indices of the samples to learn from and of those to validate on, in the set's order.
 
     Whole shots are held out, the same in every run whatever its seeds.
@@ -117,20 +125,26 @@ def split_validation(unique_ids: Sequence[str], share: float) -> tuple[list[int]
     Args:
         unique_ids: shot of each sample.
         share: of the shots, in [0, 1); rounded up. 0 holds none out.
+        left_out: part of the names of the shots that are held out instead, where there are such.
 
     Raises:
         ValueError: nothing would be left to learn from.
     """
-    if not share:
-        return list(range(len(unique_ids))), []
-    held_out = labelled_subset(unique_ids, share, _VALIDATION_SEED)
+    held_out = [i for i, shot in enumerate(unique_ids) if is_of(shot, left_out)]
+    if not held_out and share:
+        held_out = labelled_subset(unique_ids, share, _VALIDATION_SEED)
     train = sorted(set(range(len(unique_ids))) - set(held_out))
     if not train:
         raise ValueError(
-            f"holding out {share:g} of {len(set(unique_ids))} shots leaves nothing to learn from; "
-            "lower labels.validation"
+            f"holding out {len(set(unique_ids))} shots leaves nothing to learn from; lower "
+            "labels.validation, or leave another photo set out"
         )
     return train, held_out
+
+
+def is_of(shot: str, photo_set: str | None) -> bool:
+    """Whether a shot's name says that it is of a photo set."""
+    return photo_set in shot.split("/")
 
 
 def labelled_subset(unique_ids: Sequence[str], fraction: float, seed: int) -> list[int]:

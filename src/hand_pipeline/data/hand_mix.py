@@ -15,8 +15,9 @@ from torch.utils.data import Dataset
 
 from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch, Keypoints
-from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset, LabelsConfig
+from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset, LabelsConfig, is_of
 from hand_pipeline.data.hand_images import HandCropConfig, HandImages
+from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.hand_sets import hand_of, read_hands
 from hand_pipeline.geometry.mano import ManoHand
 
@@ -175,7 +176,7 @@ def open_training_hands(
         bad_photos: file that gets a line for each photo that cannot be read.
 
     Raises:
-        DataSetError: a folder is not the set's.
+        DataSetError: a folder is not the set's, or no set holds photos of the one to leave out.
     """
     crops = HandCropConfig(**mix.model_dump(exclude={"sets"}))
     sets = mix.sets or {"freihand": MixMember(path=labelled_hands, split="training")}
@@ -186,6 +187,11 @@ def open_training_hands(
             kind, member.path, member.split, mano_model, crops, bad_photos, member.partial
         )
         members[name] = LabelledSubset(hands, labels)
+    shots = {shot for member in members.values() for shot in member.hands.unique_ids}
+    if labels.left_out and not any(is_of(shot, labels.left_out) for shot in shots):
+        raise DataSetError(
+            f"labels.left_out is {labels.left_out!r}, but no shot of {', '.join(sets)} is named so"
+        )
     if not mix.sets:
         return members["freihand"]
     return HandMix(members, {name: member.weight for name, member in sets.items()})

@@ -2,7 +2,8 @@
 
 Three questions that need no 3D truth: where the tips of thumb and index finger are, how many
 fingers are stretched out, and which digit of a sign language a hand shows. The detector looks once
-at every photo, so each model sees the same hands.
+at every photo, so each model sees the same hands; how far its joints lie from the detector's is
+told, too.
 """
 
 import logging
@@ -55,6 +56,9 @@ class PhotoScoresConfig(Config):
     models: dict[str, Path] = Field({}, description="checkpoints by name")
     untrained: tuple[str, ...] = Field(
         ("mediapipe",), description="methods that need no checkpoint, by their names in `METHODS`"
+    )
+    refined: bool = Field(
+        True, description="each checkpoint also with its hands brought onto the detector's joints"
     )
     detector: DetectorConfig = DetectorConfig(max_hands=2)
     probe: PhotoProbeConfig = Field(PhotoProbeConfig(), description="that reads off signs")
@@ -162,23 +166,30 @@ def score_photos(
     """Metrics of a model on a set.
 
     Returns:
-        `found`: share of the photos with a hand. Of these: for tips `tip_percent` and
-        `tip_median_percent`, the distance to the label in % of the hand's box as the detector saw
-        it; for fingers `right`, the share of photos with the true number stretched out, and
-        `off_by`, the mean difference; for signs `right`, the share of digits read off the pose of
-        the fingers by a linear probe of other people's hands.
+        `found`: share of the photos with a hand. Of these: `detector_percent`, the mean distance of
+        the joints from those that the detector saw, in % of the hand's box. For tips `tip_percent`
+        and `tip_median_percent`, the distance to the label, and `tip_percent_left` and
+        `tip_percent_right`, that of the hands which the detector took for such. For fingers
+        `right`, the share of photos with the true number stretched out, and `off_by`, the mean
+        difference. For signs `right`, the share of digits read off the pose of the fingers by a
+        linear probe of other people's hands.
     """
     rows = np.array(found.rows)
-    metrics = {"found": len(rows) / len(photos)}
     labels = photos.labels[rows]
+    sizes = np.array([(hand.box[2:] - hand.box[:2]).max() for hand in found.hands])[:, None] / 100
+    seen = np.stack([hand.landmarks_2d for hand in found.hands])
+    away = np.linalg.norm(fitted.joints_2d - seen, axis=-1) / sizes
+    metrics = {"found": len(rows) / len(photos), "detector_percent": float(away.mean())}
     if question == "tips":
         corner, side = photos.squares[rows, None, :2], photos.squares[rows, None, 2:]
         truth = photos.tips[rows] * side + corner
-        sizes = np.array([(hand.box[2:] - hand.box[:2]).max() for hand in found.hands])
-        errors = np.linalg.norm(fitted.joints_2d[:, _TIPS] - truth, axis=-1) / sizes[:, None] * 100
+        errors = np.linalg.norm(fitted.joints_2d[:, _TIPS] - truth, axis=-1) / sizes
+        sides = np.array([hand.handedness for hand in found.hands])
+        by_side = {f"tip_percent_{side}": errors[sides == side] for side in np.unique(sides)}
         return metrics | {
             "tip_percent": float(np.nanmean(errors)),
             "tip_median_percent": float(np.nanmedian(errors)),
+            **{name: float(np.nanmean(some)) for name, some in by_side.items()},
         }
     if question == "fingers":
         counted = stretched(fitted.joints_3d).sum(1)

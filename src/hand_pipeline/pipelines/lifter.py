@@ -49,11 +49,12 @@ def train_lifter(
     machine: MachineConfig,
 ) -> Trained:
     """Train on labelled hands and those of photos, without their images."""
-    hands: LabelsInMemory | HandMix = _open(folder, keypoints, cfg, machine)
+    everything = cfg.labels.model_copy(update={"left_out": None})  # it is a set of photos
+    renders = cfg.model_copy(update={"labels": everything})
+    hands: LabelsInMemory | HandMix = _open(folder, keypoints, renders, machine)
     if cfg.photos:
-        fitted = _open(
-            photos, photo_keypoints, cfg.model_copy(update={"mix": MixConfig()}), machine
-        )
+        alone = cfg.model_copy(update={"mix": MixConfig()})
+        fitted = _open(photos, photo_keypoints, alone, machine)
         weights = {"labelled": 1.0, "photos": cfg.photos}
         hands = HandMix({"labelled": hands, "photos": fitted}, weights)
 

@@ -1,21 +1,27 @@
 """Models on real photos with labels by people: finger tips, stretched fingers, digit signs."""
 
 import logging
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
 
 from hand_pipeline.config import MachineConfig
+from hand_pipeline.data.batch import HandBatch, HandHypotheses
 from hand_pipeline.data.photos.detector import HandDetector
 from hand_pipeline.data.photos.probe_photos import ProbePhotos, read_probe_photos, with_manifest
 from hand_pipeline.evaluation.photo_scores import (
     FoundHands,
     PhotoScoresConfig,
+    Predict,
     find_hands,
     fit_photos,
     score_photos,
 )
+from hand_pipeline.evaluation.refine import refine_hands
 from hand_pipeline.methods import restore_as, untrained_method
 from hand_pipeline.training.checkpoint import load_checkpoint
 from hand_pipeline.training.method import Reconstructor
@@ -34,12 +40,11 @@ def score(cfg: PhotoScoresConfig, machine: MachineConfig) -> Scores:
         photos = read_probe_photos(folder, name, 256)
         seen[name] = photos, find_hands(photos, detector, name)
     metrics: dict[str, Any] = {}
-    for name, model in _models(cfg):
-        model.to(machine.device)
+    for name, predict, crop_scale in _rows(cfg, machine):
         metrics[name] = {}
         for chosen, question in cfg.sets.items():
             photos, found = seen[chosen]
-            hands = fit_photos(model.predict, float(model.crop_scale), photos, found, cfg, machine)
+            hands = fit_photos(predict, crop_scale, photos, found, cfg, machine)
             metrics[name][chosen] = score_photos(question, photos, found, hands, cfg.probe)
         logger.info("%s: %s", name, metrics[name])
     rows = [
@@ -49,19 +54,46 @@ def score(cfg: PhotoScoresConfig, machine: MachineConfig) -> Scores:
     return {"models": len(rows), **metrics}, pd.DataFrame(rows)
 
 
-def _models(cfg: PhotoScoresConfig) -> list[tuple[str, Reconstructor]]:
-    """By name; one whose file is not there is left out, with a warning."""
-    found = []
+class _Row(NamedTuple):
+    """What is scored: a model, and the side of its crops in longer sides of the hand."""
+
+    name: str
+    predict: Predict
+    crop_scale: float
+
+
+def _rows(cfg: PhotoScoresConfig, machine: MachineConfig) -> Iterator[_Row]:
+    """The mean hand, what needs no training, and each model whose file is there."""
+    mediapipe = _untrained("mediapipe").to(machine.device)
+    yield _Row("mean_hand", partial(_unseen, mediapipe), float(mediapipe.crop_scale))
     for name in cfg.untrained:
-        model = untrained_method(name)
-        assert isinstance(model, Reconstructor)  # another has no hands to score
-        found.append((name, model))
+        model = _untrained(name).to(machine.device)
+        yield _Row(name, model.predict, float(model.crop_scale))
     for name, path in cfg.models.items():
-        if path.is_file():
-            found.append((name, restore_as(Reconstructor, load_checkpoint(path), str(path))))
-        else:
+        if not path.is_file():
             logger.warning("%s is left out: there is no checkpoint at %s", name, path)
-    return found
+            continue
+        model = restore_as(Reconstructor, load_checkpoint(path), str(path)).to(machine.device)
+        yield _Row(name, model.predict, float(model.crop_scale))
+        if cfg.refined:
+            yield _Row(f"{name} refined", partial(_refined, model), float(model.crop_scale))
+
+
+def _untrained(name: str) -> Reconstructor:
+    model = untrained_method(name)
+    assert isinstance(model, Reconstructor)  # another has no hands to score
+    return model
+
+
+def _unseen(mediapipe: Reconstructor, batch: HandBatch) -> HandHypotheses:
+    """Of landmarks that nobody saw: the mean hand in the middle of the crop."""
+    assert batch.keypoints is not None  # the detector looked
+    nothing = batch.keypoints._replace(confidence=0 * batch.keypoints.confidence)
+    return mediapipe.predict(replace(batch, keypoints=nothing))
+
+
+def _refined(model: Reconstructor, batch: HandBatch) -> HandHypotheses:
+    return refine_hands(model.predict(batch), batch, model.mano)
 
 
 def create_pipeline() -> Pipeline:
