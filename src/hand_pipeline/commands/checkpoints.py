@@ -1,5 +1,6 @@
 """Find and load the trained model that a command uses."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ MODELS = "06_models"
 class TrainedModel(NamedTuple):
     """A model that a pipeline saves as `<data>/06_models/<name>_method.safetensors`.
 
+    The package ships some as `assets/models/<name>.safetensors`, each with its model card.
+
     Attributes:
         pipeline: the pipeline that trains it; None: there is nothing to train, nor a file.
         holds: its key in `methods.METHODS`.
@@ -29,32 +32,42 @@ TRAINED = {
     "supervised": TrainedModel("finetune", "pymaf"),
     "maskhand": TrainedModel("maskhand", "maskhand"),
     "s2hand": TrainedModel("s2hand", "s2hand"),
+    "lifter": TrainedModel("lifter", "lifter"),
     "mediapipe": TrainedModel(None, "mediapipe"),
 }
 """Values of `--method`. HandMIM and its baseline are both fine-tuned with the PyMAF head."""
-AT_ONCE = "mediapipe"
-"""The method that works without any training."""
+BEST = "mediapipe"
+"""The method that is used where none is named; it works without any training of one's own."""
+
+
+def shipped_model(method: str) -> Path | None:
+    """The checkpoint of a method that comes with the package, if there is one."""
+    path = Path(str(files("hand_pipeline.assets"))) / "models" / f"{method}.safetensors"
+    return path if path.is_file() else None
 
 
 def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> Path | None:
-    """The given checkpoint file, or the one that the method's pipeline saved.
+    """The given checkpoint file, the one that the method's pipeline saved, or the shipped one.
 
     None stands for a method that needs no file: nothing is trained.
 
     Args:
         checkpoint: returned if given.
-        method: key of `TRAINED`; None: `AT_ONCE`.
+        method: key of `TRAINED`; None: the shipped model of `BEST`, whatever the pipelines saved.
         data: root of the profile's data.
 
     Raises:
-        click.ClickException: the pipeline has not saved one yet.
+        click.ClickException: the pipeline has not saved one yet, and none is shipped.
     """
     if checkpoint is not None:
         return checkpoint
-    method = method or AT_ONCE
+    if method is None:
+        return shipped_model(BEST)
     if TRAINED[method].pipeline is None:
         return None
     path = data / MODELS / f"{method}_method.safetensors"
+    if not path.is_file() and (shipped := shipped_model(method)):
+        return shipped
     if not path.is_file():
         raise click.ClickException(
             f"no {path}: make it with `kedro run --pipelines {TRAINED[method].pipeline}`, choose "
@@ -69,7 +82,7 @@ def load_model(checkpoint: Path | None, device: str, method: str | None = None) 
     Args:
         checkpoint: the file; None: `method` needs none.
         device: where the model will run.
-        method: key of `TRAINED` that the checkpoint must belong to; None: any, or `AT_ONCE` where
+        method: key of `TRAINED` that the checkpoint must belong to; None: any, or `BEST` where
             there is no file.
 
     Raises:
@@ -77,7 +90,7 @@ def load_model(checkpoint: Path | None, device: str, method: str | None = None) 
             reconstruct hands.
     """
     if checkpoint is None:
-        model = untrained_method(TRAINED[method or AT_ONCE].holds)
+        model = untrained_method(TRAINED[method or BEST].holds)
         assert isinstance(model, Reconstructor)
         return model.to(device)
     try:

@@ -28,7 +28,8 @@ class Checkpoint:
 
     Attributes:
         tensors: on the CPU.
-        metadata: JSON-serialisable; for a finished method: `method`, `configs`, `step`.
+        metadata: JSON-serialisable; for a finished method: `method`, `configs`, `training` (the
+            loop's settings) and `data` (fingerprint of what it learnt from).
     """
 
     tensors: dict[str, Tensor]

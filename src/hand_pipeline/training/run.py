@@ -141,7 +141,10 @@ def train(
         metrics |= {f"validation.{name}": value for name, value in best.validation.items()}
         metrics["best_step"] = best.step
     table = pd.DataFrame([{"step": r.step, **r.scalars()} for r in history])
-    return Trained(pack_method(method.name, tensors, **method.configs), metrics, table)
+    packed = pack_method(method.name, tensors, **method.configs)
+    packed.metadata["training"] = training.model_dump(mode="json")
+    packed.metadata["data"] = data.fingerprint
+    return Trained(packed, metrics, table)
 
 
 def running_checkpoint(
