@@ -72,3 +72,24 @@ def test_an_undecodable_crop_is_named(tmp_path):
         writer.add("broken", b"not a jpeg", {})
     with pytest.raises(ShardError, match=r"'broken'.*cannot be decoded"):
         CropDataset(tmp_path)[0]
+
+
+def test_further_pictures_come_after_the_crops_and_in_their_size(folder, tmp_path):
+    drawn = tmp_path / "drawn" / "rgb"
+    drawn.mkdir(parents=True)
+    (drawn / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"drawn holds no \.jpg or \.png"):
+        open_crops(folder, UnlabelledConfig(folders=(tmp_path / "drawn",)))
+    for name, colour in (("b", (200, 0, 0)), ("a", (0, 0, 90))):
+        Image.new("RGB", (20, 20), colour).save(drawn / f"{name}.png")
+    crops = open_crops(folder, UnlabelledConfig(fraction=0.2, folders=(tmp_path / "drawn",)))
+    assert len(crops) == 1 + 2
+    batch = crops.collate([crops[i] for i in range(3)])
+    assert batch.images[1:, :, 0, 0].tolist() == [[0, 0, 90], [200, 0, 0]]
+    assert batch.images.shape == (3, 3, 8, 6)
+    before = crops.fingerprint
+    Image.new("RGB", (20, 20), (1, 0, 90)).save(drawn / "a.png")
+    assert crops.fingerprint != before
+    (drawn / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ShardError, match=r"a\.png cannot be decoded"):
+        crops[1]
