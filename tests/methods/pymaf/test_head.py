@@ -54,11 +54,11 @@ def test_sampling_finds_the_pixel_it_points_at():
     assert sample_at(feature_map, point).item() == pytest.approx(8, abs=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{}, {"iterations": 1}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"iterations": 1}, {"weight_own_joints_2d": 1.0}], ids=str)
 def test_every_iteration_gives_a_hand_in_the_camera(mano, inputs, changes):
     patches, intrinsics = inputs
     cfg = small(**changes)
-    estimates = head_of(cfg, mano)(patches, intrinsics, mano)
+    estimates = head_of(cfg, mano)(patches, intrinsics, mano).hands
     assert len(estimates) == cfg.iterations
     for hand in estimates:
         torch.testing.assert_close(project(hand.joints, intrinsics), hand.joints_2d)
@@ -68,7 +68,7 @@ def test_every_iteration_gives_a_hand_in_the_camera(mano, inputs, changes):
 def test_the_first_hand_is_almost_the_mean_hand_in_the_middle_of_the_crop(mano, inputs):
     patches, intrinsics = inputs
     head = head_of(small(), mano)
-    hand = head(patches, intrinsics, mano)[0]
+    hand = head(patches, intrinsics, mano).hands[0]
     mean = mano.full_pose(torch.zeros(2, 48), flat_hand_mean=False)
     assert (hand.mano_pose - mean).abs().max() < 0.1
     assert (hand.joints_2d[:, 9] - SIZE / 2).abs().max() < 3
@@ -77,7 +77,7 @@ def test_the_first_hand_is_almost_the_mean_hand_in_the_middle_of_the_crop(mano, 
 def test_an_iteration_does_not_train_the_one_before_it(mano, inputs):
     patches, intrinsics = inputs
     head = head_of(small(), mano)
-    head(patches, intrinsics, mano)[-1].joints.sum().backward()
+    head(patches, intrinsics, mano).hands[-1].joints.sum().backward()
     gradients = [
         sum(p.grad.abs().sum().item() for p in r.parameters() if p.grad is not None)
         for r in head.rectifiers
@@ -121,3 +121,28 @@ def test_a_huge_scale_still_projects_to_finite_pixels(mano, inputs):
 def test_the_hand_model_stays_out_of_the_state_dict(mano):
     keys = head_of(small(), mano).state_dict().keys()
     assert not [key for key in keys if "template" in key or "mano" in key]
+
+
+def test_each_correction_is_told_how_far_the_joints_lie_from_those_found(mano, inputs, monkeypatch):
+    """Heat maps with one sure cell a joint: the places are those of the cells."""
+    patches, intrinsics = inputs
+    head = head_of(small(weight_own_joints_2d=1.0), mano)
+    cells = torch.arange(21) * 12
+    logits = torch.full((2, 21, 256), -100.0)
+    logits[:, torch.arange(21), cells] = 100.0
+    maps = torch.nn.Identity()
+    monkeypatch.setattr(maps, "forward", lambda features: logits.mT)
+    head.keypoint_head.maps = maps
+    seen, sampled = [], []
+    for rectifier in head.rectifiers:
+        rectifier.register_forward_pre_hook(lambda _, given: seen.append(given[2]))
+        rectifier.extractor.register_forward_pre_hook(lambda _, given: sampled.append(given[0]))
+    hands, own = head(patches, intrinsics, mano)
+    places = torch.stack([cells % 16 + 0.5, cells // 16 + 0.5], dim=-1) / 8 - 1
+    torch.testing.assert_close(own.points, places.expand(2, 21, 2))
+    assert [part.shape[1] for part in sampled] == [21 * 21 + 21, 195, 195]
+    for given, hand in zip(seen[1:], hands):
+        away = places - (hand.joints_2d * 2 / SIZE - 1)
+        torch.testing.assert_close(given[:, :42].detach(), away.detach().flatten(1))
+        assert (given[:, 42:] == 1).all()
+        assert not given.requires_grad

@@ -60,19 +60,34 @@ def test_one_batch_can_be_overfitted(batch):
     assert (relative - truth).norm(dim=-1).mean() < 0.012
 
 
-def test_terms_have_the_names_of_their_weights(batch):
-    method = method_of()
+@pytest.mark.parametrize("own", [0.0, 0.5])
+def test_terms_have_the_names_of_their_weights(batch, own):
+    method = method_of(weight_own_joints_2d=own)
     terms = method.losses(batch, 0)
     assert terms.keys() == method.loss_weights.keys()
     assert all(value.ndim == 0 for value in terms.values())
 
 
-def test_every_trained_parameter_gets_a_finite_gradient(batch):
-    method = method_of(HandAugmentationConfig(image_size=SIZE))
+@pytest.mark.parametrize("own", [0.0, 0.5])
+def test_every_trained_parameter_gets_a_finite_gradient(batch, own):
+    method = method_of(HandAugmentationConfig(image_size=SIZE), weight_own_joints_2d=own)
     total(method, method.losses(batch, 0)).backward()
     for name, parameter in method.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_heat_maps_learn_from_2d_labels_and_from_nothing_else(batch):
+    method = method_of(weight_own_joints_2d=1.0)
+    terms = method.losses(batch, 0)
+    own, weight = terms.pop("own_joints_2d"), method.head.keypoint_head.maps.weight
+    rest = torch.autograd.grad(sum(terms.values()), weight, retain_graph=True, allow_unused=True)
+    assert rest == (None,)
+    own.backward()
+    assert weight.grad.norm() > 0
+    assert method.backbone.trunk.patch_embed.proj.weight.grad.norm() > 0
+    unseen = replace(batch, has_joints_2d=torch.zeros(4, 21, dtype=torch.bool))
+    assert method.losses(unseen, 0)["own_joints_2d"] == 0
 
 
 def test_unlabelled_samples_do_not_move_the_loss(batch):

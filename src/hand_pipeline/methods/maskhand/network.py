@@ -18,7 +18,6 @@ from hand_pipeline.methods.maskhand.config import MaskHandConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import Context, ContextSynthesizer
 from hand_pipeline.methods.maskhand.drawn_hands import GeneratedHands, in_parts
 from hand_pipeline.methods.maskhand.joint_error_head import JointErrorHead
-from hand_pipeline.methods.maskhand.keypoint_head import KeypointHead, OwnJoints
 from hand_pipeline.methods.maskhand.pose_tokenizer import (
     PoseTokenizer,
     joint_tokens,
@@ -35,6 +34,7 @@ from hand_pipeline.methods.maskhand.shape_camera_head import (
     ShapeCameraHead,
 )
 from hand_pipeline.models.crop_camera import HandEstimate, place_hand
+from hand_pipeline.models.keypoint_head import KeypointHead, OwnJoints
 from hand_pipeline.models.state import load_strictly
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
@@ -67,7 +67,8 @@ class MaskHandNetwork(nn.Module):
 
     Deviation: the head also attends to the 2D pose tokens, which locate the hand far better than
     patches do; the paper's does not. On request joints of a head of its own stand in for those that
-    the detector has not found (`keypoint_head`).
+    the detector has not found (`keypoint_head`): without, graph and reference points are then the
+    same for all images.
 
     Args:
         cfg: architecture and sampling; `tokenizer` must be given here.

@@ -59,6 +59,12 @@ class PyMAFConfig(Config):
     weight_joints_3d: float = Field(300.0, ge=0, description="metres; PyMAF: 300")
     weight_joints_2d: float = Field(30.0, ge=0, description="share of the image side; our choice")
     weight_positive_scale: float = Field(1.0, ge=0, description="PyMAF: 1")
+    weight_own_joints_2d: float = Field(
+        0.0,
+        ge=0,
+        description="nats; above 0 heat maps of the finest map find 2D joints, where the first "
+        "correction also looks and which every correction is told; our addition, 0 in the papers",
+    )
     root: int | None = Field(
         0,
         ge=0,

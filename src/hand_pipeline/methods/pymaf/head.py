@@ -1,12 +1,13 @@
 """PyMAF's feedback loop: sample image features at the current mesh, correct it, repeat."""
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hand_pipeline.geometry.joints import OPENPOSE
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import matrix_to_rotation_6d, rotation_6d_to_matrix
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
@@ -17,8 +18,22 @@ from hand_pipeline.models.crop_camera import (
     project_in_front,
 )
 from hand_pipeline.models.feature_pyramid import FeaturePyramid
+from hand_pipeline.models.keypoint_head import KeypointHead, OwnJoints
 
 POSE_WIDTH, BETAS_WIDTH, CAMERA_WIDTH = 16 * 6, 10, 3
+_OWN_WIDTH = 3 * len(OPENPOSE)
+
+
+class Corrections(NamedTuple):
+    """What the head makes of an image.
+
+    Attributes:
+        hands: after every iteration; the last one is the result.
+        own_joints: 2D joints of its heat maps; None without them.
+    """
+
+    hands: list[HandEstimate]
+    own_joints: OwnJoints | None = None
 
 
 class PointExtractor(nn.Module):
@@ -46,16 +61,22 @@ class PointExtractor(nn.Module):
 
 
 class Rectifier(nn.Module):
-    """Extractor and regressor of one iteration: from features at points to a step of the state."""
+    """Extractor and regressor of one iteration: from features at points to a step of the state.
 
-    def __init__(self, cfg: PyMAFConfig, num_points: int) -> None:
+    Args:
+        cfg: architecture.
+        num_points: where features are sampled.
+        told: width of what it is told besides.
+    """
+
+    def __init__(self, cfg: PyMAFConfig, num_points: int, told: int = 0) -> None:
         super().__init__()
         width = cfg.point_channels[-1]
         self.extractor = PointExtractor(cfg.pyramid_channels, cfg.point_channels)
         activation = nn.ReLU() if cfg.regressor_activation == "relu" else nn.Identity()
         state_width = POSE_WIDTH + BETAS_WIDTH + CAMERA_WIDTH
         self.regressor = nn.Sequential(
-            nn.Linear(num_points * width + state_width, cfg.regressor_width),
+            nn.Linear(num_points * width + state_width + told, cfg.regressor_width),
             activation,
             nn.Dropout(cfg.regressor_dropout),
             nn.Linear(cfg.regressor_width, cfg.regressor_width),
@@ -71,9 +92,11 @@ class Rectifier(nn.Module):
         self,
         features: Float[Tensor, "batch points width"],
         state: Float[Tensor, "batch state"],
+        told: Float[Tensor, "batch told"] | None = None,
     ) -> Float[Tensor, "batch state"]:
         """The state after a step, from this iteration's `extractor` features."""
-        hidden = self.regressor(torch.cat([features.flatten(1), state], dim=-1))
+        given = [features.flatten(1), state, *([] if told is None else [told])]
+        hidden = self.regressor(torch.cat(given, dim=-1))
         return state + torch.cat([decoder(hidden) for decoder in self.decoders], dim=-1)
 
 
@@ -86,6 +109,11 @@ class PyMAFHead(nn.Module):
 
     Deviation: the camera is the crop's true one (HandMIM projects with the true K), and points are
     sampled with the image's edges at -1 and 1 (`align_corners=False`), as everywhere here.
+
+    Deviation, on request (`weight_own_joints_2d`): PyMAF learns dense correspondences on its maps,
+    which localise; HandMIM says nothing of them. Ours are heat maps of joints on the finest map.
+    The first iteration also samples at the joints that they find, and each is told how far these
+    lie from the present hand's.
 
     Args:
         cfg: architecture.
@@ -105,9 +133,11 @@ class PyMAFHead(nn.Module):
         self.pyramid = FeaturePyramid(
             embed_dim, cfg.pyramid_channels, cfg.iterations, cfg.pyramid_norm
         )
+        own = bool(cfg.weight_own_joints_2d)
+        self.keypoint_head = KeypointHead(cfg.pyramid_channels) if own else None
+        first, told = cfg.grid_side**2 + len(OPENPOSE) * own, _OWN_WIDTH * own
         self.rectifiers = nn.ModuleList(
-            Rectifier(cfg, cfg.num_vertices if i else cfg.grid_side**2)
-            for i in range(cfg.iterations)
+            Rectifier(cfg, cfg.num_vertices if i else first, told) for i in range(cfg.iterations)
         )
         self.register_buffer("subset", mano.vertex_subset(cfg.num_vertices), persistent=False)
         self.register_buffer("grid", _grid(cfg.grid_side), persistent=False)
@@ -118,8 +148,8 @@ class PyMAFHead(nn.Module):
         patches: Float[Tensor, "batch patches width"],
         intrinsics: Float[Tensor, "batch 3 3"],
         mano: ManoHand,
-    ) -> list[HandEstimate]:
-        """The hand after every iteration; the last one is the result.
+    ) -> Corrections:
+        """The hand after every iteration.
 
         Args:
             patches: the transformer's patch tokens.
@@ -130,14 +160,20 @@ class PyMAFHead(nn.Module):
         rectifiers = cast("list[Rectifier]", self.rectifiers)
         state = self.initial_state.expand(len(patches), -1)
         points = self.grid.expand(len(patches), -1, -1)
+        own, told = None, None
+        if self.keypoint_head is not None:
+            own = self.keypoint_head(maps[-1].flatten(2).mT)
+            points = torch.cat([points, own.points.detach().to(points)], dim=1)
+            told = self._told(own, self.pose_hand(state, intrinsics, mano))
         estimates: list[HandEstimate] = []
         for feature_map, rectifier in zip(maps, rectifiers):
             features = rectifier.extractor(sample_at(feature_map, points))
-            state = rectifier(features, state.detach())
+            state = rectifier(features, state.detach(), told)
             hand = self.pose_hand(state, intrinsics, mano)
             estimates.append(hand)
             points = self._points_of(hand, intrinsics)
-        return estimates
+            told = None if own is None else self._told(own, hand)
+        return Corrections(estimates, own)
 
     def pose_hand(
         self,
@@ -154,6 +190,11 @@ class PyMAFHead(nn.Module):
             return place_hand(
                 mano_pose, betas, camera, intrinsics, mano, self.image_size, self.camera_joint
             )
+
+    def _told(self, own: OwnJoints, hand: HandEstimate) -> Float[Tensor, "batch told"]:
+        """How far the hand's joints lie from its own, half images, and their confidence."""
+        away = own.points - (hand.joints_2d * (2 / self.image_size) - 1).clamp(-2, 2)
+        return torch.cat([away.flatten(1), own.confidence], dim=-1).detach()
 
     def _points_of(self, hand: HandEstimate, intrinsics: Tensor) -> Tensor:
         """Points the next iteration samples: crop coordinates in -1..1, without gradient."""

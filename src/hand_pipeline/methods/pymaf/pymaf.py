@@ -10,6 +10,7 @@ Deviation: no loss weights are published; ours start from PyMAF's and are tuned 
 Deviation: HandMIM does not say what 3D positions are relative to; we compare 3D joints and vertices
 relative to the wrist, and let the 2D term with the true camera place the hand, because one image
 shows depth only through the hand's size.
+Deviation, on request: heat maps of 2D joints (`PyMAFHead`).
 """
 
 from collections.abc import Mapping
@@ -23,8 +24,7 @@ from hand_pipeline.data.batch import Batch, HandBatch, HandHypotheses
 from hand_pipeline.data.hand_augmentation import HandAugmentation, HandAugmentationConfig
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.methods.pymaf.config import PyMAFConfig
-from hand_pipeline.methods.pymaf.head import PyMAFHead
-from hand_pipeline.models.crop_camera import HandEstimate
+from hand_pipeline.methods.pymaf.head import Corrections, PyMAFHead
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
 from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
@@ -67,6 +67,8 @@ class PyMAF(Reconstructor):
             "joints_2d": cfg.weight_joints_2d,
             "positive_scale": cfg.weight_positive_scale,
         }
+        if cfg.weight_own_joints_2d:
+            self.loss_weights["own_joints_2d"] = cfg.weight_own_joints_2d
         self.register_buffer("crop_scale", torch.tensor(2.0))
         self._monitors: dict[str, Tensor] = {}
 
@@ -91,14 +93,19 @@ class PyMAF(Reconstructor):
         if not isinstance(batch, HandBatch):
             raise TypeError(f"fine-tuning needs a HandBatch, got {type(batch).__name__}")
         labels = self.augmentation(batch)
-        estimates = self.estimate(labels.images, labels.intrinsics)
+        estimates, own = self.estimate(labels.images, labels.intrinsics)
         size, joint, root = self.head.image_size, self.cfg.camera_joint, self.cfg.root
         per_iteration = [hand_terms(hand, labels, size, joint, root) for hand in estimates]
         self._monitors = hand_monitors(estimates[-1], labels)
-        return {
+        losses = {
             name: torch.stack([terms[name] for terms in per_iteration]).mean()
             for name in self.loss_weights
+            if name in per_iteration[0]
         }
+        if own is not None:
+            joints = labels.joints_2d * (2 / size) - 1
+            losses["own_joints_2d"] = own.loss(joints, labels.has_joints_2d)
+        return losses
 
     def monitors(self) -> dict[str, Tensor]:
         """Errors of the last training batch (meaningful if all its hands are labelled)."""
@@ -108,7 +115,7 @@ class PyMAF(Reconstructor):
         self,
         images: Float[Tensor, "batch 3 size size"],
         intrinsics: Float[Tensor, "batch 3 3"],
-    ) -> list[HandEstimate]:
+    ) -> Corrections:
         """The hand after each correction, from normalised images of the input size."""
         return self.head(self.backbone(images).patches, intrinsics, self.mano)
 
@@ -120,7 +127,7 @@ class PyMAF(Reconstructor):
     ) -> HandHypotheses:
         """One hand per image, without a confidence; nothing is sampled."""
         images, intrinsics = self.augmentation.network_input(batch.images, batch.intrinsics)
-        hand = self.estimate(images, intrinsics)[-1]
+        hand = self.estimate(images, intrinsics).hands[-1]
         return HandHypotheses.single(
             batch.ids, intrinsics, hand.joints_2d, hand.joints, hand.vertices, hand.mano_pose,
             hand.betas,

@@ -1,4 +1,4 @@
-"""2D joints that MaskHand finds itself, for where the detector has none."""
+"""2D joints that a network finds itself, as heat maps over its feature map."""
 
 import math
 from typing import NamedTuple
@@ -66,13 +66,10 @@ class OwnJoints(NamedTuple):
 
 
 class KeypointHead(nn.Module):
-    """Patch tokens to 2D joints: a linear layer to heat maps over the grid, read by their means.
-
-    Deviation: the paper takes 2D joints only from a detector. Where that found none, its graph and
-    its reference points are the same for all images.
+    """Cells of a feature map to 2D joints: a linear layer to heat maps, read by their means.
 
     Args:
-        embed_dim: width of the patch tokens.
+        embed_dim: width of the cells: patch tokens, or a map of a pyramid.
     """
 
     def __init__(self, embed_dim: int) -> None:
