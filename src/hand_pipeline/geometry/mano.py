@@ -1,4 +1,4 @@
-"""The hand mesh: MANO's model (Romero et al. 2017) around smplx's skinning.
+"""The hand mesh: MANO's model (Romero et al. 2017).
 
 Runs on the open hand shipped with the package, or on a licensed MANO file converted by
 `python -m hand_pipeline mano convert` (`geometry.mano_file`).
@@ -17,13 +17,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from smplx.lbs import blend_shapes, lbs, vertices2joints
 from torch import Tensor, nn
 
-from hand_pipeline.geometry.joints import MANO_PARENTS, TIPS, permutation
+from hand_pipeline.geometry.joints import TIPS, permutation
 from hand_pipeline.geometry.mano_file import ManoArrays, load_mano
 from hand_pipeline.geometry.precision import full_precision
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from hand_pipeline.geometry.skinning import pose_bones, pose_feature, skin
 
 TIP_VERTICES: MappingProxyType[str, tuple[int, int, int, int, int]] = MappingProxyType(
     {
@@ -55,21 +55,6 @@ class HandMesh(NamedTuple):
 
     vertices: Float[Tensor, "batch 778 3"]
     joints: Float[Tensor, "batch 21 3"]
-
-
-class _KinematicTree:
-    """MANO's parents as smplx walks them: single ones in Python, the rest as one index.
-
-    With a tensor on a GPU in its place, smplx would stop the device once a joint.
-    """
-
-    shape = (len(MANO_PARENTS),)
-
-    def __init__(self, parents: Int[Tensor, "15"]) -> None:
-        self._parents = parents
-
-    def __getitem__(self, item: int | slice) -> int | Tensor:
-        return MANO_PARENTS[item] if isinstance(item, int) else self._parents
 
 
 def mirror_points(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
@@ -132,7 +117,6 @@ class ManoHand(nn.Module):
     skinning_weights: Float[Tensor, "778 16"]
     _tips: Int[Tensor, "5"]
     _to_openpose: Int[Tensor, "21"]
-    _parents: Int[Tensor, "15"]
 
     def __init__(
         self,
@@ -181,18 +165,12 @@ class ManoHand(nn.Module):
                 point of the global rotation: at zero translation it stays where the shape puts it.
         """
         dtype = self.template.dtype
-        vertices, joints = lbs(
-            betas.to(dtype),
-            mano_pose.to(dtype),
-            self.template,
-            self.shapedirs,
-            self.posedirs,
-            self.joint_regressor,
-            _KinematicTree(self._parents),
-            self.skinning_weights,
-            pose2rot=False,
-        )
-        joints = torch.cat([joints, vertices[:, self._tips]], dim=1)[:, self._to_openpose]
+        mano_pose, shaped = mano_pose.to(dtype), self._shaped(betas.to(dtype))
+        still = self.joint_regressor @ shaped
+        bent = (pose_feature(mano_pose) @ self.posedirs).unflatten(1, (-1, 3))
+        bones = pose_bones(mano_pose, still)
+        vertices = skin(shaped + bent, still, bones, self.skinning_weights)
+        joints = torch.cat([bones.places, vertices[:, self._tips]], dim=1)[:, self._to_openpose]
         if translation is not None:
             vertices, joints = vertices + translation[:, None], joints + translation[:, None]
         return HandMesh(vertices, joints)
@@ -200,12 +178,12 @@ class ManoHand(nn.Module):
     @full_precision
     def rest_vertices(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 778 3"]:
         """Vertices of the flat hand at the origin, metres."""
-        return self.template + blend_shapes(betas, self.shapedirs)
+        return self._shaped(betas)
 
     @full_precision
     def rest_joints(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 16 3"]:
         """Joints of the flat hand at the origin, metres, in MANO's order (no tips)."""
-        return vertices2joints(self.joint_regressor, self.rest_vertices(betas))
+        return self.joint_regressor @ self._shaped(betas)
 
     def full_pose(
         self, axis_angle: Float[Tensor, "batch 48"], flat_hand_mean: bool
@@ -241,6 +219,9 @@ class ManoHand(nn.Module):
             nearest = torch.minimum(nearest, (points - points[chosen[-1]]).square().sum(1))
             chosen.append(int(nearest.argmax()))
         return torch.tensor(sorted(chosen), device=self.template.device)
+
+    def _shaped(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 778 3"]:
+        return self.template + (betas @ self.shapedirs.flatten(0, 1).T).unflatten(1, (-1, 3))
 
     def _mean(self, flat_hand_mean: bool) -> Float[Tensor, "16 3"]:
         fingers = torch.zeros_like(self.hands_mean) if flat_hand_mean else self.hands_mean
@@ -297,7 +278,6 @@ def _buffers(arrays: ManoArrays, tips: tuple[int, ...]) -> dict[str, Tensor]:
         "nails": arrays.nails,
         "flex_axes": arrays.flex_axes,
         "abd_axes": arrays.abd_axes,
-        "_parents": np.array(MANO_PARENTS[1:]),
         "_tips": np.array(tips),
         "_to_openpose": np.array(permutation("mano", "openpose")),
     }
