@@ -17,6 +17,8 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := 1
 export GIT_PYTHON_REFRESH := quiet
+# where it is set, each of the tests' hundreds of processes would compile torch and MLflow anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo all sweeps test goldens lint format ui clean benchmarks
 .DEFAULT_GOAL := help
