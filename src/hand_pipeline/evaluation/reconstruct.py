@@ -14,12 +14,14 @@ from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch, HandHypotheses, Keypoints
 from hand_pipeline.data.photos.cropping import Crop, CropConfig, cut_crop
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig, without_overlaps
+from hand_pipeline.evaluation.sides import better_sides, both_sides, misfits
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import mirror_faces
 from hand_pipeline.geometry.rotation import matrix_to_axis_angle
 from hand_pipeline.training.method import Reconstructor
 
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
+_UNDECIDED = 0.5  # a detector is at least as sure of the side that it names
 
 
 @runtime_checkable
@@ -71,10 +73,15 @@ class PlacedHand:
     colours: Float[Tensor, "778 3"] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What `predict` writes: plain numbers, units in the names where not metres."""
+        """What `predict` writes: plain numbers, units in the names where not metres.
+
+        `side_changed` says that the detector took it for the other hand (`evaluation.sides`).
+        """
         found = self.detection
+        changed = {"side_changed": True} if found.score < _UNDECIDED else {}
         return {
             "handedness": found.handedness,
+            **changed,
             "score": round(found.score, 4),
             "box_px": found.box.round(2).tolist(),
             "landmarks_px": found.landmarks_2d.round(2).tolist(),
@@ -107,6 +114,13 @@ class LooksConfig(Config):
         0, ge=0, description="of each hand that are looked at, too, for the median of its joints"
     )
     refine: bool = Field(False, description="the surest hand is brought onto the 2D joints")
+    both_sides_below: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="hands that are left or right with less confidence are reconstructed as both; "
+        "the better fit counts",
+    )
 
 
 ONE_LOOK = LooksConfig()
@@ -150,9 +164,11 @@ class PhotoReconstructor:
             intrinsics: its camera; `geometry.camera.default_intrinsics` if unknown.
             name: for messages of the model.
         """
-        hands = without_overlaps(self.detector(photo), self.detector.cfg.max_overlap)
-        if not hands:
+        seen = without_overlaps(self.detector(photo), self.detector.cfg.max_overlap)
+        if not seen:
             return []
+        tried = both_sides(seen, self.looks.both_sides_below)
+        hands = tried.hands
         crops = [cut_crop(photo, hand, self.crops) for hand in hands]
         names = tuple(f"{name}-{number}" for number in range(len(hands)))
         keypoints = self._keypoints(hands, crops)
@@ -161,16 +177,16 @@ class PhotoReconstructor:
         mano = self.model.mano
         with torch.inference_mode():
             found = self.model.predict(batch.to(self.device), generator)
+            chosen = range(len(hands))
+            if tried.of:
+                chosen = better_sides(tried, misfits(found, batch.to(self.device)))
             if self.looks.refine:
                 from hand_pipeline.evaluation.refine import refine_hands  # few ask for it
 
                 found = refine_hands(found, batch.to(self.device), mano)
             wrists = mano.rest_joints(found.betas)[:, 0].cpu().float()
         found, faces = found.to("cpu"), mano.faces.cpu()
-        return [
-            _place(hand, found, row, wrists[row], faces, intrinsics)
-            for row, hand in enumerate(hands)
-        ]
+        return [_place(hands[row], found, row, wrists[row], faces, intrinsics) for row in chosen]
 
     def _keypoints(self, hands: Sequence[Detection], crops: Sequence[Crop]) -> Keypoints:
         if not self.looks.copies:
