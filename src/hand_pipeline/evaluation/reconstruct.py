@@ -177,7 +177,7 @@ class PhotoReconstructor:
         mano = self.model.mano
         with torch.inference_mode():
             found = self.model.predict(batch.to(self.device), generator)
-            chosen = range(len(hands))
+            chosen = list(range(len(hands)))
             if tried.of:
                 chosen = better_sides(tried, misfits(found, batch.to(self.device)))
             if self.looks.refine:

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from hand_pipeline.geometry.joints import OPENPOSE
 from hand_pipeline.geometry.precision import full_precision
-from hand_pipeline.losses.keypoint import heatmap_loss
 
-_SPREAD = 0.5  # patches, of learnt maps: the means of wider ones are off at the border
 _NEAR = 1.5  # patches: where a learnt map has 99 % of its mass if the joint's place is known
 
 
@@ -51,18 +49,6 @@ class OwnJoints(NamedTuple):
             return own, sure
         missing = ~(confidence > 0)  # NaN, too
         return torch.where(missing[..., None], own, points), torch.where(missing, sure, confidence)
-
-    def loss(
-        self, joints: Float[Tensor, "batch 21 2"], labelled: Bool[Tensor, "batch 21"]
-    ) -> Float[Tensor, ""]:
-        """Divergence of the maps from peaks at the labels, nats a joint.
-
-        Args:
-            joints: in the units of `points`; those outside the image count for nothing.
-            labelled: which of them are.
-        """
-        cells = (joints + 1) / 2 * self.logits.shape[-1]
-        return heatmap_loss(self.logits, cells, labelled.to(cells), _SPREAD)
 
 
 class KeypointHead(nn.Module):

@@ -1,11 +1,11 @@
 """Loss terms and monitors that supervise a MANO hand regressed from its crop."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hand_pipeline.data.batch import HandBatch
-from hand_pipeline.losses.keypoint import joint_2d_loss, joint_3d_loss
+from hand_pipeline.losses.keypoint import heatmap_loss, joint_2d_loss, joint_3d_loss
 from hand_pipeline.losses.mano_parameter import (
     betas_loss,
     camera_loss,
@@ -14,6 +14,9 @@ from hand_pipeline.losses.mano_parameter import (
 )
 from hand_pipeline.losses.vertex import vertex_loss
 from hand_pipeline.models.crop_camera import HandEstimate, camera_of
+from hand_pipeline.models.keypoint_head import OwnJoints
+
+_SPREAD = 0.5  # cells, of learnt heat maps: the means of wider ones are off at the border
 
 
 def hand_terms(
@@ -57,6 +60,20 @@ def hand_terms(
         ),
         "positive_scale": positive_scale_loss(hand.camera[:, 0]),
     }
+
+
+def own_joints_loss(
+    own: OwnJoints, joints_2d: Float[Tensor, "batch 21 2"], labelled: Bool[Tensor, "batch 21"]
+) -> Float[Tensor, ""]:
+    """Divergence of heat maps from peaks at the labels, nats a joint.
+
+    Args:
+        own: of a network's keypoint head.
+        joints_2d: in the units of `own.points`; those outside the image count for nothing.
+        labelled: which of them are.
+    """
+    cells = (joints_2d + 1) / 2 * own.logits.shape[-1]
+    return heatmap_loss(own.logits, cells, labelled.to(cells), _SPREAD)
 
 
 def hand_monitors(hand: HandEstimate, labels: HandBatch) -> dict[str, Tensor]:

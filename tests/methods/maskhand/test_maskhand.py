@@ -26,6 +26,7 @@ from hand_pipeline.methods.maskhand.sampling import SamplingConfig
 from hand_pipeline.models.state import CheckpointMismatchError
 from hand_pipeline.models.vit import VitConfig
 from hand_pipeline.training.checkpoint import load_checkpoint, pack_method, save_checkpoint
+from hand_pipeline.training.hand_terms import own_joints_loss
 from hand_pipeline.training.loop import TrainConfig, fit
 
 SIZE = 32
@@ -372,7 +373,7 @@ def test_the_joints_of_one_batch_can_be_overfitted(batch):
     optimizer = torch.optim.Adam(parts, 4e-3)
     for _ in range(150):
         own = method.keypoint_head(method.backbone(images).patches)
-        loss = own.loss(true, batch.has_joints_2d)
+        loss = own_joints_loss(own, true, batch.has_joints_2d)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

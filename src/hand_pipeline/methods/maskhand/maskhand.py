@@ -50,7 +50,7 @@ from hand_pipeline.methods.maskhand.token_masking import (
     tokens_nearby,
 )
 from hand_pipeline.models.vit import VitConfig
-from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
+from hand_pipeline.training.hand_terms import hand_monitors, hand_terms, own_joints_loss
 from hand_pipeline.training.method import Reconstructor, parameter_groups
 
 MOST_BLACK = 0.9
@@ -251,7 +251,7 @@ class MaskHand(Reconstructor, MaskHandNetwork):
         terms = {}
         if encoded.own_joints is not None:
             true = labels.joints_2d * (2 / self.image_size) - 1
-            terms["own_joints_2d"] = encoded.own_joints.loss(true, labels.has_joints_2d)
+            terms["own_joints_2d"] = own_joints_loss(encoded.own_joints, true, labels.has_joints_2d)
         if self.error_head is None or first is None:
             return terms
         once = SamplingConfig(iterations=1, temperature=float(torch.rand(()) < 0.5))

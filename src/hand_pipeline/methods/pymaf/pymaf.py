@@ -27,7 +27,7 @@ from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.head import Corrections, PyMAFHead
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
-from hand_pipeline.training.hand_terms import hand_monitors, hand_terms
+from hand_pipeline.training.hand_terms import hand_monitors, hand_terms, own_joints_loss
 from hand_pipeline.training.method import Reconstructor, parameter_groups
 
 
@@ -104,7 +104,7 @@ class PyMAF(Reconstructor):
         }
         if own is not None:
             joints = labels.joints_2d * (2 / size) - 1
-            losses["own_joints_2d"] = own.loss(joints, labels.has_joints_2d)
+            losses["own_joints_2d"] = own_joints_loss(own, joints, labels.has_joints_2d)
         return losses
 
     def monitors(self) -> dict[str, Tensor]:
