@@ -65,7 +65,7 @@ def test_a_reader_follows_the_names_that_a_definition_uses(tree: Tree) -> None:
 
 def test_the_lists_hold_what_the_readme_promises() -> None:
     commands, source = list(inventory.commands()), ROOT / "src"
-    assert "predict --method [handmim|supervised|maskhand|s2hand|mediapipe]" in commands
+    assert "predict --method [handmim|supervised|maskhand|s2hand|lifter|mediapipe]" in commands
     assert "score --benchmark [freihand|ho3d_v2|ho3d_v3|dexycb|hint]" in commands
     assert {"handmim", "ibot", "peclr", "pymaf", "maskhand", "s2hand"} <= set(inventory.methods())
     assert any(line.startswith("rhd: training, evaluation") for line in inventory.data_sets(source))
