@@ -1,5 +1,6 @@
 """The claims page of the shipped declaration, with nothing run and with made-up sweeps."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hand_pipeline.settings import CONFIG_LOADER_ARGS
 ROOT = Path(__file__).parents[2]
 
 
+@cache  # OmegaConf takes a second
 def parameters(profile: str = "base") -> dict[str, Any]:
     return OmegaConfigLoader(
         str(ROOT / "conf"), env=profile, base_env="base",

@@ -1,8 +1,9 @@
 """The sweeps and the study that are shipped are in order, in every profile."""
 
+import itertools
 import json
 import re
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ NAMES = (
 )  # fmt: skip
 
 
+@cache  # OmegaConf takes a second
 def parameters(profile: str) -> dict[str, Any]:
     return OmegaConfigLoader(
         str(ROOT / "conf"), env=profile, base_env="base",
@@ -40,8 +42,13 @@ def test_every_declared_sweep_is_a_pipeline() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("profile", ["base", "smoke", "open", "bench", "paper"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "profile"),
+    [
+        *itertools.product(NAMES, ["base", "smoke", "open", "bench", "paper"]),
+        ("left_out_sets", "open"),
+    ],
+)
 def test_every_member_builds_its_typed_configurations(name: str, profile: str) -> None:
     values = parameters(profile)
     sweep = SweepConfig(**values["sweeps"][name])
