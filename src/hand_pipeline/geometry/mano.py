@@ -114,6 +114,8 @@ class ManoHand(nn.Module):
     shapedirs: Float[Tensor, "778 3 10"]
     posedirs: Float[Tensor, "135 2334"]
     joint_regressor: Float[Tensor, "16 778"]
+    joint_template: Float[Tensor, "16 3"]
+    joint_shapedirs: Float[Tensor, "16 3 10"]
     skinning_weights: Float[Tensor, "778 16"]
     _tips: Int[Tensor, "5"]
     _to_openpose: Int[Tensor, "21"]
@@ -148,6 +150,11 @@ class ManoHand(nn.Module):
         arrays = _load(model_path, side, fix_left_shapedirs)
         for name, value in _buffers(arrays, TIP_VERTICES[tips]).items():
             self.register_buffer(name, value, persistent=False)
+        # joints are linear in the shape: 16 of them need not be read off 778 vertices each time
+        directions = torch.einsum("jv,vcs->jcs", self.joint_regressor, self.shapedirs)
+        self.register_buffer("joint_shapedirs", directions, persistent=False)
+        at_rest = self.joint_regressor @ self.template
+        self.register_buffer("joint_template", at_rest, persistent=False)
 
     @full_precision
     def forward(
@@ -165,11 +172,11 @@ class ManoHand(nn.Module):
                 point of the global rotation: at zero translation it stays where the shape puts it.
         """
         dtype = self.template.dtype
-        mano_pose, shaped = mano_pose.to(dtype), self._shaped(betas.to(dtype))
-        still = self.joint_regressor @ shaped
-        bent = (pose_feature(mano_pose) @ self.posedirs).unflatten(1, (-1, 3))
+        mano_pose, betas = mano_pose.to(dtype), betas.to(dtype)
+        still = self._still(betas)
+        bent = torch.addmm(self._shaped(betas), pose_feature(mano_pose), self.posedirs)
         bones = pose_bones(mano_pose, still)
-        vertices = skin(shaped + bent, still, bones, self.skinning_weights)
+        vertices = skin(bent.unflatten(1, (-1, 3)), still, bones, self.skinning_weights)
         joints = torch.cat([bones.places, vertices[:, self._tips]], dim=1)[:, self._to_openpose]
         if translation is not None:
             vertices, joints = vertices + translation[:, None], joints + translation[:, None]
@@ -178,12 +185,12 @@ class ManoHand(nn.Module):
     @full_precision
     def rest_vertices(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 778 3"]:
         """Vertices of the flat hand at the origin, metres."""
-        return self._shaped(betas)
+        return self._shaped(betas).unflatten(1, (-1, 3))
 
     @full_precision
     def rest_joints(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 16 3"]:
         """Joints of the flat hand at the origin, metres, in MANO's order (no tips)."""
-        return self.joint_regressor @ self._shaped(betas)
+        return self._still(betas)
 
     def full_pose(
         self, axis_angle: Float[Tensor, "batch 48"], flat_hand_mean: bool
@@ -220,8 +227,11 @@ class ManoHand(nn.Module):
             chosen.append(int(nearest.argmax()))
         return torch.tensor(sorted(chosen), device=self.template.device)
 
-    def _shaped(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 778 3"]:
-        return self.template + (betas @ self.shapedirs.flatten(0, 1).T).unflatten(1, (-1, 3))
+    def _shaped(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 2334"]:
+        return torch.addmm(self.template.flatten(), betas, self.shapedirs.flatten(0, 1).T)
+
+    def _still(self, betas: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 16 3"]:
+        return self.joint_template + torch.einsum("jcs,bs->bjc", self.joint_shapedirs, betas)
 
     def _mean(self, flat_hand_mean: bool) -> Float[Tensor, "16 3"]:
         fingers = torch.zeros_like(self.hands_mean) if flat_hand_mean else self.hands_mean

@@ -22,9 +22,8 @@ class ManoJoints:
 
     def __init__(self, mano: ManoHand) -> None:
         tips = list(TIP_VERTICES[mano.tips])
-        basis = torch.cat([mano.template[..., None], mano.shapedirs], dim=-1)
-        self._joints = torch.einsum("jv,vcs->jcs", mano.joint_regressor, basis)
-        self._tips = basis[tips]
+        self._rest_joints = mano.rest_joints
+        self._tips = torch.cat([mano.template[tips, :, None], mano.shapedirs[tips]], dim=-1)
         self._tip_pose = mano.posedirs.unflatten(1, (-1, 3))[:, tips].flatten(1)
         self._tip_weights = mano.skinning_weights[tips]
         self._order = list(permutation("mano", "openpose"))
@@ -35,7 +34,7 @@ class ManoJoints:
     ) -> Float[Tensor, "batch 21 3"]:
         """`ManoHand.forward(mano_pose, betas).joints`: metres, OpenPose order."""
         shape = torch.cat([torch.ones_like(betas[:, :1]), betas], dim=1)
-        rest = torch.einsum("jcs,bs->bjc", self._joints, shape)
+        rest = self._rest_joints(betas)
         tips = torch.einsum("tcs,bs->btc", self._tips, shape)
         tips = tips + (pose_feature(mano_pose) @ self._tip_pose).unflatten(1, (5, 3))
         bones = pose_bones(mano_pose, rest)
