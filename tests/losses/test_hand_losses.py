@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from hand_pipeline.losses.keypoint import joint_2d_loss, joint_3d_loss
-from hand_pipeline.losses.mano_parameter import betas_loss, pose_loss, positive_scale_loss
+from hand_pipeline.losses.mano import betas_loss, pose_loss, positive_scale_loss, vertex_loss
 from hand_pipeline.losses.reduction import masked_mean
-from hand_pipeline.losses.vertex import vertex_loss
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch, HandHypotheses, Keypoints
 from hand_pipeline.data.photos.cropping import Crop, CropConfig, cut_crop
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig, without_overlaps
-from hand_pipeline.evaluation.sides import better_sides, both_sides, misfits
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import mirror_faces
 from hand_pipeline.geometry.rotation import matrix_to_axis_angle
@@ -167,8 +166,12 @@ class PhotoReconstructor:
         seen = without_overlaps(self.detector(photo), self.detector.cfg.max_overlap)
         if not seen:
             return []
-        tried = both_sides(seen, self.looks.both_sides_below)
-        hands = tried.hands
+        hands, tried = seen, None
+        if any(hand.score < self.looks.both_sides_below for hand in seen):
+            from hand_pipeline.evaluation.sides import both_sides  # most photos do without
+
+            tried = both_sides(seen, self.looks.both_sides_below)
+            hands = tried.hands
         crops = [cut_crop(photo, hand, self.crops) for hand in hands]
         names = tuple(f"{name}-{number}" for number in range(len(hands)))
         keypoints = self._keypoints(hands, crops)
@@ -177,9 +180,7 @@ class PhotoReconstructor:
         mano = self.model.mano
         with torch.inference_mode():
             found = self.model.predict(batch.to(self.device), generator)
-            chosen = list(range(len(hands)))
-            if tried.of:
-                chosen = better_sides(tried, misfits(found, batch.to(self.device)))
+            chosen = tried.better(found, batch.to(self.device)) if tried else range(len(hands))
             if self.looks.refine:
                 from hand_pipeline.evaluation.refine import refine_hands  # few ask for it
 

@@ -30,6 +30,15 @@ class Tried(NamedTuple):
     hands: list[Detection]
     of: list[int]
 
+    def better(self, found: HandHypotheses, batch: HandBatch) -> list[int]:
+        """Which of the hands tried stands for each hand found, by their misfits.
+
+        Args:
+            found: what a model made of `hands`.
+            batch: what it was given.
+        """
+        return better_sides(self, misfits(found, batch))
+
 
 def both_sides(hands: Sequence[Detection], below: float) -> Tried:
     """The hands, and those whose side is less sure than `below` once more, as the other one."""

@@ -6,13 +6,13 @@ from torch import Tensor
 
 from hand_pipeline.data.batch import HandBatch
 from hand_pipeline.losses.keypoint import heatmap_loss, joint_2d_loss, joint_3d_loss
-from hand_pipeline.losses.mano_parameter import (
+from hand_pipeline.losses.mano import (
     betas_loss,
     camera_loss,
     pose_loss,
     positive_scale_loss,
+    vertex_loss,
 )
-from hand_pipeline.losses.vertex import vertex_loss
 from hand_pipeline.models.crop_camera import HandEstimate, camera_of
 from hand_pipeline.models.keypoint_head import OwnJoints
 

@@ -14,8 +14,6 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hand_pipeline.data.shards.tar_members import is_member, read_member
-
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 MANIFEST_NAME = "manifest.csv"
@@ -168,7 +166,7 @@ def read_photo(path: Path | str) -> bytes:
         BadPhoto: the file is empty or cannot be read.
     """
     try:
-        content = read_member(path) if is_member(path) else Path(path).read_bytes()
+        content = _bytes_of(path)
     except EOFError as error:
         raise BadPhoto("truncated", str(error)) from error
     except OSError as error:
@@ -176,6 +174,15 @@ def read_photo(path: Path | str) -> bytes:
     if not content:
         raise BadPhoto("empty", "the file has no bytes")
     return content
+
+
+def _bytes_of(path: Path | str) -> bytes:
+    if ".tar" in str(path):
+        from hand_pipeline.data.shards.tar_members import is_member, read_member  # few are in one
+
+        if is_member(path):
+            return read_member(path)
+    return Path(path).read_bytes()
 
 
 def decode_photo(

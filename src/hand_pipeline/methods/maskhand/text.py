@@ -21,9 +21,8 @@ from torch.nn import functional as F
 
 from hand_pipeline.data.batch import Batch, PromptedPoseBatch
 from hand_pipeline.geometry.mano import ManoHand
-from hand_pipeline.losses.mano_parameter import pose_l1_loss
+from hand_pipeline.losses.mano import pose_l1_loss, vertex_loss
 from hand_pipeline.losses.reduction import masked_mean
-from hand_pipeline.losses.vertex import vertex_loss
 from hand_pipeline.methods.maskhand.config import TextMaskHandConfig
 from hand_pipeline.methods.maskhand.context_synthesizer import ContextSynthesizer
 from hand_pipeline.methods.maskhand.drawn_hands import AT_ONCE, GeneratedHands, in_parts

@@ -20,8 +20,7 @@ from hand_pipeline.data.batch import Batch, PoseBatch
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import random_rotation
 from hand_pipeline.losses.keypoint import joint_3d_loss
-from hand_pipeline.losses.mano_parameter import pose_l1_loss
-from hand_pipeline.losses.vertex import vertex_loss
+from hand_pipeline.losses.mano import pose_l1_loss, vertex_loss
 from hand_pipeline.methods.maskhand.config import VqManoConfig
 from hand_pipeline.methods.maskhand.pose_tokenizer import PoseTokenizer
 from hand_pipeline.training.method import Method
