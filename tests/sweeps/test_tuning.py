@@ -177,10 +177,10 @@ def check_none_lost_or_doubled(study: optuna.Study, count: int) -> None:
 
 
 def test_of_two_workers_on_sqlite_one_is_killed_and_no_trial_is_lost_or_doubled(project, machine):
-    cfg = declare({"learn.lr": LR}, trials=8, fixed={"learn.seconds": 1.5}, heartbeat=1)
+    cfg = declare({"learn.lr": LR}, trials=6, fixed={"learn.seconds": 1.0}, heartbeat=1)
     url = f"sqlite:///{project.sweeps / 'studies.db'}"
     project.sweeps.mkdir(parents=True)
-    check_none_lost_or_doubled(kill_one_of_two(project, machine, cfg, url), 8)
+    check_none_lost_or_doubled(kill_one_of_two(project, machine, cfg, url), 6)
 
 
 @pytest.mark.skipif(shutil.which("pg_ctl") is None, reason="PostgreSQL is not installed")
@@ -199,11 +199,11 @@ def test_of_two_workers_on_postgresql_one_is_killed_and_no_trial_is_lost_or_doub
             time.sleep(0.1)
         url = told.read_text().strip()
         cfg = declare(
-            {"learn.lr": LR}, trials=8, fixed={"learn.seconds": 1.5}, heartbeat=1, storage=url
+            {"learn.lr": LR}, trials=6, fixed={"learn.seconds": 1.0}, heartbeat=1, storage=url
         )
         with ThreadPoolExecutor(8) as pool:  # all find it empty, and each would make the tables
             assert len(list(pool.map(lambda _: open_storage(url, cfg), range(8)))) == 8
-        check_none_lost_or_doubled(kill_one_of_two(project, machine, cfg, url), 8)
+        check_none_lost_or_doubled(kill_one_of_two(project, machine, cfg, url), 6)
     finally:
         server.communicate(b"")  # the script stops the server when its command ends
 

@@ -150,11 +150,6 @@ class ManoHand(nn.Module):
         arrays = _load(model_path, side, fix_left_shapedirs)
         for name, value in _buffers(arrays, TIP_VERTICES[tips]).items():
             self.register_buffer(name, value, persistent=False)
-        # joints are linear in the shape: 16 of them need not be read off 778 vertices each time
-        directions = torch.einsum("jv,vcs->jcs", self.joint_regressor, self.shapedirs)
-        self.register_buffer("joint_shapedirs", directions, persistent=False)
-        at_rest = self.joint_regressor @ self.template
-        self.register_buffer("joint_template", at_rest, persistent=False)
 
     @full_precision
     def forward(
@@ -275,12 +270,16 @@ def _mirror(arrays: ManoArrays) -> ManoArrays:
 
 def _buffers(arrays: ManoArrays, tips: tuple[int, ...]) -> dict[str, Tensor]:
     posedirs = np.ascontiguousarray(arrays.posedirs.reshape(-1, 135).T)
+    # joints are linear in the shape: 16 of them need not be read off 778 vertices each time
+    regressor, kind = arrays.J_regressor.astype(np.float64), arrays.v_template.dtype
     tensors = {
         "template": arrays.v_template,
         "faces": arrays.f,
         "shapedirs": arrays.shapedirs,
         "posedirs": posedirs,
         "joint_regressor": arrays.J_regressor,
+        "joint_template": (regressor @ arrays.v_template).astype(kind),
+        "joint_shapedirs": np.einsum("jv,vcs->jcs", regressor, arrays.shapedirs).astype(kind),
         "skinning_weights": arrays.weights,
         "hands_mean": arrays.hands_mean.reshape(15, 3),
         "hands_components": arrays.hands_components,
