@@ -1,9 +1,9 @@
 """Our scores beside a plain restatement of the official formulas, on generated files.
 
-For every benchmark and every kind of input (a noisy prediction; mirrored, nearly copied, one sample, wrong
-joint order, collapsed to a point, other vertex count) files are written, scored through
-`hand_pipeline score`'s own path, and scored again by tests/reference/plain_scores.py: numpy and
-scipy, a loop a sample. Prints the largest difference of any official key: at most 1e-6.
+For every benchmark and every kind of input (a noisy prediction; mirrored, nearly copied, one
+sample, wrong joint order, collapsed to a point, other vertex count) files are written, scored
+through `hand_pipeline score`'s own path, and scored again by tests/reference/plain_scores.py: numpy
+and scipy, a loop a sample. Prints the largest difference of any official key: at most 1e-6.
 
     python -m scripts.compare_scores [--hands 24]
 """
