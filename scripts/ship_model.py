@@ -11,7 +11,6 @@ more than a thousandth of the largest, a file above 25 MB, models above 60 MB to
 
 import argparse
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ import pandas as pd
 from mlflow.entities import Run
 from torch import Tensor
 
+from hand_pipeline.files import atomic_write_text
 from hand_pipeline.methods import restore_method
 from hand_pipeline.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
@@ -110,7 +110,7 @@ def card(name: str, env: str, checkpoint: Checkpoint, reports: Path) -> str:
 | commit | {tags.get("git.commit", "unknown")} |
 | data | fingerprint `{checkpoint.metadata["data"]}` |
 | samples | {training["steps"] * training["batch_size"]:,} in {training["steps"]:,} steps |
-| hours of steps | {hours:.2f} on {os.cpu_count()} cores |
+| hours of steps | {hours:.2f} |
 | written | {datetime.now(UTC):%Y-%m-%d} by `python -m scripts.ship_model {name} --env {env}` |
 
 ## Learnt from
@@ -145,17 +145,17 @@ def main() -> None:
     change = largest_change(given, shipped)
     if change > 1e-3:
         raise SystemExit(f"half floats change a weight by {change:.1e} of the largest")
-    MODELS.mkdir(parents=True, exist_ok=True)
     path = MODELS / f"{chosen.name}.safetensors"
+    size = sum(value.nbytes for value in shipped.tensors.values())
+    others = sum(f.stat().st_size for f in MODELS.glob("*.safetensors") if f != path)
+    if size > LARGEST or size + others > TOGETHER:
+        raise SystemExit(f"{path} would have {size / 1e6:.1f} MB beside {others / 1e6:.1f} MB")
     text = card(chosen.name, chosen.env, given, data / "08_reporting")
+    MODELS.mkdir(parents=True, exist_ok=True)
     save_checkpoint(path, shipped)
-    path.with_suffix(".md").write_text(text)
-    sizes = {file: file.stat().st_size for file in MODELS.glob("*.safetensors")}
-    if sizes[path] > LARGEST or sum(sizes.values()) > TOGETHER:
-        path.unlink()
-        raise SystemExit(f"too large: {sizes}")
+    atomic_write_text(path.with_suffix(".md"), text)
     print(text)
-    print(f"{path}: {sizes[path] / 1e6:.1f} MB, weights changed by at most {change:.1e}")
+    print(f"{path}: {size / 1e6:.1f} MB, weights changed by at most {change:.1e}")
 
 
 if __name__ == "__main__":

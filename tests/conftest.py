@@ -1,9 +1,7 @@
 """Settings of every test: one thread, so that figures do not depend on the machine's cores."""
 
-import multiprocessing
 import os
 from collections.abc import Iterator
-from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
@@ -27,17 +25,6 @@ def environment_is_put_back() -> Iterator[None]:
     """What a test writes into the environment, such as the MLflow run to log to, ends with it."""
     with mock.patch.dict(os.environ):
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def server_of_processes() -> None:
-    """One for all tests, with what sweeps need: to import it takes seconds.
-
-    Its processes take path and environment from whoever starts them.
-    """
-    modules = ["hand_pipeline.sweeps.work", "mlflow.tracking.client", "lightning_fabric"]
-    multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
-    forkserver.ensure_running()
 
 
 @pytest.fixture(scope="session")

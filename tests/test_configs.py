@@ -17,6 +17,7 @@ from hand_pipeline.methods.maskhand.config import (
     VqManoConfig,
 )
 from hand_pipeline.pipelines.detect import DetectConfig
+from hand_pipeline.pipelines.lifter import LifterTrainingConfig
 from hand_pipeline.pipelines.s2hand import S2HandTrainingConfig, StageConfig
 from hand_pipeline.settings import CONFIG_LOADER_ARGS
 
@@ -112,3 +113,11 @@ def test_paths_are_named_only_in_the_catalog_but_for_what_users_point_elsewhere(
         named = [key for key, text in strings(yaml.safe_load(file.read_text())) if "data/" in text]
         assert all(any(word in key for word in allowed) for key in named), (file, named)
     assert MachineConfig().workspace == Path("data/.checkpoints")
+
+
+def test_a_photo_set_cannot_be_left_out_of_a_lifter_that_sees_no_photos() -> None:
+    values = parameters("open")["lifter"]
+    values["labels"]["left_out"] = "ti1k"
+    assert LifterTrainingConfig(**values).labels.left_out == "ti1k"
+    with pytest.raises(ValueError, match="'ti1k', a set of photos, but photos is 0"):
+        LifterTrainingConfig(**values | {"photos": 0})

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from hand_pipeline.commands import checkpoints
 from hand_pipeline.commands.checkpoints import MODELS, TRAINED, find_checkpoint, load_model
 from hand_pipeline.commands.predict import predict
 from hand_pipeline.methods import method_class
@@ -24,6 +25,23 @@ def test_a_method_stands_for_the_checkpoint_that_its_pipeline_leaves(tmp_path):
     path.parent.mkdir()
     path.touch()
     assert find_checkpoint(None, "maskhand", tmp_path) == path
+
+
+def test_a_shipped_model_stands_in_where_the_pipelines_left_none(tmp_path, monkeypatch):
+    shipped = tmp_path / "assets" / "models" / "maskhand.safetensors"
+    shipped.parent.mkdir(parents=True)
+    shipped.touch()
+    monkeypatch.setattr(checkpoints, "files", lambda package: tmp_path / "assets")
+    assert find_checkpoint(None, "maskhand", tmp_path) == shipped
+    with pytest.raises(click.ClickException, match="kedro run --pipelines s2hand"):
+        find_checkpoint(None, "s2hand", tmp_path)
+    monkeypatch.setattr(checkpoints, "BEST", "maskhand")
+    assert find_checkpoint(None, None, tmp_path) == shipped
+    own = tmp_path / MODELS / "maskhand_method.safetensors"
+    own.parent.mkdir()
+    own.touch()
+    assert find_checkpoint(None, "maskhand", tmp_path) == own
+    assert find_checkpoint(None, None, tmp_path) == shipped  # the same for all who name none
 
 
 def test_a_given_checkpoint_is_taken_whatever_the_pipelines_left(tmp_path):

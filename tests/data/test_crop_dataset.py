@@ -82,14 +82,15 @@ def test_further_pictures_come_after_the_crops_and_in_their_size(folder, tmp_pat
         open_crops(folder, UnlabelledConfig(folders=(tmp_path / "drawn",)))
     for name, colour in (("b", (200, 0, 0)), ("a", (0, 0, 90))):
         Image.new("RGB", (20, 20), colour).save(drawn / f"{name}.png")
-    crops = open_crops(folder, UnlabelledConfig(fraction=0.2, folders=(tmp_path / "drawn",)))
+    cfg = UnlabelledConfig(fraction=0.2, folders=(tmp_path / "drawn",))
+    crops = open_crops(folder, cfg)
     assert len(crops) == 1 + 2
     batch = crops.collate([crops[i] for i in range(3)])
     assert batch.images[1:, :, 0, 0].tolist() == [[0, 0, 90], [200, 0, 0]]
     assert batch.images.shape == (3, 3, 8, 6)
     before = crops.fingerprint
     Image.new("RGB", (20, 20), (1, 0, 90)).save(drawn / "a.png")
-    assert crops.fingerprint != before
+    assert open_crops(folder, cfg).fingerprint != before
     (drawn / "a.png").write_bytes(b"no picture")
     with pytest.raises(ShardError, match=r"a\.png cannot be decoded"):
         crops[1]

@@ -42,8 +42,7 @@ def test_a_missing_key_and_a_finite_number_for_nan_count_as_a_difference():
 def test_plain_formulas_give_what_is_known_of_the_official_programs(inputs):
     """Figures that follow from the definition alone: an exact copy, a mirrored and a lost hand."""
     plain = compare_scores.plain()
-    noisy = inputs["freihand"]["noisy"]
-    hands = noisy | {"xyz": noisy["true_xyz"], "verts": noisy["true_verts"]}
+    hands = inputs["freihand"]["exact copy"]
     parts = [hands[name] for name in ("true_xyz", "true_verts", "xyz", "verts")]
     copy = plain.procrustes_hands(*parts)
     assert copy["xyz_auc3d"] == copy["mesh_auc3d"] == 1

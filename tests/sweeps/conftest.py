@@ -1,8 +1,10 @@
 """A small project with two pipelines: numbers in place of trainings."""
 
 import importlib
+import multiprocessing
 import sys
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hand_pipeline.config import MachineConfig
 from hand_pipeline.sweeps import project as project_module
 from hand_pipeline.sweeps.declaration import SweepConfig
 from hand_pipeline.sweeps.project import Project
+from hand_pipeline.sweeps.workers import SERVER_MODULES
 
 NODES = """
 import os
@@ -74,8 +77,20 @@ def create_pipeline():
 """
 
 
+@pytest.fixture(scope="session")
+def server_of_processes() -> None:
+    """One for all tests, with what sweeps need: to import that takes seconds.
+
+    Its processes take path and environment from whoever starts them.
+    """
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # another test's knows no sweeps
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(SERVER_MODULES)
+    forkserver.ensure_running()
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server_of_processes: None) -> Project:
     package = tmp_path / "src/toy_project"
     for name, node in {
         "prepare": 'prepare, ["raw", "params:prepare"], "prepare_metrics", name="prepare"',

@@ -16,7 +16,7 @@ MODELS = "06_models"
 class TrainedModel(NamedTuple):
     """A model that a pipeline saves as `<data>/06_models/<name>_method.safetensors`.
 
-    The package ships some as `assets/models/<name>.safetensors`, each with its model card.
+    One that is shipped (`scripts.ship_model`; none is yet) is `assets/models/<name>.safetensors`.
 
     Attributes:
         pipeline: the pipeline that trains it; None: there is nothing to train, nor a file.

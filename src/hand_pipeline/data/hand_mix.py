@@ -187,11 +187,13 @@ def open_training_hands(
             kind, member.path, member.split, mano_model, crops, bad_photos, member.partial
         )
         members[name] = LabelledSubset(hands, labels)
-    shots = {shot for member in members.values() for shot in member.hands.unique_ids}
-    if labels.left_out and not any(is_of(shot, labels.left_out) for shot in shots):
-        raise DataSetError(
-            f"labels.left_out is {labels.left_out!r}, but no shot of {', '.join(sets)} is named so"
-        )
+    if labels.left_out is not None:
+        shots = {shot for member in members.values() for shot in member.hands.unique_ids}
+        if not any(is_of(shot, labels.left_out) for shot in shots):
+            raise DataSetError(
+                f"labels.left_out is {labels.left_out!r}, but no shot of {', '.join(sets)} is "
+                "named so"
+            )
     if not mix.sets:
         return members["freihand"]
     return HandMix(members, {name: member.weight for name, member in sets.items()})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 from kedro.pipeline import Node, Pipeline
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.detected_keypoints import WithKeypoints, keypoints_of
@@ -38,6 +38,15 @@ class LifterTrainingConfig(LabelledTrainingConfig):
     )
     method: LifterConfig = LifterConfig()
     training: TrainConfig
+
+    @model_validator(mode="after")
+    def _photos_can_be_left_out(self) -> "LifterTrainingConfig":
+        if self.labels.left_out is not None and not self.photos:
+            raise ValueError(
+                f"labels.left_out is {self.labels.left_out!r}, a set of photos, but photos is 0: "
+                "nothing is learnt from any"
+            )
+        return self
 
 
 def train_lifter(

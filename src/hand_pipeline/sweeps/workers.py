@@ -12,7 +12,7 @@ from hand_pipeline.processes import ProcessDiedError, ProcessPool
 from hand_pipeline.sweeps.plan import Unit
 from hand_pipeline.sweeps.work import Outcome, Surroundings, work_in_process
 
-_SERVER_MODULES = ["hand_pipeline.sweeps.work", "mlflow.tracking.client", "lightning_fabric"]
+SERVER_MODULES = ["hand_pipeline.sweeps.work", "mlflow.tracking.client", "lightning_fabric"]
 """Imported once by the process that all others are forked from; it uses no GPU. The last two are
 listed because our modules import them lazily."""
 
@@ -33,7 +33,7 @@ class Workers:
 
     def __init__(self, machine: MachineConfig, modules: Iterable[str] = ()):
         self.size = machine.sweep_workers
-        self.pool = ProcessPool(self.size, [*_SERVER_MODULES, *modules], reuse=False)
+        self.pool = ProcessPool(self.size, [*SERVER_MODULES, *modules], reuse=False)
         self.gpus = _gpus() if machine.accelerator != "cpu" and machine.devices == 1 else []
         self.running: dict[Future[Outcome], tuple[Unit, int]] = {}
 

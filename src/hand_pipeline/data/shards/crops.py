@@ -89,7 +89,7 @@ class CropDataset(Dataset[CropItem]):
         images = torch.stack([image for image, _ in items])
         return ImageBatch(ids=tuple(key for _, key in items), images=images.contiguous())
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of the shards, what was chosen of them where that is not all, and the pictures."""
         if self.indices == range(len(self.reader)) and not self.pictures:
@@ -114,7 +114,7 @@ def open_crops(shards: Path | str, cfg: UnlabelledConfig) -> CropDataset:
     reader = ShardReader(shards)
     pictures: list[Path] = []
     for folder in cfg.folders:
-        found = sorted(file for file in folder.rglob("*") if file.suffix in _PICTURES)
+        found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _PICTURES)
         if not found:
             raise ValueError(f"unlabelled.folders: {folder} holds no {' or '.join(_PICTURES)}")
         pictures += found
