@@ -18,8 +18,8 @@ from hand_pipeline.data.detected_keypoints import (
     write_keypoints,
 )
 from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset, LabelsConfig
-from hand_pipeline.data.hand_images import HandImages
-from hand_pipeline.data.hand_mix import HandMix
+from hand_pipeline.data.hand_images import HandCropConfig, HandImages
+from hand_pipeline.data.hand_mix import HandMix, MixConfig, MixMember
 from hand_pipeline.data.loader import OrderedDataset, batches_from
 from hand_pipeline.data.manifest import DataSetError
 from hand_pipeline.data.readers.freihand import read_freihand
@@ -189,6 +189,28 @@ def test_a_member_without_keypoints_has_confidence_0_in_a_mix(hands: HandImages)
     assert batch.keypoints is not None
     assert batch.keypoints.confidence[0].gt(0).all()
     assert batch.keypoints.confidence[1].eq(0).all()
+
+
+def test_a_mix_of_smaller_crops_reads_files_that_lie_elsewhere(root: Path, tmp_path: Path) -> None:
+    mano = ManoHand(tips="freihand")
+    manifest = read_freihand(root, "training", mano)
+    whole, small = (
+        HandImages(manifest, mano),
+        HandImages(manifest, mano, HandCropConfig(crop_size=56)),
+    )
+    everything = whole.labels(np.arange(len(whole)), None)
+    seen = DetectedKeypoints(
+        tuple(whole.ids), everything.joints_2d.numpy(), np.ones((len(whole), 21)), 224
+    )
+    write_keypoints(tmp_path / "other", "training", seen)
+    member = MixMember(path=root, split="training", keypoints=tmp_path / "other/training.npz")
+    files = MixConfig(sets={"photos": member}).keypoint_files
+    mix = HandMix({"photos": LabelledSubset(small, LabelsConfig())}, {"photos": 1.0})
+    around = WithKeypoints(mix, keypoints_of(tmp_path, mix, files=files))
+    batch = around.collate([around[i] for i in range(len(mix))])
+    assert batch.images.shape[-1] == 56
+    assert batch.keypoints is not None
+    torch.testing.assert_close(batch.keypoints.points, batch.joints_2d)
 
 
 def test_files_of_pictures_of_two_sizes_cannot_be_joined() -> None:

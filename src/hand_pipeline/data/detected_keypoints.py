@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from hand_pipeline.data.batch import HandBatch, Keypoints
 from hand_pipeline.data.hand_dataset import HandDataset, LabelledSubset
+from hand_pipeline.data.hand_images import HandImages
 from hand_pipeline.data.hand_mix import HandMix
 from hand_pipeline.data.loader import OrderedDataset
 from hand_pipeline.data.manifest import DataSetError
@@ -100,6 +101,11 @@ class DetectedKeypoints:
         for values in (self.points, self.confidence, *deep):
             digest.update(np.ascontiguousarray(values, dtype=np.float32).tobytes())
         return digest.hexdigest()
+
+    def resized(self, image_size: int) -> "DetectedKeypoints":
+        """The same in the same pictures of another size, px."""
+        scale = image_size / self.image_size
+        return replace(self, points=self.points * scale, image_size=image_size)
 
     def missing(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that are not here."""
@@ -240,7 +246,12 @@ def _joined_depths(members: Sequence[DetectedKeypoints]) -> Float[np.ndarray, "h
     ])  # fmt: skip
 
 
-def keypoints_of(folder: Path, hands: HandDataset, split: str = "training") -> DetectedKeypoints:
+def keypoints_of(
+    folder: Path,
+    hands: HandDataset,
+    split: str = "training",
+    files: Mapping[str, Path] | None = None,
+) -> DetectedKeypoints:
     """What the pipeline `detect` found in a set, or in all sets of a mix.
 
     Args:
@@ -248,13 +259,26 @@ def keypoints_of(folder: Path, hands: HandDataset, split: str = "training") -> D
             set (`detect.sets`) under its name.
         hands: of a mix, whose members' names are those of the files; or of the catalog's set.
         split: of the catalog's set.
+        files: of members whose file lies elsewhere (`MixConfig.keypoint_files`).
 
     Raises:
         DataSetError: see `read_keypoints`.
     """
-    if isinstance(hands, HandMix):
-        return joined({name: read_keypoints(folder, name) for name in hands.names})
-    return read_keypoints(folder, split)
+    if not isinstance(hands, HandMix):
+        return read_keypoints(folder, split)
+    found = {}
+    for name, member in zip(hands.names, hands.members):
+        file = (files or {}).get(name, folder / f"{name}.npz")
+        found[name] = _in_crops(read_keypoints(file.parent, file.stem), member)
+    return joined(found)
+
+
+def _in_crops(keypoints: DetectedKeypoints, member: HandDataset) -> DetectedKeypoints:
+    """In px of the member's crops, where these are whole pictures and only their size differs."""
+    hands = member.hands if isinstance(member, LabelledSubset) else member
+    if isinstance(hands, HandImages) and hands.manifest.image_side == keypoints.image_size:
+        return keypoints.resized(hands.crop_size)
+    return keypoints
 
 
 def write_keypoints(folder: Path, name: str, keypoints: DetectedKeypoints) -> None:

@@ -34,6 +34,11 @@ class MixMember(Config):
     partial: bool = Field(
         False, description="go on where the folder lacks photos or other parts of the set"
     )
+    keypoints: Path | None = Field(
+        None,
+        description="npz of what a detector saw in its pictures, as `detect` and `pseudo_label` "
+        "write it; null: `detect` has looked at the set (`detect.sets`)",
+    )
 
 
 class MixConfig(HandCropConfig):
@@ -43,6 +48,12 @@ class MixConfig(HandCropConfig):
     """
 
     sets: dict[str, MixMember] = Field(default_factory=dict, description="by name")
+
+    @property
+    def keypoint_files(self) -> dict[str, Path]:
+        """Of the sets that name one."""
+        named = {name: member.keypoints for name, member in self.sets.items()}
+        return {name: path for name, path in named.items() if path is not None}
 
 
 class MixSample(NamedTuple):

@@ -218,7 +218,9 @@ def open_hands(
     """
     bad_photos = bad_photos_of(machine, stage)
     hands = open_training_hands(labelled_hands, cfg.mix, cfg.labels, mano_model, bad_photos)
-    return hands if keypoints is None else WithKeypoints(hands, keypoints_of(keypoints, hands))
+    if keypoints is None:
+        return hands
+    return WithKeypoints(hands, keypoints_of(keypoints, hands, files=cfg.mix.keypoint_files))
 
 
 def _report_bad_photos(path: Path) -> int:
