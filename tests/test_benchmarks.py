@@ -13,6 +13,7 @@ SMALL: dict[str, list[str]] = {
     "evaluation": ["--sets", "freihand", "--hands", "8", "--reference", "5"],
     "masked_heads": ["--batch", "2", "--repeats", "1"],
     "posing": ["--batches", "2", "--repeats", "1"],
+    "prediction": ["--count", "1", "--runs", "1"],
     "pretrain_throughput": ["--batch", "2", "--steps", "2", "--crops", "8"],
     "rasterizer": ["--size", "32", "--batch", "1", "--seconds", "0.1"],
     "renderer_gradients": ["--size", "32", "--batch", "2", "--repeats", "1"],
