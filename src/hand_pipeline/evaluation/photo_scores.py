@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from hand_pipeline.config import Config, MachineConfig
 from hand_pipeline.data.batch import HandBatch, HandHypotheses
+from hand_pipeline.data.hand_mix import MixMember
 from hand_pipeline.data.photos.cropping import CropConfig, cut_crop
 from hand_pipeline.data.photos.detection_copies import Find
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig, overlap
@@ -59,6 +60,9 @@ class PhotoScoresConfig(Config):
     )
     refined: bool = Field(
         True, description="each checkpoint also with its hands brought onto the detector's joints"
+    )
+    labelled: dict[str, MixMember] = Field(
+        {}, description="sets with 3D labels on which the same models are scored, by name"
     )
     detector: DetectorConfig = DetectorConfig(max_hands=2)
     probe: PhotoProbeConfig = Field(PhotoProbeConfig(), description="that reads off signs")

@@ -1,9 +1,12 @@
-"""Models on real photos with labels by people: finger tips, stretched fingers, digit signs."""
+"""Models side by side: on real photos with labels by people (finger tips, stretched fingers, digit
+signs), and on sets with 3D labels."""
 
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -11,8 +14,17 @@ from kedro.pipeline import Node, Pipeline
 
 from hand_pipeline.config import MachineConfig
 from hand_pipeline.data.batch import HandBatch, HandHypotheses
+from hand_pipeline.data.detected_keypoints import (
+    DetectedKeypoints,
+    WithKeypoints,
+    read_keypoints,
+)
+from hand_pipeline.data.hand_images import HandImages
+from hand_pipeline.data.hand_mix import open_hand_set
+from hand_pipeline.data.photos.detect_hands import detect_keypoints
 from hand_pipeline.data.photos.detector import HandDetector
 from hand_pipeline.data.photos.probe_photos import ProbePhotos, read_probe_photos, with_manifest
+from hand_pipeline.evaluation.model_scores import score_models
 from hand_pipeline.evaluation.photo_scores import (
     FoundHands,
     PhotoScoresConfig,
@@ -21,8 +33,10 @@ from hand_pipeline.evaluation.photo_scores import (
     fit_photos,
     score_photos,
 )
+from hand_pipeline.evaluation.predict import ScoringConfig, predict_set
 from hand_pipeline.evaluation.refine import refine_hands
 from hand_pipeline.methods import restore_as, untrained_method
+from hand_pipeline.provenance import code_hash, run_key
 from hand_pipeline.training.checkpoint import load_checkpoint
 from hand_pipeline.training.method import Reconstructor
 
@@ -52,6 +66,43 @@ def score(cfg: PhotoScoresConfig, machine: MachineConfig) -> Scores:
         for name, found in metrics.items()
     ]
     return {"models": len(rows), **metrics}, pd.DataFrame(rows)
+
+
+def score_labelled(cfg: PhotoScoresConfig, machine: MachineConfig) -> Scores:
+    """Metrics of each model by labelled set, and the table: a row a set and model.
+
+    The detector looks at each picture once, unless a set says where its joints are.
+    """
+    metrics: dict[str, Any] = {}
+    tables = [pd.DataFrame(columns=["set"])]
+    for name, member in cfg.labelled.items():
+        hands = open_hand_set(
+            member.hand_set or name, member.path, member.split, partial=member.partial
+        )
+        seen = WithKeypoints(hands, _joints_of(hands, member.keypoints, cfg, machine))
+        folder = machine.workspace / "photo_scores" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        scoring, titles = ScoringConfig(batch_size=cfg.batch_size), {}
+        for title, predict, _ in _rows(cfg, machine):
+            predict_set(title, predict, seen, folder, scoring, machine)
+            titles[title] = title
+        found = score_models(titles, scoring, folder)
+        metrics[name] = found.metrics
+        tables.append(found.table.assign(set=name))
+    return {"sets": len(metrics), **metrics}, pd.concat(tables, ignore_index=True)
+
+
+def _joints_of(
+    hands: HandImages, file: Path | None, cfg: PhotoScoresConfig, machine: MachineConfig
+) -> DetectedKeypoints:
+    if file is not None:
+        return read_keypoints(file.parent, file.stem)
+    key = run_key(
+        detector=cfg.detector.model_dump(mode="json"), hands=hands.fingerprint,
+        code=code_hash(__name__),
+    )  # fmt: skip
+    parts = machine.workspace / "photo_scores" / "joints" / key
+    return detect_keypoints(hands, cfg.detector, parts, machine.workers).keypoints
 
 
 class _Row(NamedTuple):
@@ -105,6 +156,12 @@ def create_pipeline() -> Pipeline:
                 ["params:photo_scores", "params:machine"],
                 ["photo_scores_metrics", "photo_scores_table"],
                 name="score_photos",
-            )
+            ),
+            Node(
+                score_labelled,
+                ["params:photo_scores", "params:machine"],
+                ["labelled_scores_metrics", "labelled_scores_table"],
+                name="score_labelled",
+            ),
         ]
     )
