@@ -39,6 +39,23 @@ def test_the_hooks_of_every_kedro_run_load_no_torch_and_no_mlflow() -> None:
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
+def test_a_hand_is_fitted_without_torch_s_compiler() -> None:
+    """Two seconds in which somebody waits for the hand in a photo."""
+    look = (
+        "import sys, torch, hand_pipeline.commands.predict\n"
+        "from hand_pipeline.geometry.hand_fit import REFINEMENT, Landmarks, fit_hands\n"
+        "from hand_pipeline.geometry.mano import ManoHand\n"
+        "seen = Landmarks(torch.rand(1, 21, 2), torch.ones(1, 21), torch.rand(1, 21, 3))\n"
+        "fit_hands(ManoHand(), seen, torch.eye(3)[None], REFINEMENT)\n"
+        "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["True", "False"]
+
+
 MOST_ARGUMENTS = 7
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from pydantic import Field
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from hand_pipeline.config import Config
@@ -16,7 +17,6 @@ from hand_pipeline.data.photos.cropping import Crop, CropConfig, cut_crop
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig, without_overlaps
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import mirror_faces
-from hand_pipeline.geometry.rotation import matrix_to_axis_angle
 from hand_pipeline.training.method import Reconstructor
 
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
@@ -99,7 +99,7 @@ class PlacedHand:
             "joints_3d": _rounded(self.joints_3d, 6),
             "mano": {
                 "side": self.detection.handedness,
-                "pose_axis_angle": _rounded(matrix_to_axis_angle(self.mano_pose), 6),
+                "pose_axis_angle": _rounded(_axis_angle(self.mano_pose), 6),
                 "betas": _rounded(self.betas, 6),
                 "translation": _rounded(self.translation, 6),
             },
@@ -281,6 +281,10 @@ def _place(
         )
         for rank in range(len(vertices))
     ]
+
+
+def _axis_angle(rotations: Float[Tensor, "16 3 3"]) -> Float[Tensor, "16 3"]:
+    return torch.from_numpy(Rotation.from_matrix(rotations.double().numpy()).as_rotvec())
 
 
 def _rounded(values: Tensor, digits: int) -> Any:

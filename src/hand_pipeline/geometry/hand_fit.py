@@ -10,6 +10,7 @@ hand away from MANO's. These two joints therefore count less (`weight_base`); wi
 the fingers off theirs.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.adam import adam
 
 from hand_pipeline.config import Config
 from hand_pipeline.geometry.camera import unproject
@@ -164,18 +166,39 @@ def fit_hands(
         first = _first(target, mano, pose_joints, start)
         hand = _Hand(*(value.clone().requires_grad_() for value in first))
         prior = _prior(first, mano, start)
-        rates = (cfg.lr_pose, cfg.lr_betas, cfg.lr_place)
-        optimizer = torch.optim.Adam(
-            [{"params": [value], "lr": rate} for value, rate in zip(hand, rates)]
-        )
+        rates, memory = (cfg.lr_pose, cfg.lr_betas, cfg.lr_place), [_Memory(v) for v in hand]
         for step in range(cfg.steps):
-            for group, rate in zip(optimizer.param_groups, rates):
-                group["lr"] = rate * (1 - step / cfg.steps)
-            optimizer.zero_grad()
-            _loss(hand, target, pose_joints, prior, cfg).sum().backward()
-            optimizer.step()
+            loss = _loss(hand, target, pose_joints, prior, cfg).sum()
+            _step(hand, torch.autograd.grad(loss, hand), memory, rates, 1 - step / cfg.steps)
     with torch.no_grad():
         return _fitted(_Hand(*(value.detach() for value in hand)), target, mano)
+
+
+class _Memory:
+    """Adam's running means of one value's gradient."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.mean, self.square = torch.zeros_like(value), torch.zeros_like(value)
+        self.steps = torch.zeros(())
+
+
+@torch.no_grad()
+def _step(
+    hand: _Hand,
+    gradients: Sequence[Tensor],
+    memory: Sequence[_Memory],
+    rates: Sequence[float],
+    share: float,
+) -> None:
+    """Adam with a rate for each value, without `torch.optim.Adam`, which loads torch's compiler.
+
+    That takes a second or two, in which somebody waits for one hand.
+    """
+    for value, gradient, past, rate in zip(hand, gradients, memory, rates):
+        adam(
+            [value], [gradient], [past.mean], [past.square], [], [past.steps], amsgrad=False,
+            beta1=0.9, beta2=0.999, lr=rate * share, weight_decay=0.0, eps=1e-8, maximize=False,
+        )  # fmt: skip
 
 
 def _target(landmarks: Landmarks, intrinsics: Tensor, weight_base: float) -> _Target:

@@ -1,25 +1,39 @@
-"""Rotations as matrices, axis-angle vectors and the 6D form; thin over roma.
+"""Rotations as matrices, axis-angle vectors and the 6D form.
 
 Rotations act on column vectors: `rotated = R @ x`. Angles are radians. Gradients are finite
 everywhere, at the identity and at half a turn too.
 
-roma is imported where it is used: it loads torch's compiler, a second that most commands need not
-spend before they start.
+What makes a hand of a photo is written out here; roma does the rest, and is imported where it is
+used: it loads torch's compiler, two seconds that somebody who waits for a hand need not spend.
 """
 
+import math
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from hand_pipeline.geometry.precision import full_precision
 
+_TINY = 1e-8  # length below which a vector has no direction
+
 
 @full_precision
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Rotation by the vector's length, radians, about its direction (Rodrigues' formula)."""
-    import roma
+    """Rotation by the vector's length, radians, about its direction (Rodrigues' formula).
 
-    return roma.rotvec_to_rotmat(axis_angle)
+    R = cos(a) I + sin(a) / a [v]x + (1 - cos(a)) / a^2 v v^T, the fractions as `sinc`, which knows
+    their limits at 0.
+    """
+    angle = axis_angle.norm(dim=-1)[..., None, None]
+    x, y, z = axis_angle.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    outer = axis_angle[..., None] * axis_angle[..., None, :]
+    eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    half = torch.sinc(angle / (2 * math.pi)) ** 2 / 2
+    return angle.cos() * eye + torch.sinc(angle / math.pi) * cross + half * outer
 
 
 @full_precision
@@ -38,10 +52,10 @@ def rotation_6d_to_matrix(six: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*bat
     PyMAF interleaves the columns); they are made orthonormal by Gram-Schmidt, the third column is
     their cross product. Parallel or zero vectors give a finite matrix that is no rotation.
     """
-    import roma
-
-    columns = six.unflatten(-1, (2, 3)).mT
-    return roma.special_gramschmidt(columns, epsilon=1e-8)
+    first = F.normalize(six[..., :3], dim=-1, eps=_TINY)
+    other = six[..., 3:] - (first * six[..., 3:]).sum(-1, keepdim=True) * first
+    second = F.normalize(other, dim=-1, eps=_TINY)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
 
 
 def matrix_to_rotation_6d(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 6"]:
@@ -71,11 +85,13 @@ def geodesic_angle(
 def mean_rotation(matrices: Float[Tensor, "*batch samples 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """The rotation nearest to all, in the sum of squared matrix differences (chordal mean).
 
-    Hartley et al. 2013, "Rotation averaging", section 5.3.
+    Hartley et al. 2013, "Rotation averaging", section 5.3: the mean's singular vectors, the last
+    one turned round if they are no rotation. Not made to be differentiated through.
     """
-    import roma
-
-    return roma.special_procrustes(matrices.mean(-3))
+    left, _, right = torch.linalg.svd(matrices.mean(-3))
+    turned = torch.ones_like(left[..., 0])
+    turned[..., 2] = torch.linalg.det(left @ right).sign()
+    return (left * turned[..., None, :]) @ right
 
 
 def random_rotation(count: int, device: torch.device | str) -> Float[Tensor, "count 3 3"]:
