@@ -1,5 +1,5 @@
 # make setup    the environment in .venv, every version from constraints.txt
-# make demo     HandMIM end to end on open data; PHOTOS="dir ..." pretrains on your photos
+# make demo     HandMIM end to end on open data; PHOTOS="dir 'my dir' ..." pretrains on your photos
 # make all      the same, then the other methods: tokenizer, MaskHand, and whatever else is a stage
 # make sweeps   all of the papers' experiments, seconds each (ENV=base: the real ones, hours), and the claims
 # make test     all tests
@@ -10,10 +10,10 @@
 PYTHON ?= python3
 PHOTOS ?=
 ENV ?= smoke
-BIN := $(CURDIR)/.venv/bin
+BIN := .venv/bin
 # no bytecode for the ten thousands of files that nobody imports: it takes longer than the unpacking
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile --constraint constraints.txt
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := true
 export DO_NOT_TRACK := 1
 export GIT_PYTHON_REFRESH := quiet
@@ -67,7 +67,7 @@ format: setup
 
 ui: setup
 	$(BIN)/mlflow server --host 127.0.0.1 --port 5000 \
-	  --backend-store-uri sqlite:///$(CURDIR)/mlflow/mlflow.db --artifacts-destination $(CURDIR)/mlflow/artifacts
+	  --backend-store-uri "sqlite:///$(CURDIR)/mlflow/mlflow.db" --artifacts-destination "$(CURDIR)/mlflow/artifacts"
 
 benchmarks: setup
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

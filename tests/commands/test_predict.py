@@ -174,6 +174,23 @@ def test_hands_with_colours_are_drawn_and_written_with_them_and_the_guessed_came
     assert json.loads((out / "a.json").read_text())["camera"]["focal_given"] is True
 
 
+def test_files_of_other_kinds_are_named_and_earlier_results_are_no_photos(run, fake, tmp_path):
+    folder = tmp_path / "Fotos für 手"
+    save(folder / "my hand.jpg")
+    (folder / "notes.txt").write_text("no photo")
+    (folder / "README").write_text("nor this")
+    (folder / ".hidden").write_text("a system's own")
+    for _ in range(2):  # the second run finds the first one's pictures in the folder
+        result = run(folder, "--out", str(folder / "out"))
+        assert result.exit_code == 0, result.output
+        assert "2 hands in 1 photos" in result.output
+    named = json.loads((folder / "out/summary.json").read_text())["quarantine"]
+    assert {(Path(row["file"]).name, row["reason"]) for row in named} == {
+        ("notes.txt", "unknown_kind"), ("README", "unknown_kind"),
+    }  # fmt: skip
+    assert (folder / "out/my hand.overlay.png").is_file()
+
+
 def test_a_given_focal_length_is_used_and_moves_the_hand_away(run, fake, tmp_path):
     photo = save(tmp_path / "a.jpg")
     run(photo, "--no-obj")

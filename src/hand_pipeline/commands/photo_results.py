@@ -1,7 +1,7 @@
 """The files `predict` writes for each photo and video: overlays, records, meshes, a summary."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,12 @@ class PhotoResults:
                 self._photo(path, name)
         except BadPhoto as error:
             self._note_bad(path, error.reason, error.detail)
+
+    def leave_out(self, paths: Iterable[Path]) -> None:
+        """Note files of a kind that is not read."""
+        for path in paths:
+            kind = path.suffix or "a name without an ending"
+            self._note_bad(path, "unknown_kind", f"{kind} is no kind of photo or video")
 
     def report(self) -> None:
         """Write the summary and print it.

@@ -20,7 +20,12 @@ from hand_pipeline.commands.predict_options import (
 from hand_pipeline.data.photos.cropping import CropConfig
 from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector
 from hand_pipeline.data.photos.detector_model import DetectorModelError
-from hand_pipeline.data.photos.files import VIDEO_SUFFIXES, NoPhotosError, find_photos
+from hand_pipeline.data.photos.files import (
+    PHOTO_SUFFIXES,
+    VIDEO_SUFFIXES,
+    NoPhotosError,
+    find_photos,
+)
 from hand_pipeline.evaluation.reconstruct import LooksConfig, PhotoReconstructor
 
 _model_option = partial(click.option, cls=GroupedOption, group="Model")
@@ -87,7 +92,7 @@ def predict(
     """
     path = find_checkpoint(checkpoint, method, data)
     try:
-        sources = list(_sources(source))
+        sources = list(_sources(source, out))
         detector = HandDetector(
             DetectorConfig(
                 model_path=options.pop("detector_model"), max_hands=options.pop("max_hands")
@@ -103,19 +108,24 @@ def predict(
     photo_sampling, video_sampling = drawing.of(model)
     reconstruct = PhotoReconstructor(detector, model, crops, device, drawing.seed or 0, looks)
     results = PhotoResults(reconstruct, out, focal, meshes, photo_sampling, video_sampling)
+    if source.is_dir():
+        results.leave_out(_unknown(source, out))
     for file, name in tqdm(sources, desc="files", unit="file", disable=len(sources) == 1):
         results.add(file, name)
     results.report()
 
 
-def _sources(source: Path) -> Iterator[tuple[Path, str]]:
-    """Yield (file, name of its results): its relative path, without the suffix if still unique."""
+def _sources(source: Path, out: Path) -> Iterator[tuple[Path, str]]:
+    """Yield (file, name of its results): its relative path, without the suffix if still unique.
+
+    Results of an earlier run, in a folder of the source, are no sources.
+    """
     if source.is_file():
         yield source, source.stem
         return
-    videos = [path for path in source.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES]
+    videos = [path for path in _files(source, out) if path.suffix.lower() in VIDEO_SUFFIXES]
     try:
-        photos = [photo.path for photo in find_photos([source])]
+        photos = [p.path for p in find_photos([source]) if not _below(p.path, out)]
     except NoPhotosError:
         if not videos:
             raise
@@ -126,3 +136,24 @@ def _sources(source: Path) -> Iterator[tuple[Path, str]]:
         unique = stems[path.with_suffix("")] == 1
         name = path.with_suffix("") if unique else path.with_name(path.name.replace(".", "_"))
         yield source / path, name.as_posix()
+
+
+def _unknown(source: Path, out: Path) -> list[Path]:
+    """Files of a kind that is neither photo nor video."""
+    known = PHOTO_SUFFIXES | VIDEO_SUFFIXES
+    return [path for path in _files(source, out) if path.suffix.lower() not in known]
+
+
+def _files(source: Path, out: Path) -> list[Path]:
+    """All files below a folder that are neither hidden nor results."""
+    below = (path for path in sorted(source.rglob("*")) if path.is_file())
+    return [
+        path
+        for path in below
+        if not any(part.startswith(".") for part in path.relative_to(source).parts)
+        and not _below(path, out)
+    ]
+
+
+def _below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())

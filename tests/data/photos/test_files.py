@@ -1,8 +1,10 @@
+import contextlib
 import io
 import struct
 import zlib
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -68,12 +70,64 @@ def test_every_colour_mode_becomes_rgb(mode, form):
     assert pixels[5, 5].min() > pixels[35, 55].max() + 100
 
 
-def test_16_bit_grey_keeps_its_upper_byte():
-    values = np.full((40, 40), 0x80FF, dtype=np.uint16)
-    values[:20] = 0xFF00
-    pixels = decode_photo(encoded(Image.fromarray(values), "PNG"))
-    assert (pixels[0] == 255).all()
-    assert (pixels[-1] == 0x80).all()
+@pytest.mark.parametrize(
+    ("kind", "most", "form"),
+    [
+        (np.uint16, 4095, "PNG"),
+        (np.uint16, 65535, "TIFF"),
+        (np.int32, 70000, "TIFF"),
+        (np.float32, 0.5, "TIFF"),
+    ],
+)
+def test_deep_grey_is_stretched_over_its_own_range(kind, most, form):
+    """A ramp comes out as a ramp from black to white, whatever range a sensor uses of its bits."""
+    ramp = np.tile(np.linspace(most / 4, most, 64).astype(kind), (40, 1))
+    pixels = decode_photo(encoded(Image.fromarray(ramp), form))
+    expected = np.tile(np.linspace(0, 255, 64), (40, 1))
+    assert pixels.shape == (40, 64, 3)
+    np.testing.assert_allclose(pixels[..., 1], expected, atol=1.5)
+
+
+@pytest.mark.parametrize("value", [0, 700])
+def test_deep_grey_of_one_value_is_no_error(value):
+    flat = Image.fromarray(np.full((40, 40), value, dtype=np.uint16))
+    assert decode_photo(encoded(flat, "PNG")).shape == (40, 40, 3)
+
+
+@pytest.mark.parametrize("form", ["TIFF", "BMP", "GIF", "AVIF", "HEIF", "MPO"])
+def test_every_kind_of_file_is_read(form):
+    pillow_heif.register_heif_opener()
+    pixels = decode_photo(encoded(corner_image(), form))
+    assert pixels.shape == (40, 60, 3)
+    assert pixels[5, 5].min() > 200
+    assert pixels[35, 55].max() < 60
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF", "MPO"])
+def test_of_several_pictures_the_first_counts(form):
+    others = [Image.new("RGB", (60, 40), "white")]
+    pixels = decode_photo(encoded(corner_image(), form, save_all=True, append_images=others))
+    assert pixels[35, 55].max() < 60
+
+
+def test_a_photo_turned_by_its_container_comes_out_upright():
+    """AVIF and HEIF say themselves how a picture is turned; their EXIF must not turn it again."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = corner_image().transpose(Image.Transpose.ROTATE_90)
+    pixels = decode_photo(encoded(stored, "AVIF", exif=exif, quality=95))
+    assert pixels.shape == (40, 60, 3)
+    assert pixels[5, 5].min() > 200
+    assert pixels[5, 55].max() < 60
+
+
+@pytest.mark.parametrize("form", ["TIFF", "BMP", "GIF", "AVIF", "HEIF"])
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_file_cut_short_is_bad_or_read_never_a_crash(form, kept):
+    pillow_heif.register_heif_opener()
+    content = encoded(NOISE, form)
+    with contextlib.suppress(BadPhoto):
+        assert decode_photo(content[: int(kept * len(content))]).shape[2] == 3
 
 
 def test_transparent_pixels_are_white():
@@ -127,7 +181,7 @@ def test_a_png_cut_short_is_bad():
 
 def test_an_image_of_another_format_is_not_read():
     with pytest.raises(BadPhoto) as caught:
-        decode_photo(encoded(NOISE, "GIF"))
+        decode_photo(encoded(NOISE, "PPM"))
     assert caught.value.reason == "not_an_image"
 
 

@@ -176,7 +176,7 @@ def test_missing_backgrounds_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="not a folder"):
         generate(config(background_photos=tmp_path / "none"), tmp_path / "out", workers=1)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no \.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"no \.avif"):
         generate(config(background_photos=tmp_path / "empty"), tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 

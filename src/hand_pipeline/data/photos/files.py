@@ -14,7 +14,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".heic", ".heif", ".avif"}
+    | {".tif", ".tiff", ".bmp", ".gif"}
+)
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 MANIFEST_NAME = "manifest.csv"
 
@@ -22,8 +25,9 @@ Reason = Literal[
     "empty", "not_an_image", "truncated", "unreadable", "too_small", "too_large", "crashed"
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
-_FORMATS = ("JPEG", "PNG", "WEBP")
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*", b"BM", b"GIF8")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # ISO/IEC 23008-12
 
 
 class BadPhoto(Exception):
@@ -190,10 +194,12 @@ def decode_photo(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Decode a photo to upright RGB: EXIF orientation applied, any mode converted.
 
-    Transparent pixels come out white; 16-bit values keep their upper byte.
+    Transparent pixels come out white. Grey of more than 8 bits is stretched from its darkest to its
+    brightest value: a sensor's 12 bits in 16 would else be nearly black. Of several pictures (GIF,
+    TIFF, a phone's burst) the first counts.
 
     Args:
-        content: bytes of a JPEG, PNG or WebP file.
+        content: bytes of a JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF file.
         min_side: fewest pixels of the shorter side.
         max_pixels: most pixels; larger files are refused before they are decoded, since a small
             file can unpack to more than the memory holds.
@@ -204,13 +210,13 @@ def decode_photo(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning and odd metadata
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
                 _check_size(image.size, min_side, max_pixels)
                 ImageOps.exif_transpose(image, in_place=True)
                 return np.array(_to_rgb(image))
     except UnidentifiedImageError as error:
         reason: Reason = "unreadable" if content.startswith(_MAGIC) else "not_an_image"
-        raise BadPhoto(reason, "no JPEG, PNG or WebP header") from error
+        raise BadPhoto(reason, f"no header of {', '.join(_FORMATS)} or HEIF") from error
     except Image.DecompressionBombError as error:
         raise BadPhoto("too_large", str(error)) from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError) as error:
@@ -225,6 +231,16 @@ def load_photo(
     return decode_photo(read_photo(path), min_side, max_pixels)
 
 
+def _formats(content: bytes) -> tuple[str, ...]:
+    """Which of Pillow's readers may try. HEIC needs a package, which is loaded only for it."""
+    if content[4:8] != b"ftyp" or content[8:12] not in _HEIF_BRANDS:
+        return _FORMATS
+    from pi_heif import register_heif_opener
+
+    register_heif_opener()
+    return (*_FORMATS, "HEIF")
+
+
 def _check_size(size: tuple[int, int], min_side: int, max_pixels: int) -> None:
     width, height = size
     if min(size) < min_side:
@@ -236,9 +252,11 @@ def _check_size(size: tuple[int, int], min_side: int, max_pixels: int) -> None:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
-    if image.mode.startswith(("I;16", "I")):
-        values = np.asarray(image).astype(np.int64)
-        return Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.nan_to_num(np.asarray(image).astype(np.float64))
+        values -= values.min()
+        values *= 255 / max(values.max(), 1e-9)
+        return Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
         paper = Image.new("RGBA", coloured.size, "white")

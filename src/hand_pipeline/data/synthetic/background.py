@@ -7,9 +7,8 @@ from jaxtyping import Float32
 from numpy import ndarray
 from PIL import Image, UnidentifiedImageError
 
+from hand_pipeline.data.photos.files import PHOTO_SUFFIXES
 from hand_pipeline.geometry.zbuffer import compiled
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def list_photos(folder: Path) -> list[Path]:
@@ -26,8 +25,8 @@ def list_photos(folder: Path) -> list[Path]:
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
     if not found:
         raise FileNotFoundError(
-            f"background_photos: no {', '.join(PHOTO_SUFFIXES)} file under {folder}. Give a folder "
-            "with photos, or leave the option out for made-up backgrounds"
+            f"background_photos: no {', '.join(sorted(PHOTO_SUFFIXES))} file under {folder}. Give "
+            "a folder with photos, or leave the option out for made-up backgrounds"
         )
     return found
 
