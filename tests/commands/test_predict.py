@@ -155,9 +155,9 @@ def test_hands_with_colours_are_drawn_and_written_with_them_and_the_guessed_came
     arguments = ["--method", "s2hand", "--data", str(tmp_path), "--out", str(out)]
     result = CliRunner().invoke(predict, [str(photo), *arguments])
     assert result.exit_code == 0, result.output
-    assert "camera not given: focal length is the photo's diagonal" in result.output
+    assert "camera not known of 1 files" in result.output
     record = json.loads((out / "a.json").read_text())
-    assert record["camera"]["focal_given"] is False
+    assert record["camera"]["source"] == "guess"
     assert record["camera"]["intrinsics"][0][0] == pytest.approx(200)  # the diagonal
     for name in ("a_hand0_right.glb", "a_hand1_left.glb"):
         (mesh,) = trimesh.load_scene(out / name, process=False).geometry.values()
@@ -170,8 +170,8 @@ def test_hands_with_colours_are_drawn_and_written_with_them_and_the_guessed_came
     assert hand.sum() > 100
     assert (drawn[hand][:, 0] >= drawn[hand][:, 2]).all()  # neither blue nor bones of all colours
     given = CliRunner().invoke(predict, [str(photo), *arguments, "--focal", "400"])
-    assert "camera not given" not in given.output
-    assert json.loads((out / "a.json").read_text())["camera"]["focal_given"] is True
+    assert "camera not known" not in given.output
+    assert json.loads((out / "a.json").read_text())["camera"]["source"] == "given"
 
 
 def test_files_of_other_kinds_are_named_and_earlier_results_are_no_photos(run, fake, tmp_path):
@@ -191,6 +191,44 @@ def test_files_of_other_kinds_are_named_and_earlier_results_are_no_photos(run, f
     assert (folder / "out/my hand.overlay.png").is_file()
 
 
+def test_cameras_are_given_for_all_by_file_or_by_the_photo(run, fake, tmp_path):
+    folder, cameras = tmp_path / "in", tmp_path / "cameras.json"
+    save(folder / "a.jpg")
+    save(folder / "below/b.jpg")
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 43.2666  # mm: the film's diagonal
+    Image.new("RGB", (160, 120)).save(folder / "c.jpg", exif=exif)
+    cameras.write_text(json.dumps({"below/b.jpg": [300, 310, 70, 50]}))
+    result = run(folder, "--no-obj", "--cameras", str(cameras))
+    assert result.exit_code == 0, result.output
+    found = {
+        name: json.loads((tmp_path / f"out/{name}.json").read_text())["camera"]
+        for name in ("a", "below/b", "c")
+    }
+    assert {name: camera["source"] for name, camera in found.items()} == {
+        "a": "guess", "below/b": "file", "c": "exif",
+    }  # fmt: skip
+    assert found["below/b"]["intrinsics"][1] == [0, 310, 50]
+    assert found["c"]["intrinsics"][0][0] == pytest.approx(200, abs=0.1)  # the photo's diagonal
+    run(folder, "--no-obj", "--intrinsics", "300,310,70,50")
+    given = json.loads((tmp_path / "out/c.json").read_text())["camera"]
+    assert given == {"intrinsics": [[300, 0, 70], [0, 310, 50], [0, 0, 1]], "source": "given"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--focal", "300", "--intrinsics", "1,1,0,0"], "not both"),
+        (["--intrinsics", "300,310"], "--intrinsics: expected fx, fy, cx, cy"),
+        (["--intrinsics", "wide"], "--intrinsics: expected four numbers, got wide"),
+    ],
+)
+def test_what_is_no_camera_is_refused(run, fake, tmp_path, options, message):
+    result = run(save(tmp_path / "a.jpg"), *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
 def test_a_given_focal_length_is_used_and_moves_the_hand_away(run, fake, tmp_path):
     photo = save(tmp_path / "a.jpg")
     run(photo, "--no-obj")
@@ -198,7 +236,7 @@ def test_a_given_focal_length_is_used_and_moves_the_hand_away(run, fake, tmp_pat
     run(photo, "--no-obj", "--focal", "400")
     far = json.loads((tmp_path / "out" / "a.json").read_text())
     assert far["camera"] == {"intrinsics": [[400, 0, 80], [0, 400, 60], [0, 0, 1]],
-                             "focal_given": True}  # fmt: skip
+                             "source": "given"}  # fmt: skip
     depths = [record["hands"][0]["mano"]["translation"][2] for record in (near, far)]
     assert depths[1] == pytest.approx(2 * depths[0], rel=0.01)
     assert not list((tmp_path / "out").glob("*.obj"))

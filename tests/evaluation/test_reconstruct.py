@@ -8,6 +8,7 @@ import trimesh
 from tests.fixtures.reconstructor import FakeReconstructor
 
 from hand_pipeline.data.batch import HandHypotheses
+from hand_pipeline.data.photos.cameras import PhotoCamera
 from hand_pipeline.data.photos.cropping import CropConfig
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig
 from hand_pipeline.evaluation.hand_files import photo_json, write_meshes
@@ -16,6 +17,7 @@ from hand_pipeline.geometry.camera import default_intrinsics, project, unproject
 from hand_pipeline.geometry.mano import ManoHand
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
+from hand_pipeline.methods.mediapipe import MediaPipe, MediaPipeConfig
 
 CAMERA = default_intrinsics(640, 480)
 
@@ -157,13 +159,47 @@ def test_a_photo_without_a_hand_gives_none(photo):
 
 def test_the_record_is_json_and_agrees_with_its_own_camera(photo):
     hands, _ = reconstruct(photo, found("left", (450, 300)))
-    record = json.loads(json.dumps(photo_json("a.jpg", (640, 480), hands, CAMERA, False)))
+    record = json.loads(
+        json.dumps(photo_json("a.jpg", (640, 480), hands, PhotoCamera(CAMERA, "given")))
+    )
     [hand] = record["hands"]
     points = np.array(hand["joints_3d"]) @ np.array(record["camera"]["intrinsics"]).T
     np.testing.assert_allclose(points[:, :2] / points[:, 2:], hand["joints_2d_px"], atol=0.02)
     pose = axis_angle_to_matrix(torch.tensor(hand["mano"]["pose_axis_angle"]))
     torch.testing.assert_close(pose, hands[0].mano_pose, atol=1e-4, rtol=0)
     assert (hand["handedness"], hand["mano"]["side"]) == ("left", "left")
+
+
+ODD = torch.tensor([[700.0, 0, 250], [0, 560, 310], [0, 0, 1]])
+"""Pixels that are wider than high, and a principal point far from the centre."""
+
+
+def seen(side, place):
+    """An exact detection of a hand of mean shape at a place, and its true joints."""
+    mano = ManoHand(side=side, tips="freihand")
+    generator = torch.Generator().manual_seed(5)
+    pose = axis_angle_to_matrix(0.25 * torch.randn(1, 16, 3, generator=generator))
+    joints = mano(pose, torch.zeros(1, 10), torch.tensor([place])).joints[0]
+    flat = project(joints, ODD).numpy()
+    box = np.concatenate([flat.min(0), flat.max(0)])
+    away = (joints - joints[9]).numpy()
+    return Detection(box, flat, away, side, 0.99, 1), joints
+
+
+def test_with_the_true_camera_hands_are_where_they_were(photo):
+    """Two hands of mean shape, a third of a metre apart in depth, come back at their places."""
+    right, true_right = seen("right", [-0.08, 0.03, 0.45])
+    left, true_left = seen("left", [0.12, -0.05, 0.78])
+    model = MediaPipe(MediaPipeConfig()).eval()
+    look = PhotoReconstructor(FakeDetector([right, left]), model, CropConfig())
+    hands = [row[0] for row in look(photo, ODD)]
+    assert [hand.detection.handedness for hand in hands] == ["right", "left"]
+    for hand, truth in zip(hands, (true_right, true_left)):
+        assert hand.joints_3d[:, 2].mean() == pytest.approx(float(truth[:, 2].mean()), rel=0.05)
+        np.testing.assert_allclose(hand.joints_2d, project(truth, ODD), atol=4)
+    apart = (hands[1].joints_3d - hands[0].joints_3d).mean(0).norm()
+    truth = (true_left - true_right).mean(0).norm()
+    assert apart == pytest.approx(float(truth), rel=0.05)
 
 
 def draw(photo, hand, hypotheses=3, seed=0):
@@ -234,11 +270,10 @@ def test_every_hypothesis_of_a_left_hand_is_mirrored_back(photo):
 
 def test_the_record_ranks_the_hypotheses_of_each_hand(photo):
     ranked, _, _ = draw(photo, found("left", (450, 300)))
-    plain = photo_json("a.jpg", (640, 480), ranked[:1], CAMERA, False)
+    camera = PhotoCamera(CAMERA, "guess")
+    plain = photo_json("a.jpg", (640, 480), ranked[:1], camera)
     assert "hypotheses" not in plain["hands"][0]
-    record = json.loads(
-        json.dumps(photo_json("a.jpg", (640, 480), ranked[:1], CAMERA, False, [ranked]))
-    )
+    record = json.loads(json.dumps(photo_json("a.jpg", (640, 480), ranked[:1], camera, [ranked])))
     [hand] = record["hands"]
     assert [row["rank"] for row in hand["hypotheses"]] == [1, 2, 3]
     assert [row["confidence"] for row in hand["hypotheses"]] == [0.9, 0.5, 0.1]

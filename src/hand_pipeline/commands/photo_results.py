@@ -1,6 +1,7 @@
 """The files `predict` writes for each photo and video: overlays, records, meshes, a summary."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hand_pipeline.config import Config
+from hand_pipeline.data.photos.cameras import Cameras, PhotoCamera
 from hand_pipeline.data.photos.files import VIDEO_SUFFIXES, BadPhoto, load_photo
 from hand_pipeline.evaluation.hand_files import photo_json, write_json, write_meshes
 from hand_pipeline.evaluation.reconstruct import PhotoReconstructor, PlacedHand
 from hand_pipeline.files import atomic_write
-from hand_pipeline.geometry.camera import default_intrinsics
 from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overlay_image
 
 MOST_DRAWN = 12
@@ -30,18 +31,20 @@ class PhotoResults:
     Attributes:
         reconstruct: finds the hands.
         out: folder of the results.
-        focal: focal length, px; None: not known.
+        cameras: of the photos, as far as the user gave them.
         meshes: whether to write meshes.
         photo_sampling, video_sampling: of hypotheses; None for a model that samples none.
+        root: folder to which names of a file of cameras are relative; None: of a single file.
         photos, videos, quarantine: the summary's rows.
     """
 
     reconstruct: PhotoReconstructor
     out: Path
-    focal: float | None
+    cameras: Cameras
     meshes: bool
     photo_sampling: Config | None = None
     video_sampling: Config | None = None
+    root: Path | None = None
     photos: list[dict[str, Any]] = field(default_factory=list)
     videos: list[dict[str, Any]] = field(default_factory=list)
     quarantine: list[dict[str, str]] = field(default_factory=list)
@@ -74,8 +77,14 @@ class PhotoResults:
         hands = sum(row["hands"] for row in self.photos)
         if self.photos:
             click.echo(f"{hands} hands in {len(self.photos)} photos")
-        if self.focal is None and (hands or self.videos):
-            click.echo("camera not given: focal length is the photo's diagonal, depths are guesses")
+        sources = Counter(row["camera"] for row in [*self.photos, *self.videos])
+        if sources["exif"]:
+            click.echo(f"camera from the photo's EXIF: {sources['exif']} files")
+        if guessed := sources["guess"]:
+            click.echo(
+                f"camera not known of {guessed} files: their focal length is taken to be the "
+                "photo's diagonal, distances are guesses (--focal, --intrinsics, --cameras)"
+            )
         for row in self.videos:
             click.echo(f"{row['file']}: hands in {row['with_hands']} of {row['frames']} frames")
         if empty:
@@ -89,27 +98,30 @@ class PhotoResults:
     def _note_bad(self, path: Path, reason: str, detail: str) -> None:
         self.quarantine.append({"file": str(path), "reason": reason, "detail": detail})
 
-    def _camera(self, image: np.ndarray) -> Tensor:
-        return default_intrinsics(image.shape[1], image.shape[0], self.focal)
+    def _camera(self, path: Path, image: np.ndarray) -> PhotoCamera:
+        name = path.name if self.root is None else path.relative_to(self.root).as_posix()
+        return self.cameras.of(path, name, (image.shape[1], image.shape[0]))
 
     def _photo(self, path: Path, name: str) -> None:
         photo = load_photo(path)
-        camera = self._camera(photo)
+        camera = self._camera(path, photo)
         self.reconstruct.model.sampling = self.photo_sampling
-        ranked = self.reconstruct(photo, camera, name)
+        ranked = self.reconstruct(photo, camera.intrinsics, name)
         hands = [row[0] for row in ranked]
         several = ranked if any(len(row) > 1 for row in ranked) else []
         stem = self.out / name
         with atomic_write(stem.parent / f"{stem.name}.overlay.png") as temporary:
-            overlay_image(photo, drawn(hands), camera).save(temporary)
+            overlay_image(photo, drawn(hands), camera.intrinsics).save(temporary)
         if several:
-            _draw_hypotheses(stem.parent / f"{stem.name}.hypotheses.png", photo, several, camera)
+            picture = stem.parent / f"{stem.name}.hypotheses.png"
+            _draw_hypotheses(picture, photo, several, camera.intrinsics)
         size = (photo.shape[1], photo.shape[0])
-        record = photo_json(path.name, size, hands, camera, self.focal is not None, several)
+        record = photo_json(path.name, size, hands, camera, several)
         write_json(stem.parent / f"{stem.name}.json", record)
         if self.meshes:
             write_meshes(stem, hands)
-        self.photos.append({"file": str(path), "hands": len(hands)})
+        row = {"file": str(path), "hands": len(hands), "camera": camera.source}
+        self.photos.append(row)
 
     def _video(self, path: Path, name: str) -> None:
         from hand_pipeline.data.photos.videos import BadVideo  # and PyAV: only for videos
@@ -125,6 +137,7 @@ class PhotoResults:
         info = video_info(path)
         stem = self.out / name
         frames = with_hands = 0
+        camera: PhotoCamera | None = None  # all frames are of one size, and of one camera
         self.reconstruct.model.sampling = self.video_sampling
         bar = tqdm(read_frames(path), desc=path.name, unit="frame", total=info.frames or None)
         with (
@@ -133,17 +146,18 @@ class PhotoResults:
             temporary.open("w") as lines,
         ):
             for number, frame in enumerate(bar):
-                camera = self._camera(frame)
-                ranked = self.reconstruct(frame, camera, f"{name}-{number}")
+                camera = self._camera(path, frame) if camera is None else camera
+                ranked = self.reconstruct(frame, camera.intrinsics, f"{name}-{number}")
                 hands = [row[0] for row in ranked]
-                video.add(draw_hands(frame, drawn(hands), camera))
+                video.add(draw_hands(frame, drawn(hands), camera.intrinsics))
                 size = (frame.shape[1], frame.shape[0])
-                record = photo_json(f"{number}", size, hands, camera, self.focal is not None)
+                record = photo_json(f"{number}", size, hands, camera)
                 lines.write(json.dumps(record, allow_nan=False) + "\n")
                 frames, with_hands = frames + 1, with_hands + bool(hands)
-            if not frames:
+            if camera is None:
                 raise BadVideo("the video holds no frame")
-        self.videos.append({"file": str(path), "frames": frames, "with_hands": with_hands})
+        counts = {"frames": frames, "with_hands": with_hands, "camera": camera.source}
+        self.videos.append({"file": str(path), **counts})
 
 
 def drawn(hands: Sequence[PlacedHand]) -> list[DrawnHand]:

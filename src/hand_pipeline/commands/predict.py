@@ -17,6 +17,7 @@ from hand_pipeline.commands.predict_options import (
     SamplingOptions,
     sampling_options,
 )
+from hand_pipeline.data.photos.cameras import Cameras, intrinsics_of, read_cameras
 from hand_pipeline.data.photos.cropping import CropConfig
 from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector
 from hand_pipeline.data.photos.detector_model import DetectorModelError
@@ -53,7 +54,13 @@ _result_option = partial(click.option, cls=GroupedOption, group="Results")
 @_result_option("--obj/--no-obj", "meshes", default=True, help="Write .obj and .glb files.")
 @_photo_option(
     "--focal", type=click.FloatRange(min=0, min_open=True),
-    help="Focal length in pixels. Default: the photo's diagonal; depths are then rough guesses.",
+    help="Focal length in pixels. Default: from the photo's EXIF, else its diagonal; distances are "
+    "then rough guesses.",
+)  # fmt: skip
+@_photo_option("--intrinsics", metavar="FX,FY,CX,CY", help="The whole camera, pixels.")
+@_photo_option(
+    "--cameras", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='Cameras by file: JSON, {"a.jpg": [fx, fy, cx, cy]}; "*" is that of all others.',
 )  # fmt: skip
 @_photo_option(
     "--max-hands", default=4, show_default=True, type=click.IntRange(1), help="Hands per photo."
@@ -103,16 +110,40 @@ def predict(
     model = load_model(path, device, method)
     crops = CropConfig(crop_scale=options.pop("crop_scale") or float(model.crop_scale))
     looks = LooksConfig(copies=options.pop("copies"), refine=options.pop("refine"))
-    focal, meshes = options.pop("focal"), options.pop("meshes")
+    given = {name: options.pop(name) for name in ("focal", "intrinsics", "cameras")}
+    cameras, meshes = _cameras(**given), options.pop("meshes")
     drawing = SamplingOptions(**options)
     photo_sampling, video_sampling = drawing.of(model)
     reconstruct = PhotoReconstructor(detector, model, crops, device, drawing.seed or 0, looks)
-    results = PhotoResults(reconstruct, out, focal, meshes, photo_sampling, video_sampling)
+    root = source if source.is_dir() else None
+    results = PhotoResults(reconstruct, out, cameras, meshes, photo_sampling, video_sampling, root)
     if source.is_dir():
         results.leave_out(_unknown(source, out))
     for file, name in tqdm(sources, desc="files", unit="file", disable=len(sources) == 1):
         results.add(file, name)
     results.report()
+
+
+def _cameras(focal: float | None, intrinsics: str | None, cameras: Path | None) -> Cameras:
+    """What the user says of the cameras.
+
+    Raises:
+        click.UsageError: something that is no camera, or two for all photos.
+    """
+    if focal is not None and intrinsics is not None:
+        raise click.UsageError("give --focal or --intrinsics, not both")
+    try:
+        numbers = None if intrinsics is None else [float(n) for n in intrinsics.split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"--intrinsics: expected four numbers, got {intrinsics}") from error
+    try:
+        return Cameras(
+            focal,
+            None if numbers is None else intrinsics_of(numbers, "--intrinsics"),
+            {} if cameras is None else read_cameras(cameras),
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _sources(source: Path, out: Path) -> Iterator[tuple[Path, str]]:

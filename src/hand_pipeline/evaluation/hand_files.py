@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from hand_pipeline.data.photos.cameras import PhotoCamera
 from hand_pipeline.evaluation.reconstruct import PlacedHand
 from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 
@@ -20,8 +21,7 @@ def photo_json(
     name: str,
     size: tuple[int, int],
     hands: Sequence[PlacedHand],
-    intrinsics: Float[Tensor, "3 3"],
-    focal_given: bool,
+    camera: PhotoCamera,
     hypotheses: Sequence[Sequence[PlacedHand]] = (),
 ) -> dict[str, Any]:
     """The record of a photo: its camera and its hands (`PlacedHand.as_json`).
@@ -30,8 +30,7 @@ def photo_json(
         name: of the file, or the number of the frame.
         size: width and height, px.
         hands: found in it.
-        intrinsics: its camera.
-        focal_given: whether the user gave the focal length; otherwise depths are guesses.
+        camera: its camera; with a guessed one distances are rough.
         hypotheses: of each hand, the surest first; they get their ranks, from 1. Empty: none.
     """
     records = [hand.as_json() for hand in hands]
@@ -45,8 +44,8 @@ def photo_json(
         "size_px": list(size),
         "conventions": "metres; camera frame +x right, +y down, +z forward; OpenPose joint order",
         "camera": {
-            "intrinsics": intrinsics.double().numpy().round(4).tolist(),
-            "focal_given": focal_given,
+            "intrinsics": camera.intrinsics.double().numpy().round(4).tolist(),
+            "source": camera.source,
         },
         "hands": records,
     }
