@@ -27,7 +27,7 @@ from hand_pipeline.methods.s2hand.hourglass import HourglassConfig
 from hand_pipeline.methods.s2hand.s2hand import S2Hand
 from hand_pipeline.training.checkpoint import pack_method, save_checkpoint
 
-module = sys.modules["hand_pipeline.commands.predict"]
+module = sys.modules["hand_pipeline.api.reconstructor"]
 MEDIA = Path(__file__).parents[3] / "shared" / "data" / "demo_media"
 
 

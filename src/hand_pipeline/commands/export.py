@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hand_pipeline.commands.checkpoints import load_model
+from hand_pipeline.api.models import load_model
 from hand_pipeline.evaluation.leaderboard import BENCHMARKS, LeaderboardConfig, export_benchmark
 
 
@@ -54,8 +54,8 @@ def export(
     """
     logging.basicConfig(format="%(message)s")
     cfg = LeaderboardConfig(**leaderboard)
-    model = load_model(checkpoint, device)
     try:
+        model = load_model(checkpoint, device)
         exported = export_benchmark(benchmark, model, data, out, cfg, device, num_workers)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error

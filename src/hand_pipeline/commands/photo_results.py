@@ -12,13 +12,14 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from hand_pipeline.api.reconstructor import drawn
 from hand_pipeline.config import Config
 from hand_pipeline.data.photos.cameras import Cameras, PhotoCamera
 from hand_pipeline.data.photos.files import VIDEO_SUFFIXES, BadPhoto, load_photo
 from hand_pipeline.evaluation.hand_files import photo_json, write_json, write_meshes
 from hand_pipeline.evaluation.reconstruct import PhotoReconstructor, PlacedHand
 from hand_pipeline.files import atomic_write
-from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, draw_hands, overlay_image
+from hand_pipeline.viz.overlay import draw_hands, overlay_image
 
 MOST_DRAWN = 12
 """Hypotheses of a hand that are drawn; its record has all."""
@@ -158,17 +159,6 @@ class PhotoResults:
                 raise BadVideo("the video holds no frame")
         counts = {"frames": frames, "with_hands": with_hands, "camera": camera.source}
         self.videos.append({"file": str(path), **counts})
-
-
-def drawn(hands: Sequence[PlacedHand]) -> list[DrawnHand]:
-    """Hands to draw: in their own colours, or right ones blue and left ones orange."""
-    return [
-        DrawnHand(
-            hand.vertices, hand.faces, hand.joints_2d,
-            SIDE_COLOURS[hand.detection.handedness] if hand.colours is None else hand.colours,
-        )
-        for hand in hands
-    ]  # fmt: skip
 
 
 def _draw_hypotheses(

@@ -9,7 +9,8 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from hand_pipeline.commands.checkpoints import TRAINED, find_checkpoint, load_model
+from hand_pipeline.api.models import TRAINED, ModelError
+from hand_pipeline.api.reconstructor import HandReconstructor
 from hand_pipeline.commands.photo_results import PhotoResults
 from hand_pipeline.commands.predict_options import (
     GroupedCommand,
@@ -18,8 +19,6 @@ from hand_pipeline.commands.predict_options import (
     sampling_options,
 )
 from hand_pipeline.data.photos.cameras import Cameras, intrinsics_of, read_cameras
-from hand_pipeline.data.photos.cropping import CropConfig
-from hand_pipeline.data.photos.detector import DetectorConfig, HandDetector
 from hand_pipeline.data.photos.detector_model import DetectorModelError
 from hand_pipeline.data.photos.files import (
     PHOTO_SUFFIXES,
@@ -27,7 +26,6 @@ from hand_pipeline.data.photos.files import (
     NoPhotosError,
     find_photos,
 )
-from hand_pipeline.evaluation.reconstruct import LooksConfig, PhotoReconstructor
 
 _model_option = partial(click.option, cls=GroupedOption, group="Model")
 _photo_option = partial(click.option, cls=GroupedOption, group="Photos and hands")
@@ -97,26 +95,19 @@ def predict(
     NAME.hypotheses.png if the model samples several hypotheses; for each video NAME.overlay.mp4
     and NAME.jsonl, one line per frame; and summary.json, which also lists unreadable files.
     """
-    path = find_checkpoint(checkpoint, method, data)
+    names = ("max_hands", "crop_scale", "detector_model", "copies", "refine")
+    settings = {name: options.pop(name) for name in names}
     try:
         sources = list(_sources(source, out))
-        detector = HandDetector(
-            DetectorConfig(
-                model_path=options.pop("detector_model"), max_hands=options.pop("max_hands")
-            )
-        )
-    except (NoPhotosError, DetectorModelError) as error:
+        seed = options["seed"] or 0
+        hands = HandReconstructor(method, checkpoint, device, data, seed=seed, **settings)
+    except (NoPhotosError, DetectorModelError, ModelError) as error:
         raise click.ClickException(str(error)) from error
-    model = load_model(path, device, method)
-    crops = CropConfig(crop_scale=options.pop("crop_scale") or float(model.crop_scale))
-    looks = LooksConfig(copies=options.pop("copies"), refine=options.pop("refine"))
     given = {name: options.pop(name) for name in ("focal", "intrinsics", "cameras")}
     cameras, meshes = _cameras(**given), options.pop("meshes")
-    drawing = SamplingOptions(**options)
-    photo_sampling, video_sampling = drawing.of(model)
-    reconstruct = PhotoReconstructor(detector, model, crops, device, drawing.seed or 0, looks)
+    photo_sampling, video_sampling = SamplingOptions(**options).of(hands.model)
     root = source if source.is_dir() else None
-    results = PhotoResults(reconstruct, out, cameras, meshes, photo_sampling, video_sampling, root)
+    results = PhotoResults(hands.look, out, cameras, meshes, photo_sampling, video_sampling, root)
     if source.is_dir():
         results.leave_out(_unknown(source, out))
     for file, name in tqdm(sources, desc="files", unit="file", disable=len(sources) == 1):

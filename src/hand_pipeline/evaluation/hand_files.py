@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -15,6 +15,18 @@ from hand_pipeline.files import atomic_write_bytes, atomic_write_text
 
 # glTF's axes: +y up, -z forward, where OpenCV's camera has +y down, +z forward
 _TO_GLTF = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+class Mesh(NamedTuple):
+    """Triangles, metres, camera frame.
+
+    Attributes:
+        colours: RGB of the vertices, 0 to 1, as photos store them; None: none.
+    """
+
+    vertices: Float[Tensor, "vertices 3"]
+    faces: Int[Tensor, "faces 3"]
+    colours: Float[Tensor, "vertices 3"] | None = None
 
 
 def photo_json(
@@ -83,21 +95,39 @@ def write_mesh(
         faces: outward triangles.
         colours: RGB of the vertices for the .glb, 0 to 1, as photos store them.
     """
+    meshes = [Mesh(vertices, faces, colours)]
+    obj, glb = stem.parent / f"{stem.name}.obj", stem.parent / f"{stem.name}.glb"
+    atomic_write_text(obj, obj_of(meshes))
+    atomic_write_bytes(glb, glb_of(meshes))
+    return [obj, glb]
+
+
+def obj_of(meshes: Sequence[Mesh]) -> str:
+    """Wavefront's .obj of some meshes as one, in the camera's frame."""
     import trimesh  # and scipy and networkx, which only meshes need
-    from trimesh.exchange.gltf import export_glb
     from trimesh.exchange.obj import export_obj
+
+    parts = [trimesh.Trimesh(m.vertices.numpy(), m.faces.numpy(), process=False) for m in meshes]
+    text: str = export_obj(trimesh.util.concatenate(parts), include_normals=True)
+    return text
+
+
+def glb_of(meshes: Sequence[Mesh]) -> bytes:
+    """glTF's .glb of some meshes in one scene, in its own axes, with their colours."""
+    import trimesh
+    from trimesh.exchange.gltf import export_glb
     from trimesh.visual import ColorVisuals
 
-    mesh = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
-    obj, glb = stem.parent / f"{stem.name}.obj", stem.parent / f"{stem.name}.glb"
-    atomic_write_text(obj, export_obj(mesh, include_normals=True))
-    shown = mesh.copy().apply_transform(_TO_GLTF)
-    if colours is not None:
-        shown.visual = ColorVisuals(shown, vertex_colors=_linear(colours.numpy()))
-    scene = trimesh.Scene(shown)
-    finish = None if colours is None else _as_skin
-    atomic_write_bytes(glb, export_glb(scene, tree_postprocessor=finish))
-    return [obj, glb]
+    scene = trimesh.Scene()
+    for mesh in meshes:
+        shown = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
+        shown.apply_transform(_TO_GLTF)
+        if mesh.colours is not None:
+            shown.visual = ColorVisuals(shown, vertex_colors=_linear(mesh.colours.numpy()))
+        scene.add_geometry(shown)
+    coloured = any(mesh.colours is not None for mesh in meshes)
+    binary: bytes = export_glb(scene, tree_postprocessor=_as_skin if coloured else None)
+    return binary
 
 
 def _linear(colours: Float[np.ndarray, "vertices 3"]) -> UInt8[np.ndarray, "vertices 4"]:

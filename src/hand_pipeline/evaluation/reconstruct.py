@@ -163,19 +163,42 @@ class PhotoReconstructor:
             intrinsics: its camera; `geometry.camera.default_intrinsics` if unknown.
             name: for messages of the model.
         """
-        seen = without_overlaps(self.detector(photo), self.detector.cfg.max_overlap)
+        return self.many([photo], [intrinsics], [name])[0]
+
+    def many(
+        self,
+        photos: Sequence[UInt8[np.ndarray, "height width 3"]],
+        intrinsics: Sequence[Float[Tensor, "3 3"]],
+        names: Sequence[str],
+    ) -> list[list[list[PlacedHand]]]:
+        """The hands of several photos, which go through the model in one batch.
+
+        A model that draws hypotheses gets one photo at a time: draws depend on their batch.
+
+        Args:
+            photos: as of a call; of any sizes.
+            intrinsics: their cameras.
+            names: of the photos.
+        """
+        each = [without_overlaps(self.detector(p), self.detector.cfg.max_overlap) for p in photos]
+        owners = [number for number, hands in enumerate(each) for _ in hands]
+        if self.model.sampling is not None and len(set(owners)) > 1:
+            return [self(*photo) for photo in zip(photos, intrinsics, names)]
+        placed: list[list[list[PlacedHand]]] = [[] for _ in photos]
+        seen = [hand for hands in each for hand in hands]
         if not seen:
-            return []
+            return placed
         hands, tried = seen, None
         if any(hand.score < self.looks.both_sides_below for hand in seen):
             from hand_pipeline.evaluation.sides import both_sides  # most photos do without
 
             tried = both_sides(seen, self.looks.both_sides_below)
             hands = tried.hands
-        crops = [cut_crop(photo, hand, self.crops) for hand in hands]
-        names = tuple(f"{name}-{number}" for number in range(len(hands)))
-        keypoints = self._keypoints(hands, crops)
-        batch = batch_of_crops(names, crops, [intrinsics] * len(hands), keypoints)
+            owners += [owners[number] for number in tried.of]
+        crops = [cut_crop(photos[owner], hand, self.crops) for owner, hand in zip(owners, hands)]
+        ids = tuple(f"{names[owner]}-{number}" for number, owner in enumerate(owners))
+        cameras = [intrinsics[owner] for owner in owners]
+        batch = batch_of_crops(ids, crops, cameras, self._keypoints(hands, crops))
         generator = torch.Generator(self.device).manual_seed(self.seed)
         mano = self.model.mano
         with torch.inference_mode():
@@ -187,7 +210,10 @@ class PhotoReconstructor:
                 found = refine_hands(found, batch.to(self.device), mano)
             wrists = mano.rest_joints(found.betas)[:, 0].cpu().float()
         found, faces = found.to("cpu"), mano.faces.cpu()
-        return [_place(hands[row], found, row, wrists[row], faces, intrinsics) for row in chosen]
+        for row in chosen:
+            hand = _place(hands[row], found, row, wrists[row], faces, cameras[row])
+            placed[owners[row]].append(hand)
+        return placed
 
     def _keypoints(self, hands: Sequence[Detection], crops: Sequence[Crop]) -> Keypoints:
         if not self.looks.copies:

@@ -49,22 +49,22 @@ class Cameras:
     intrinsics: Float[Tensor, "3 3"] | None = None
     by_name: Mapping[str, Float[Tensor, "3 3"]] = field(default_factory=dict)
 
-    def of(self, path: Path, name: str, size: tuple[int, int]) -> PhotoCamera:
+    def of(self, path: Path | None, name: str, size: tuple[int, int]) -> PhotoCamera:
         """The camera of a photo.
 
         Args:
-            path: where its EXIF is looked for.
+            path: where its EXIF is looked for; None: there is no file.
             name: relative to the folder that is worked on.
             size: width and height of the upright photo, px.
         """
-        for key in (name, path.name, OTHERS):
+        for key in (name, name.rpartition("/")[2], OTHERS):
             if key in self.by_name:
                 return PhotoCamera(self.by_name[key], "file")
         if self.intrinsics is not None:
             return PhotoCamera(self.intrinsics, "given")
         if self.focal is not None:
             return PhotoCamera(default_intrinsics(*size, self.focal), "given")
-        focal = exif_focal(path, size)
+        focal = None if path is None else exif_focal(path, size)
         return PhotoCamera(default_intrinsics(*size, focal), "guess" if focal is None else "exif")
 
 

@@ -212,8 +212,7 @@ def decode_photo(
             warnings.simplefilter("ignore")  # Pillow's own size warning and odd metadata
             with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
                 _check_size(image.size, min_side, max_pixels)
-                ImageOps.exif_transpose(image, in_place=True)
-                return np.array(_to_rgb(image))
+                return upright_rgb(image)
     except UnidentifiedImageError as error:
         reason: Reason = "unreadable" if content.startswith(_MAGIC) else "not_an_image"
         raise BadPhoto(reason, f"no header of {', '.join(_FORMATS)} or HEIF") from error
@@ -222,6 +221,11 @@ def decode_photo(
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError) as error:
         cut_off = "truncated" in str(error).lower() or isinstance(error, EOFError)
         raise BadPhoto("truncated" if cut_off else "unreadable", str(error)) from error
+
+
+def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    """Pixels of a picture: EXIF orientation applied, any mode converted (`decode_photo`)."""
+    return np.array(_to_rgb(ImageOps.exif_transpose(image)))
 
 
 def load_photo(

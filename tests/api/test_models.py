@@ -3,13 +3,12 @@
 import importlib
 from pathlib import Path
 
-import click
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from hand_pipeline.commands import checkpoints
-from hand_pipeline.commands.checkpoints import MODELS, TRAINED, find_checkpoint, load_model
+from hand_pipeline.api import models
+from hand_pipeline.api.models import MODELS, TRAINED, ModelError, find_checkpoint, load_model
 from hand_pipeline.commands.predict import predict
 from hand_pipeline.methods import method_class
 from hand_pipeline.training.checkpoint import Checkpoint, save_checkpoint
@@ -20,7 +19,7 @@ CATALOG = Path(__file__).parents[2] / "conf" / "base" / "catalog.yml"
 
 def test_a_method_stands_for_the_checkpoint_that_its_pipeline_leaves(tmp_path):
     path = tmp_path / MODELS / "maskhand_method.safetensors"
-    with pytest.raises(click.ClickException, match="kedro run --pipelines maskhand"):
+    with pytest.raises(ModelError, match="kedro run --pipelines maskhand"):
         find_checkpoint(None, "maskhand", tmp_path)
     path.parent.mkdir()
     path.touch()
@@ -31,11 +30,11 @@ def test_a_shipped_model_stands_in_where_the_pipelines_left_none(tmp_path, monke
     shipped = tmp_path / "assets" / "models" / "maskhand.safetensors"
     shipped.parent.mkdir(parents=True)
     shipped.touch()
-    monkeypatch.setattr(checkpoints, "files", lambda package: tmp_path / "assets")
+    monkeypatch.setattr(models, "files", lambda package: tmp_path / "assets")
     assert find_checkpoint(None, "maskhand", tmp_path) == shipped
-    with pytest.raises(click.ClickException, match="kedro run --pipelines s2hand"):
+    with pytest.raises(ModelError, match="kedro run --pipelines s2hand"):
         find_checkpoint(None, "s2hand", tmp_path)
-    monkeypatch.setattr(checkpoints, "BEST", "maskhand")
+    monkeypatch.setattr(models, "BEST", "maskhand")
     assert find_checkpoint(None, None, tmp_path) == shipped
     own = tmp_path / MODELS / "maskhand_method.safetensors"
     own.parent.mkdir()
@@ -76,21 +75,21 @@ def test_a_model_of_the_right_kind_is_loaded(untrained, method):
 
 
 def test_a_checkpoint_of_another_method_is_refused(untrained):
-    with pytest.raises(click.ClickException, match="holds 'pymaf', but --method maskhand needs"):
+    with pytest.raises(ModelError, match="holds 'pymaf', but --method maskhand needs"):
         load_model(untrained, "cpu", "maskhand")
 
 
 def test_a_method_that_reconstructs_no_hands_is_refused(tmp_path, monkeypatch, untrained):
-    commands = importlib.import_module("hand_pipeline.commands.checkpoints")
+    commands = importlib.import_module("hand_pipeline.api.models")
     monkeypatch.setattr(commands, "restore_method", lambda checkpoint, origin: object())
-    with pytest.raises(click.ClickException, match="holds object, which reconstructs no hands"):
+    with pytest.raises(ModelError, match="holds object, which reconstructs no hands"):
         load_model(untrained, "cpu")
 
 
 def test_an_unknown_method_in_a_checkpoint_is_one_line_of_error(tmp_path):
     path = tmp_path / "other.safetensors"
     save_checkpoint(path, Checkpoint({}, {"method": "another", "configs": {}}))
-    with pytest.raises(click.ClickException, match="holds 'another'; known methods"):
+    with pytest.raises(ModelError, match="holds 'another'; known methods"):
         load_model(path, "cpu")
 
 

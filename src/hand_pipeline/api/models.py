@@ -1,16 +1,18 @@
-"""Find and load the trained model that a command uses."""
+"""Find and load the trained model that somebody asks for."""
 
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
-
-import click
 
 from hand_pipeline.methods import restore_method, untrained_method
 from hand_pipeline.training.checkpoint import load_checkpoint
 from hand_pipeline.training.method import Reconstructor
 
 MODELS = "06_models"
+
+
+class ModelError(ValueError):
+    """A model that is not there, or is not what was asked for; says what to do."""
 
 
 class TrainedModel(NamedTuple):
@@ -57,7 +59,7 @@ def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> 
         data: root of the profile's data.
 
     Raises:
-        click.ClickException: the pipeline has not saved one yet, and none is shipped.
+        ModelError: the pipeline has not saved one yet, and none is shipped.
     """
     if checkpoint is not None:
         return checkpoint
@@ -69,7 +71,7 @@ def find_checkpoint(checkpoint: Path | None, method: str | None, data: Path) -> 
     if not path.is_file() and (shipped := shipped_model(method)):
         return shipped
     if not path.is_file():
-        raise click.ClickException(
+        raise ModelError(
             f"no {path}: make it with `kedro run --pipelines {TRAINED[method].pipeline}`, choose "
             "another profile's data with --data, or give a --checkpoint"
         )
@@ -86,7 +88,7 @@ def load_model(checkpoint: Path | None, device: str, method: str | None = None) 
             there is no file.
 
     Raises:
-        click.ClickException: the file is no checkpoint, or its method is another one or does not
+        ModelError: the file is no checkpoint, or its method is another one or does not
             reconstruct hands.
     """
     if checkpoint is None:
@@ -97,15 +99,15 @@ def load_model(checkpoint: Path | None, device: str, method: str | None = None) 
         loaded = load_checkpoint(checkpoint)
         holds = loaded.metadata.get("method")
         if method is not None and holds != TRAINED[method].holds:
-            raise click.ClickException(
+            raise ModelError(
                 f"{checkpoint} holds {holds!r}, but --method {method} needs "
                 f"{TRAINED[method].holds!r}: leave --method out or give another checkpoint"
             )
         model = restore_method(loaded, str(checkpoint))
     except (ValueError, OSError, RuntimeError) as error:
-        raise click.ClickException(str(error)) from error
+        raise ModelError(str(error)) from error
     if not isinstance(model, Reconstructor):
-        raise click.ClickException(
+        raise ModelError(
             f"{checkpoint} holds {type(model).__name__}, which reconstructs no hands; give the "
             f"checkpoint of {' or '.join(TRAINED)}"
         )
