@@ -31,7 +31,16 @@ class _LazyGroup(click.Group):
         if cmd_name not in self.COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        command = getattr(importlib.import_module(f"hand_pipeline.commands.{name}"), name)
+        try:
+            module = importlib.import_module(f"hand_pipeline.commands.{name}")
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("hand_pipeline"):
+                raise
+            raise click.ClickException(
+                f"{cmd_name} needs {error.name}, which the plain package lacks: install it with "
+                "the pipelines, pip install 'hand-pipeline[pipeline]' (from a clone: make setup)"
+            ) from error
+        command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
 
