@@ -17,7 +17,7 @@ from hand_pipeline.commands.predict_options import SamplingOptions
 from hand_pipeline.data.batch import HandHypotheses
 from hand_pipeline.data.hand_augmentation import HandAugmentationConfig
 from hand_pipeline.data.photos.detector import Detection, DetectorConfig
-from hand_pipeline.data.photos.videos import write_video
+from hand_pipeline.data.photos.videos import Video, write_video
 from hand_pipeline.geometry.camera import project, weak_perspective_to_translation
 from hand_pipeline.geometry.rotation import axis_angle_to_matrix
 from hand_pipeline.methods.maskhand.sampling import SamplingConfig
@@ -271,7 +271,11 @@ def test_a_video_is_drawn_on_and_described_line_by_line(run, fake, tmp_path):
     assert result.exit_code == 0, result.output
     assert "hands in 3 of 4 frames" in result.output
     lines = (tmp_path / "out" / "v.jsonl").read_text().splitlines()
-    assert [len(json.loads(line)["hands"]) for line in lines] == [2, 2, 0, 2]
+    records = [json.loads(line) for line in lines]
+    assert [len(record["hands"]) for record in records] == [2, 2, 0, 2]
+    assert [record["time_s"] for record in records] == [0, 0.04, 0.08, 0.12]
+    tracks = [[hand["track"] for hand in record["hands"]] for record in records]
+    assert tracks == [[0, 1], [0, 1], [], [0, 1]]  # unseen for a moment: the same hands
     with av.open(str(tmp_path / "out" / "v.overlay.mp4")) as container:
         assert container.streams.video[0].codec_context.name == "h264"
         drawn = [
@@ -280,6 +284,21 @@ def test_a_video_is_drawn_on_and_described_line_by_line(run, fake, tmp_path):
     assert len(drawn) == 4
     assert np.ptp(drawn[0]) > 100
     assert np.ptp(drawn[2]) < 30
+
+
+def test_only_some_frames_of_a_video_at_their_own_times(run, fake, tmp_path):
+    with write_video(tmp_path / "v.mp4", Fraction(25)) as video:
+        for time in (0.0, 0.1, 0.5, 0.6, 1.0):
+            video.add(np.full((120, 160, 3), 200, dtype=np.uint8), time)
+    result = run(tmp_path / "v.mp4", "--every", "2", "--no-smooth")
+    assert result.exit_code == 0, result.output
+    lines = (tmp_path / "out/v.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [(record["photo"], record["time_s"]) for record in records] == [
+        ("0", 0), ("2", pytest.approx(0.5, abs=1e-3)), ("4", pytest.approx(1, abs=1e-3))
+    ]  # fmt: skip
+    shown = [float(frame.time) for frame in Video(tmp_path / "out/v.overlay.mp4")]
+    assert shown == pytest.approx([0, 0.5, 1], abs=1e-3)
 
 
 def test_nothing_readable_is_an_error(run, fake, tmp_path):

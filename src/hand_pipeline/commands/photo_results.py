@@ -36,6 +36,8 @@ class PhotoResults:
         meshes: whether to write meshes.
         photo_sampling, video_sampling: of hypotheses; None for a model that samples none.
         root: folder to which names of a file of cameras are relative; None: of a single file.
+        smooth: whether hands of videos move without jitter.
+        every: only each so manieth frame of a video.
         photos, videos, quarantine: the summary's rows.
     """
 
@@ -46,6 +48,8 @@ class PhotoResults:
     photo_sampling: Config | None = None
     video_sampling: Config | None = None
     root: Path | None = None
+    smooth: bool = True
+    every: int = 1
     photos: list[dict[str, Any]] = field(default_factory=list)
     videos: list[dict[str, Any]] = field(default_factory=list)
     quarantine: list[dict[str, str]] = field(default_factory=list)
@@ -133,32 +137,38 @@ class PhotoResults:
             self._note_bad(path, "unreadable", str(error))
 
     def _frames(self, path: Path, name: str) -> None:
-        from hand_pipeline.data.photos.videos import BadVideo, read_frames, video_info, write_video
+        from hand_pipeline.data.photos.videos import Video, write_video
+        from hand_pipeline.evaluation.tracks import Tracks, TracksConfig
 
-        info = video_info(path)
-        stem = self.out / name
+        video, stem = Video(path), self.out / name
+        tracks = Tracks(self.reconstruct.model.mano, TracksConfig(smooth=self.smooth))
         frames = with_hands = 0
         camera: PhotoCamera | None = None  # all frames are of one size, and of one camera
         self.reconstruct.model.sampling = self.video_sampling
-        bar = tqdm(read_frames(path), desc=path.name, unit="frame", total=info.frames or None)
+        bar = tqdm(video, desc=path.name, unit="frame", total=video.frames or None)
         with (
-            write_video(stem.parent / f"{stem.name}.overlay.mp4", info.rate) as video,
+            write_video(stem.parent / f"{stem.name}.overlay.mp4", video.rate) as overlay,
             atomic_write(stem.parent / f"{stem.name}.jsonl") as temporary,
             temporary.open("w") as lines,
         ):
-            for number, frame in enumerate(bar):
-                camera = self._camera(path, frame) if camera is None else camera
-                ranked = self.reconstruct(frame, camera.intrinsics, f"{name}-{number}")
-                hands = [row[0] for row in ranked]
-                video.add(draw_hands(frame, drawn(hands), camera.intrinsics))
-                size = (frame.shape[1], frame.shape[0])
-                record = photo_json(f"{number}", size, hands, camera)
+            for frame in bar:
+                if frame.number % self.every:
+                    continue
+                camera = camera or self._camera(path, frame.pixels)
+                seen = self.reconstruct(frame.pixels, camera.intrinsics, f"{name}-{frame.number}")
+                hands = tracks([row[0] for row in seen], float(frame.time), camera.intrinsics)
+                overlay.add(draw_hands(frame.pixels, drawn(hands), camera.intrinsics), frame.time)
+                size = (frame.pixels.shape[1], frame.pixels.shape[0])
+                record = photo_json(f"{frame.number}", size, hands, camera)
+                record = {"time_s": round(float(frame.time), 6), **record}
                 lines.write(json.dumps(record, allow_nan=False) + "\n")
                 frames, with_hands = frames + 1, with_hands + bool(hands)
-            if camera is None:
-                raise BadVideo("the video holds no frame")
-        counts = {"frames": frames, "with_hands": with_hands, "camera": camera.source}
-        self.videos.append({"file": str(path), **counts})
+            source = camera.source if camera else "guess"
+        row = {"file": str(path), "frames": frames, "with_hands": with_hands, "camera": source}
+        self.videos.append(row | {"hands": tracks.given})
+        for gap in video.gaps:
+            where = f"after frame {gap.after}, {gap.time:.2f} s: {gap.detail}"
+            self._note_bad(path, "damaged_frames", where)
 
 
 def _draw_hypotheses(

@@ -29,6 +29,7 @@ from hand_pipeline.data.photos.files import (
 
 _model_option = partial(click.option, cls=GroupedOption, group="Model")
 _photo_option = partial(click.option, cls=GroupedOption, group="Photos and hands")
+_video_option = partial(click.option, cls=GroupedOption, group="Videos")
 _result_option = partial(click.option, cls=GroupedOption, group="Results")
 
 
@@ -79,6 +80,12 @@ _result_option = partial(click.option, cls=GroupedOption, group="Results")
     "--refine/--no-refine", default=False, show_default=True,
     help="Bring the hands of the model onto the detector's 2D joints.",
 )  # fmt: skip
+@_video_option(
+    "--smooth/--no-smooth", default=True, show_default=True, help="Move hands without jitter."
+)
+@_video_option(
+    "--every", default=1, show_default=True, type=click.IntRange(1), help="Only each N-th frame."
+)
 @sampling_options
 def predict(
     source: Path,
@@ -93,7 +100,8 @@ def predict(
 
     For each photo NAME it writes NAME.overlay.png, NAME.json and the meshes of its hands, and
     NAME.hypotheses.png if the model samples several hypotheses; for each video NAME.overlay.mp4
-    and NAME.jsonl, one line per frame; and summary.json, which also lists unreadable files.
+    and NAME.jsonl, a line a frame with its time, in which a hand keeps its number (`track`); and
+    summary.json, which also lists unreadable files.
     """
     names = ("max_hands", "crop_scale", "detector_model", "copies", "refine")
     settings = {name: options.pop(name) for name in names}
@@ -105,9 +113,10 @@ def predict(
         raise click.ClickException(str(error)) from error
     given = {name: options.pop(name) for name in ("focal", "intrinsics", "cameras")}
     cameras, meshes = _cameras(**given), options.pop("meshes")
-    photo_sampling, video_sampling = SamplingOptions(**options).of(hands.model)
+    videos = {name: options.pop(name) for name in ("smooth", "every")}
     root = source if source.is_dir() else None
-    results = PhotoResults(hands.look, out, cameras, meshes, photo_sampling, video_sampling, root)
+    still, moving = SamplingOptions(**options).of(hands.model)
+    results = PhotoResults(hands.look, out, cameras, meshes, still, moving, root, **videos)
     if source.is_dir():
         results.leave_out(_unknown(source, out))
     for file, name in tqdm(sources, desc="files", unit="file", disable=len(sources) == 1):

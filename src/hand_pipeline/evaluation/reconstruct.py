@@ -57,6 +57,7 @@ class PlacedHand:
         joint_confidence: the same for each joint.
         colours: RGB reflectance of the vertices, 0 to 1, as photos store it; None of a model
             that gives none.
+        track: its number in a video (`evaluation.tracks`); None in a photo.
     """
 
     detection: Detection
@@ -70,6 +71,7 @@ class PlacedHand:
     confidence: float | None = None
     joint_confidence: Float[Tensor, "21"] | None = None
     colours: Float[Tensor, "778 3"] | None = None
+    track: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `predict` writes: plain numbers, units in the names where not metres.
@@ -78,7 +80,9 @@ class PlacedHand:
         """
         found = self.detection
         changed = {"side_changed": True} if found.score < _UNDECIDED else {}
+        numbered = {} if self.track is None else {"track": self.track}
         return {
+            **numbered,
             "handedness": found.handedness,
             **changed,
             "score": round(found.score, 4),
