@@ -10,12 +10,17 @@ from hand_pipeline.sweeps.declaration import declared_sweeps
 from hand_pipeline.sweeps.project import load_pipeline, pipeline_names
 
 STAGES = (
-    "synthesize", "collect", "pretrain", "finetune", "evaluate", "export", "report",
+    "synthesize", "collect", "pretrain", "finetune", "evaluate", "shipped", "export", "report",
     "detect", "tokenizer", "maskhand", "generation", "s2hand", "s2hand_photos", "pseudo_label",
 )  # fmt: skip
 """In order of running. `make demo` runs `report` and what it needs, `dvc repro` all of them. Others
 run only by name: sweeps, what only they need, `claims`, `lifter`, `probe`, `photo_probes` and
 `photo_scores`."""
+OPEN_STAGES = (
+    "synthesize", "detect", "collect", "pseudo_label", "lifter", "pretrain", "finetune",
+    "tokenizer", "maskhand", "s2hand", "s2hand_photos",
+)  # fmt: skip
+"""What trains the models that are shipped, in the profile `open`: `dvc repro open/dvc.yaml`."""
 
 
 class LazyPipelines(MutableMapping[str, Pipeline]):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from click.testing import CliRunner
 
-from hand_pipeline.commands.show import COLUMNS, show
+from hand_pipeline.commands.show import COLUMNS, ON_PHOTOS, show
 
 
 def test_without_results_it_says_what_to_run(tmp_path: Path) -> None:
@@ -23,6 +23,25 @@ def test_each_table_that_was_made_is_shown_with_its_page(tmp_path: Path) -> None
     assert result.exit_code == 0
     assert "maskhand.html" in result.output
     assert "report.html" not in result.output
+
+
+def test_models_beside_the_shipped_ones_are_printed_once(tmp_path: Path) -> None:
+    folder = tmp_path / "08_reporting"
+    folder.mkdir()
+    row = {"num_samples": 4, **dict.fromkeys(COLUMNS, 1.0)}
+    trained = [{**row, "model": name} for name in ("mean hand", "trained here: ours")]
+    pd.DataFrame(trained).drop(columns=ON_PHOTOS).to_csv(folder / "results_table.csv", index=False)
+    alone = CliRunner().invoke(show, ["--data", str(tmp_path)]).output
+    assert "Photos: real ones" not in alone
+    trained[0][ON_PHOTOS] = None
+    both = [*trained, {**row, "model": "shipped: other", ON_PHOTOS: 2.125}]
+    pd.DataFrame(both).to_csv(folder / "shipped_table.csv", index=False)
+    result = CliRunner().invoke(show, ["--data", str(tmp_path)])
+    assert result.exit_code == 0
+    assert result.output.count("trained here: ours  ") == 1
+    assert "2.125" in result.output
+    assert "NaN" not in result.output
+    assert result.output.count("report.html") == 1
 
 
 def test_photos_without_labels_have_their_2d_errors_and_their_page(tmp_path: Path) -> None:

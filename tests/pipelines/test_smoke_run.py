@@ -39,6 +39,22 @@ def test_every_stage_leaves_its_result(finished: Path) -> None:
     assert results.notna().all(axis=None)
 
 
+def test_what_is_shipped_is_scored_on_the_same_hands(finished: Path) -> None:
+    results = pd.read_csv(finished / "08_reporting/results_table.csv")
+    table = pd.read_csv(finished / "08_reporting/shipped_table.csv")
+    assert table["num_samples"].eq(8).all()
+    assert table["model"].tolist()[1:4] == [
+        "trained here: supervised, from scratch", "trained here: HandMIM, then fine-tuned",
+        "shipped: mediapipe",
+    ]  # fmt: skip
+    same = table[results.columns[1:]].iloc[:3]
+    pd.testing.assert_frame_equal(same, results[results.columns[1:]])
+    metrics = json.loads((finished / "08_reporting/shipped_metrics.json").read_text())
+    assert metrics["found"] > 0.4
+    errors = table.set_index("model")["photos_percent"]
+    assert errors["shipped: mediapipe"] < errors["trained here: HandMIM, then fine-tuned"]
+
+
 def test_labelled_hands_have_the_joints_that_a_detector_sees(finished: Path) -> None:
     metrics = json.loads((finished / "08_reporting/detect_metrics.json").read_text())
     mano = ManoHand(tips="freihand")
@@ -74,7 +90,7 @@ def test_the_submission_can_be_read_as_the_leaderboard_would(finished: Path) -> 
 
 def test_the_report_shows_its_pictures(finished: Path) -> None:
     page = (finished / "08_reporting/report.html").read_text()
-    assert len(re.findall(r'src="data:image/png;base64,', page)) == 9
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 10
     assert "HandMIM, then fine-tuned" in page
 
 

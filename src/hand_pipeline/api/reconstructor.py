@@ -29,7 +29,7 @@ from hand_pipeline.data.photos.files import BadPhoto, find_photos, load_photo, u
 from hand_pipeline.evaluation.hand_files import Mesh, glb_of, obj_of, photo_json, write_json
 from hand_pipeline.evaluation.reconstruct import LooksConfig, PhotoReconstructor, PlacedHand
 from hand_pipeline.files import atomic_write, atomic_write_bytes, atomic_write_text
-from hand_pipeline.viz.overlay import SIDE_COLOURS, DrawnHand, overlay_image
+from hand_pipeline.viz.overlay import drawn, overlay_image
 
 logger = logging.getLogger(__name__)
 
@@ -210,17 +210,6 @@ class HandReconstructor:
         names, pixels, seen = zip(*opened)
         found = self.look.many(pixels, [camera.intrinsics for camera in seen], names)
         return [PhotoHands(*each) for each in zip(names, pixels, seen, found)]
-
-
-def drawn(hands: Sequence[PlacedHand]) -> list[DrawnHand]:
-    """Hands to draw: in their own colours, or right ones blue and left ones orange."""
-    return [
-        DrawnHand(
-            hand.vertices, hand.faces, hand.joints_2d,
-            SIDE_COLOURS[hand.detection.handedness] if hand.colours is None else hand.colours,
-        )
-        for hand in hands
-    ]  # fmt: skip
 
 
 def _opened(photo: Photo, cameras: Cameras) -> tuple[str, np.ndarray, PhotoCamera]:

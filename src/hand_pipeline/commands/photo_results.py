@@ -12,14 +12,13 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from hand_pipeline.api.reconstructor import drawn
 from hand_pipeline.config import Config
 from hand_pipeline.data.photos.cameras import Cameras, PhotoCamera
 from hand_pipeline.data.photos.files import VIDEO_SUFFIXES, BadPhoto, load_photo
 from hand_pipeline.evaluation.hand_files import photo_json, write_json, write_meshes
 from hand_pipeline.evaluation.reconstruct import PhotoReconstructor, PlacedHand
 from hand_pipeline.files import atomic_write
-from hand_pipeline.viz.overlay import draw_hands, overlay_image
+from hand_pipeline.viz.overlay import draw_hands, drawn, overlay_image
 
 MOST_DRAWN = 12
 """Hypotheses of a hand that are drawn; its record has all."""

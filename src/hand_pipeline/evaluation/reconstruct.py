@@ -14,7 +14,7 @@ from torch import Tensor
 from hand_pipeline.config import Config
 from hand_pipeline.data.batch import HandBatch, HandHypotheses, Keypoints
 from hand_pipeline.data.photos.cropping import Crop, CropConfig, cut_crop
-from hand_pipeline.data.photos.detector import Detection, DetectorConfig, without_overlaps
+from hand_pipeline.data.photos.detector import Detection, DetectorConfig, Side, without_overlaps
 from hand_pipeline.geometry.camera import project
 from hand_pipeline.geometry.mano import mirror_faces
 from hand_pipeline.training.method import Reconstructor
@@ -72,6 +72,18 @@ class PlacedHand:
     joint_confidence: Float[Tensor, "21"] | None = None
     colours: Float[Tensor, "778 3"] | None = None
     track: int | None = None
+
+    @property
+    def handedness(self) -> Side:
+        """Which hand of the person it is, as reconstructed."""
+        return self.detection.handedness
+
+    @property
+    def away_percent(self) -> float:
+        """Mean distance of the joints from the detected ones, % of the longer side of their box."""
+        found = self.detection
+        away = np.linalg.norm(self.joints_2d.numpy() - found.landmarks_2d, axis=-1).mean()
+        return float(100 * away / (found.box[2:] - found.box[:2]).max())
 
     def as_json(self) -> dict[str, Any]:
         """What `predict` writes: plain numbers, units in the names where not metres.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +34,47 @@ class DrawnHand:
     faces: Int[Tensor, "faces 3"]
     joints_2d: Float[Tensor, "21 2"]
     colour: RGB | Float[Tensor, "vertices 3"]
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A hand in the camera of its photo: `evaluation.reconstruct.PlacedHand`."""
+
+    @property
+    def handedness(self) -> str:
+        """`left` or `right`."""
+        ...
+
+    @property
+    def vertices(self) -> Float[Tensor, "vertices 3"]:
+        """Of its mesh, metres."""
+        ...
+
+    @property
+    def faces(self) -> Int[Tensor, "faces 3"]:
+        """Its triangles."""
+        ...
+
+    @property
+    def joints_2d(self) -> Float[Tensor, "21 2"]:
+        """Px of the photo."""
+        ...
+
+    @property
+    def colours(self) -> Float[Tensor, "vertices 3"] | None:
+        """Of its vertices, if the model gives them."""
+        ...
+
+
+def drawn(hands: Sequence[Placed]) -> list[DrawnHand]:
+    """Hands to draw: in their own colours, or right ones blue and left ones orange."""
+    return [
+        DrawnHand(
+            hand.vertices, hand.faces, hand.joints_2d,
+            SIDE_COLOURS[hand.handedness] if hand.colours is None else hand.colours,
+        )
+        for hand in hands
+    ]  # fmt: skip
 
 
 def draw_hands(

@@ -64,6 +64,12 @@ METRICS: dict[str, Metric] = {
     "f15": Metric("F@15", "", False, "The same within 15 mm."),
     "f5_raw": Metric("F@5, raw", "", False, "F@5 with no alignment."),
     "f15_raw": Metric("F@15, raw", "", False, "F@15 with no alignment."),
+    "photos_percent": Metric(
+        "photos", "% of the hand", True,
+        "On the real photos that are shown: mean distance of the projected joints from those that"
+        " the detector saw, in % of the longer side of their box. No truth: mediapipe and lifter"
+        " read these very joints.",
+    ),
     "error_mean_px": Metric(
         "2D error, mean", "px", True,
         "Distance of the projected joints from the detected ones in a 224 px crop, mean over the"
@@ -178,7 +184,8 @@ def _compared(results: pd.DataFrame, known: list[str]) -> Table:
             if pd.isna(value):
                 row.append(Cell("not given"))
                 continue
-            change = f"{(value / baseline - 1) * 100:+.0f} %" if i and baseline else ""
+            comparable = i and baseline and not pd.isna(baseline)
+            change = f"{(value / baseline - 1) * 100:+.0f} %" if comparable else ""
             is_best = bool(value == best) and len(values) > 1
             text = f"{value:.{2 if metric.unit else 3}f}"
             row.append(Cell(text, change, "best" if is_best else ""))
