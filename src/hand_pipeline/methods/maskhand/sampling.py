@@ -194,7 +194,7 @@ def sample_tokens(
     Args:
         predict: the network with its context, for example
             `lambda ids, positions: synthesizer(ids, context, positions)`. It gets one row per image
-            in the first pass, later one per run (`cfg.runs`), grouped by image. Put the network in eval
+            in the first pass, later one per run (`cfg.runs`), by image. Put the network in eval
             mode before: dropout is not switched off here.
         masked: ids with all tokens masked, one row per image, on the network's device.
         cfg: passes, temperature, restrictions, hypotheses.
