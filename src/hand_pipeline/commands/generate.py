@@ -120,7 +120,7 @@ def _draw(
     from hand_pipeline.methods.maskhand.text import TextMaskHand
 
     generator = torch.Generator(device).manual_seed(seed)
-    free = SamplingConfig(temperature=1.0, top_k=100)
+    free = SamplingConfig(temperature=1.0, top_k=100, branches=None)
     if isinstance(method, TextMaskHand):
         sampling = _changed(method.sampling if texts else free, changes)
         return method.generate(texts or None, count, sampling, generator).cpu()

@@ -116,15 +116,63 @@ def know_the_hands(ids: Tensor, positions: Tensor | None) -> Tensor:
 @pytest.mark.parametrize("iterations", [5, 16])
 def test_draws_recover_a_known_joint_distribution(iterations):
     """Whole hands, in the frequencies of their priors: chi-square with 7 degrees, p > 0.001."""
-    cfg = SamplingConfig(iterations=iterations, temperature=1.0, hypotheses=4000)
+    settings = {"iterations": iterations, "temperature": 1.0, "hypotheses": 4000}
+    cfg = SamplingConfig(**settings, branches=None)  # the test is for independent draws
     start = torch.full((1, 64), len(PRIORS))
     generator = torch.Generator().manual_seed(0)
     ids = sample_tokens(know_the_hands, start, cfg, generator=generator).ids[0]
+    check_frequencies(ids)
+
+
+def check_frequencies(ids: Tensor) -> None:
     uses = torch.nn.functional.one_hot(ids, len(PRIORS)).float().mean(1)
     assert uses.amax(1).mean() > 0.995  # all tokens of a hand are one hand's, but for slips
     drawn = torch.bincount(uses.argmax(1), minlength=len(PRIORS))
-    expected = cfg.hypotheses * PRIORS
+    expected = len(ids) * PRIORS
     assert ((drawn - expected).square() / expected).sum() < 24.3
+
+
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_a_hand_of_a_branch_has_the_distribution_that_it_has_alone(which):
+    """One hand of each of 4,000 images, so that the draws are independent."""
+    cfg = SamplingConfig(temperature=1.0, hypotheses=3, branches=1)
+    start = torch.full((4000, 64), len(PRIORS))
+    generator = torch.Generator().manual_seed(0)
+    check_frequencies(sample_tokens(know_the_hands, start, cfg, generator=generator).ids[:, which])
+
+
+def test_branches_take_little_of_the_variance_between_hypotheses():
+    """Only pairs of one branch are alike: 5.3 % of the pairs of 100 hypotheses in 16 branches."""
+    start = torch.full((200, 64), len(PRIORS))
+    differ = []
+    for branches in (None, 16):
+        cfg = SamplingConfig(temperature=1.0, hypotheses=100, branches=branches)
+        generator = torch.Generator().manual_seed(0)
+        ids = sample_tokens(know_the_hands, start, cfg, generator=generator).ids
+        uses = torch.nn.functional.one_hot(ids, len(PRIORS)).float().flatten(2)
+        alike = (uses @ uses.mT / 64).sum((1, 2)) - 100  # without a hand and itself
+        differ.append(1 - alike.mean() / (100 * 99))
+    assert 0.93 < differ[1] / differ[0] < 0.98  # the worst case: one token tells the hand
+
+
+def test_hypotheses_of_a_branch_share_evaluations_and_kept_tokens():
+    stub = Stub()
+    settings = {"iterations": 3, "temperature": 1.0, "hypotheses": 7, "branches": 3}
+    result = sampled(stub, batch=2, **settings)
+    assert [len(ids) for ids, _ in stub.seen] == [2, 6, 6]
+    assert result.ids.shape == (2, 7, TOKENS)
+    kept = stub.seen[-1][0].unflatten(0, (2, 3))
+    for hypothesis in range(7):
+        shown = kept[:, hypothesis % 3]  # the first three are of different branches
+        ours = result.ids[:, hypothesis]
+        assert (ours[shown != MASK] == shown[shown != MASK]).all()
+    assert (result.ids[:, 0] != result.ids[:, 3]).any(1).all()
+
+
+def test_as_many_branches_as_hypotheses_are_independent_draws():
+    settings = {"temperature": 1.0, "hypotheses": 5}
+    alone, branched = (sampled(Stub(), **settings, branches=count) for count in (None, 16))
+    assert torch.equal(alone.ids, branched.ids)
 
 
 def test_without_noise_on_the_choice_draws_are_the_likeliest_hand():

@@ -39,7 +39,7 @@ class MaskHandEvaluationConfig(ScoringConfig):
         (1, 3, 5), min_length=1, description="passes T of the table; the last is used elsewhere"
     )
     sampled: SamplingConfig = Field(
-        SamplingConfig(temperature=1.0, hypotheses=20),
+        SamplingConfig(temperature=1.0, hypotheses=20, branches=None),
         description="of the hypotheses whose ranking is scored; temperature and K are our choice",
     )
     occlusion: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(

@@ -46,7 +46,7 @@ class GenerationEvaluationConfig(Config):
         500, ge=2, description="hands drawn without an image; MaskHand scores 2,000 meshes"
     )
     sampling: SamplingConfig = Field(
-        SamplingConfig(temperature=1.0, top_k=100),
+        SamplingConfig(temperature=1.0, top_k=100, branches=None),
         description="without an image; MaskHand draws from the 100 likeliest codes",
     )
     shown: int = Field(8, ge=1, description="hands of each source in the picture")

@@ -80,7 +80,10 @@ class TextMaskHand(Method):
         """How the paper samples hands for a text."""
         top_k = max(1, int(self.cfg.top_share * self.tokenizer.num_codes))
         return SamplingConfig(
-            iterations=self.cfg.iterations, temperature=self.cfg.temperature, top_k=top_k
+            iterations=self.cfg.iterations,
+            temperature=self.cfg.temperature,
+            top_k=top_k,
+            branches=None,  # hands for a text must vary; there is no photo to be fast for
         )
 
     def train(self, mode: bool = True) -> "TextMaskHand":
