@@ -18,7 +18,7 @@ class ModelError(ValueError):
 class TrainedModel(NamedTuple):
     """A model that a pipeline saves as `<data>/06_models/<name>_method.safetensors`.
 
-    One that is shipped (`scripts.ship_model`; none is yet) is `assets/models/<name>.safetensors`.
+    One that is shipped (`scripts.ship_model`) is `assets/models/<name>.safetensors`.
 
     Attributes:
         pipeline: the pipeline that trains it; None: there is nothing to train, nor a file.
