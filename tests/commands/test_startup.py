@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 PHOTO = Path(__file__).parents[1] / "photos" / "000006.jpg"
-MOST = 64
+MOST = 60
 SCRIPT = """
 import sys
 from hand_pipeline.commands.main import main

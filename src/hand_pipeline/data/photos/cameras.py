@@ -1,6 +1,5 @@
 """The camera of a photo: given, in a file of cameras, in the photo's EXIF, or guessed."""
 
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -79,7 +78,7 @@ def exif_focal(path: Path, size: tuple[int, int]) -> float | None:
         size: width and height, px.
     """
     try:
-        with Image.open(io.BytesIO(path.read_bytes())) as image:
+        with Image.open(path) as image:  # reads the header alone
             millimetres = float(
                 image.getexif()
                 .get_ifd(ExifTags.IFD.Exif)

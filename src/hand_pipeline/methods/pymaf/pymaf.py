@@ -27,7 +27,6 @@ from hand_pipeline.methods.pymaf.config import PyMAFConfig
 from hand_pipeline.methods.pymaf.head import Corrections, PyMAFHead
 from hand_pipeline.models.vit import VitConfig, build_vit
 from hand_pipeline.models.vit_weights import load_into
-from hand_pipeline.training.hand_terms import hand_monitors, hand_terms, own_joints_loss
 from hand_pipeline.training.method import Reconstructor, parameter_groups
 
 
@@ -90,6 +89,9 @@ class PyMAF(Reconstructor):
         Raises:
             TypeError: a batch without labels.
         """
+        # only training needs them, and `predict` shall open few files
+        from hand_pipeline.training.hand_terms import hand_monitors, hand_terms, own_joints_loss
+
         if not isinstance(batch, HandBatch):
             raise TypeError(f"fine-tuning needs a HandBatch, got {type(batch).__name__}")
         labels = self.augmentation(batch)
